@@ -1,0 +1,56 @@
+# The whole project on one page. `make` lists the targets; each installs what it needs by itself.
+MODEL ?= tiny
+DATA  ?= digits
+STORE ?= stores/$(basename $(notdir $(DATA))).zarr
+# On a GPU machine: make setup TORCH=torch
+TORCH ?= torch==2.13.0
+PYTHON ?= python3
+BIN = .venv/bin
+DEMO = digits digits-claims digits-pairs digits-compare
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/ready ## make .venv and install everything into it (TORCH=torch for a CUDA build)
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --editable ".[harvest,dev]"
+	touch $@
+
+demo: setup ## harvest the embedded model over the digits benchmarks, classify, print the table, draw the heads
+	for data in $(DEMO); do $(BIN)/savs-harvest run --model tiny --data $$data || exit 1; done
+	$(BIN)/savs-analyze sweep $(DEMO:%=--store stores/%.zarr) --out results/demo
+	$(BIN)/savs-analyze table results/demo
+	$(BIN)/savs-analyze figures results/demo
+
+harvest: setup ## run MODEL over DATA into STORE (make harvest MODEL=qwen2vl DATA=digits)
+	$(BIN)/savs-harvest run --model $(MODEL) --data $(DATA) --store $(STORE)
+
+sweep: setup ## classify from STORE and print the table
+	$(BIN)/savs-analyze sweep --store $(STORE) --out results/$(basename $(notdir $(STORE)))
+	$(BIN)/savs-analyze table results/$(basename $(notdir $(STORE)))
+
+test: setup ## run the tests
+	$(BIN)/pytest
+
+check: setup ## format, lint, types, import contracts, tests
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+perf: setup ## measure speed and memory, print the tables
+	$(BIN)/pytest -m perf -s
+
+tiny: setup ## train the embedded model again (a few minutes)
+	$(BIN)/python -m savs_harvest.tiny.train
+
+clean: ## remove results and the demo's stores
+	rm -rf results $(DEMO:%=stores/%.zarr)
+
+.PHONY: help setup demo harvest sweep test check perf tiny clean
+.DEFAULT_GOAL := help

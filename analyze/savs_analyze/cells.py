@@ -1,0 +1,86 @@
+"""The plan of a sweep: which cells there are. A cell is one unit of work and of resuming. No I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+SAVS, ZERO_SHOT = "savs", "zero-shot"
+# Written into every cell's name: results computed by other rules are computed again.
+RULES = 1
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One (store, model, task, method, draw), with all numbers of heads inside.
+
+    `fingerprint`, `index_hash` and `records` pin the vectors it is computed from.
+    """
+
+    benchmark: str
+    model: str
+    fingerprint: str
+    index_hash: str
+    records: str
+    task: str
+    method: str
+    shots: int = 0
+    draw: int = 0
+    heads: tuple[int, ...] = ()
+    keep_leaks: bool = False
+    rules: int = RULES
+
+    @property
+    def key(self) -> str:
+        """Name of the cell's files: equal exactly when everything that decides its result is equal."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:24]
+
+
+def plan_cells(
+    benchmark: str,
+    model: str,
+    pins: dict[str, str],
+    tasks: Sequence[str],
+    shots: int,
+    draws: int,
+    heads: Sequence[int],
+    keep_leaks: bool = False,
+) -> list[Cell]:
+    """Return the cells of one model in one store: zero-shot once a task, SAVs once a task and draw."""
+    cells = []
+    for task in tasks:
+        cells.append(Cell(benchmark, model, **pins, task=task, method=ZERO_SHOT))
+        for draw in range(draws):
+            cells.append(
+                Cell(
+                    benchmark,
+                    model,
+                    **pins,
+                    task=task,
+                    method=SAVS,
+                    shots=shots,
+                    draw=draw,
+                    heads=tuple(heads),
+                    keep_leaks=keep_leaks,
+                )
+            )
+    return cells
+
+
+def parse_range(text: str) -> list[int]:
+    """Return the numbers of `20` or of `first:last:step`, the last one included.
+
+    Raises ValueError showing both forms.
+    """
+    parts = text.split(":")
+    try:
+        numbers = [int(part) for part in parts]
+    except ValueError:
+        numbers = []
+    if len(numbers) == 1 and numbers[0] > 0:
+        return numbers
+    if len(numbers) == 3 and 0 < numbers[0] <= numbers[1] and numbers[2] > 0:
+        return list(range(numbers[0], numbers[1] + 1, numbers[2]))
+    raise ValueError(f"{text!r} is no range of whole numbers above 0: write 20, or 5:50:5 for 5, 10 ... 50")

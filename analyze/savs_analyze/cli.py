@@ -1,0 +1,148 @@
+"""The command line of the analysis: parse, call one function, print."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from savs_stores import terminal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+app = typer.Typer(
+    help="Classify from stores of head vectors, as often as you like, on a CPU.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+class Format(StrEnum):
+    """How rows are printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+StoreArgument = Annotated[str, typer.Argument(help="A store: stores/NAME.zarr.")]
+ResultsArgument = Annotated[Path, typer.Argument(help="A folder of results: results/NAME.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print rows.")]
+
+
+@app.callback()
+def main(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks.")] = False,
+) -> None:
+    """Classify from stores of head vectors, as often as you like, on a CPU."""
+
+
+@app.command()
+def info(store: StoreArgument) -> None:
+    """Say what a store holds: benchmark, samples, models."""
+    from savs_stores import open_store
+
+    print(open_store(store))
+
+
+@app.command()
+def verify(store: StoreArgument) -> None:
+    """Check every byte of a store against its records."""
+    from savs_stores import open_store
+    from savs_stores import verify as faults_of
+
+    faults = list(faults_of(open_store(store, allow_partial=True)))
+    for fault in faults:
+        print(fault)
+    if faults:
+        raise typer.Exit(terminal.FAILED)
+    print(f"{store} is sound", file=sys.stderr)
+
+
+@app.command()
+def sweep(
+    store: Annotated[list[str], typer.Option("--store", help="A store, or a pattern 'stores/*.zarr'; repeatable.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the results; default: results/STORE.")] = None,
+    k: Annotated[str, typer.Option("--k", help="Heads that vote: 20, or 5:50:5.")] = "20",
+    shots: Annotated[int, typer.Option(min=1, help="Support samples a class.")] = 20,
+    draws: Annotated[int, typer.Option(min=1, help="Random supports.")] = 5,
+    model: Annotated[list[str] | None, typer.Option("--model", help="Only this model; repeatable.")] = None,
+    keep_leaks: Annotated[bool, typer.Option("--keep-leaks", help="Test also on images of the support.")] = False,
+    allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Use the finished part of a harvest.")] = False,
+) -> None:
+    """Run SAVs and zero-shot over stores. The same command resumes."""
+    from savs_analyze.cells import parse_range
+    from savs_analyze.progress import CellProgress
+    from savs_analyze.sweep import expand, sweep
+
+    stores = expand(store)
+    folder = out or Path("results") / (Path(stores[0]).stem if len(stores) == 1 else "sweep")
+    with CellProgress() as progress:
+        rows = sweep(
+            stores,
+            folder,
+            shots=shots,
+            draws=draws,
+            heads=parse_range(k),
+            keep_leaks=keep_leaks,
+            allow_partial=allow_partial,
+            models=model or (),
+            command=terminal.command_line(),
+            on_cells=progress.update,
+        )
+    print(f"{rows}\nnext: savs-analyze table {folder}", file=sys.stderr)
+
+
+@app.command()
+def table(results: ResultsArgument, form: FormatOption = Format.table) -> None:
+    """Print means over draws with 95 % intervals."""
+    from savs_analyze.results import Results
+    from savs_analyze.tables import footnotes, spread, summarize
+
+    cells = list(Results(results).loaded())
+    summary = summarize(cells)
+    if form is Format.csv:
+        print(summary.to_csv(index=False), end="")
+    elif form is Format.json:
+        print(summary.to_json(orient="records", indent=1))
+    else:
+        _print_table(spread(summary), footnotes(cells))
+
+
+@app.command()
+def figures(
+    results: ResultsArgument,
+    out: Annotated[Path | None, typer.Option("--out", help="Default: RESULTS/heads.svg.")] = None,
+    k: Annotated[int, typer.Option("--k", min=1, help="Heads counted as selected.")] = 20,
+) -> None:
+    """Draw which heads are selected, layer by head, one map a task."""
+    from savs_analyze.figures import draw_head_maps, selection_frequency
+    from savs_analyze.results import Results
+
+    frequencies = selection_frequency(Results(results).loaded(), k)
+    print(draw_head_maps(frequencies, k, out or results / "heads.svg"))
+
+
+def _print_table(table: pd.DataFrame, notes: list[str]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    printed = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in table.columns:
+        printed.add_column(str(name), justify="left" if name in ("benchmark", "model", "task", "metric") else "right")
+    for row in table.itertuples(index=False):
+        printed.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row))
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(printed)
+    for note in notes:
+        console.print(note, highlight=False)
+
+
+def entry() -> None:
+    terminal.run_app(app)

@@ -1,0 +1,78 @@
+"""Figures from results: where the selected heads are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from savs_analyze.cells import SAVS
+from savs_analyze.results import CellResult
+
+PANEL_WIDTH, PANEL_HEIGHT = 2.6, 2.3
+MOST_COLUMNS = 4
+# SVG ids and dates follow these, so that the same results give the same bytes.
+REPRODUCIBLE: Any = {"svg.hashsalt": "savs", "svg.fonttype": "none"}
+
+
+def selection_frequency(cells: Iterable[CellResult], heads: int) -> dict[str, Float[np.ndarray, "layer head_in_layer"]]:
+    """Return for every `benchmark / task (model)` how often, over its draws, each head is among the best.
+
+    NaN marks places where a layer has fewer heads than the widest.
+    """
+    counted: dict[str, list[np.ndarray]] = {}
+    for cell in cells:
+        facts = cell.facts
+        if facts["method"] != SAVS:
+            continue
+        layers, places = (np.array(axis) for axis in facts["head_table"])
+        grid = np.full((layers.max() + 1, places.max() + 1), np.nan)
+        grid[layers, places] = 0
+        for layer, place in facts["heads"][:heads]:
+            grid[layer, place] = 1
+        task = "" if facts["task"] == "all" else f" / {facts['task']}"
+        counted.setdefault(f"{facts['benchmark']}{task} ({facts['model']})", []).append(grid)
+    return {title: np.mean(grids, axis=0) for title, grids in counted.items()}
+
+
+def draw_head_maps(frequencies: dict[str, Float[np.ndarray, "layer head_in_layer"]], heads: int, path: Path) -> Path:
+    """Draw one layer x head map a task into `path` (its ending says the format) and return it.
+
+    Raises ValueError where there is nothing to draw.
+    """
+    if not frequencies:
+        raise ValueError("these results hold no selected heads: run a sweep with the method savs")
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    columns = min(MOST_COLUMNS, len(frequencies))
+    rows = -(-len(frequencies) // columns)
+    with matplotlib.rc_context(REPRODUCIBLE | {"font.size": 8}):
+        figure, axes = pyplot.subplots(
+            rows,
+            columns,
+            figsize=(PANEL_WIDTH * columns + 0.8, PANEL_HEIGHT * rows + 0.3),
+            squeeze=False,
+            layout="constrained",
+        )
+        for axis, (title, grid) in zip(axes.flat, frequencies.items(), strict=False):
+            axis.imshow(grid, cmap="Blues", vmin=0, vmax=1, origin="lower", aspect="auto")
+            axis.set_title(title, fontsize=8)
+            axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+            axis.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+            axis.set_xlabel("head")
+            axis.set_ylabel("layer")
+        for axis in list(axes.flat)[len(frequencies) :]:
+            axis.remove()
+        bar = figure.colorbar(axes.flat[0].images[0], ax=list(axes.flat)[: len(frequencies)], shrink=0.9)
+        bar.set_label(f"share of draws with the head\namong the best {heads}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        metadata = {"Date": None} if path.suffix == ".svg" else None
+        figure.savefig(path, metadata=metadata, dpi=160)
+        pyplot.close(figure)
+    return path

@@ -1,0 +1,91 @@
+"""A folder of results: one pair of files a finished cell, and the tidy rows of all of them.
+
+results/demo/run.json          the command, settings and versions
+results/demo/rows.csv          one measurement a row
+results/demo/cells/KEY.json    a cell's settings, facts and rows; written last, so its being there means done
+results/demo/cells/KEY.npz     its predictions, for intervals and tests
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from savs_analyze.metrics import Units, unit_scores
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """A finished cell.
+
+    `facts` are its settings and what was found; `predicted` is `[setting, sample]`, and `sample`, `label`,
+    `group`, `slot` describe the tested samples.
+    """
+
+    facts: dict[str, Any]
+    rows: list[dict[str, Any]]
+    arrays: dict[str, np.ndarray]
+
+    def units(self, setting: int) -> Units:
+        """Return the scored units of one setting."""
+        correct = self.arrays["predicted"][setting] == self.arrays["label"]
+        return unit_scores(self.facts["metric"], correct, *(self.arrays[name] for name in ("sample", "group", "slot")))
+
+
+class Results:
+    """The folder of one sweep."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cells = folder / "cells"
+
+    def has(self, key: str) -> bool:
+        return (self.cells / f"{key}.json").exists()
+
+    def save(self, key: str, result: CellResult) -> None:
+        """Write a cell: arrays first, then the file that says it is finished."""
+        self.cells.mkdir(parents=True, exist_ok=True)
+        arrays = self.cells / f".{key}.npz"
+        with arrays.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **result.arrays)
+        arrays.replace(self.cells / f"{key}.npz")
+        _write_text(self.cells / f"{key}.json", json.dumps({"facts": result.facts, "rows": result.rows}, indent=1))
+
+    def load(self, key: str) -> CellResult:
+        saved = json.loads((self.cells / f"{key}.json").read_text())
+        with np.load(self.cells / f"{key}.npz", allow_pickle=False) as arrays:
+            return CellResult(saved["facts"], saved["rows"], dict(arrays))
+
+    def finish(self, run: dict[str, Any]) -> Path:
+        """Write `run.json` and the rows of the run's cells; return the file of the rows."""
+        rows = [row for key in run["cells"] for row in self.load(key).rows]
+        _write_text(self.folder / "run.json", json.dumps(run, indent=1))
+        _write_text(self.folder / "rows.csv", pd.DataFrame(rows).to_csv(index=False))
+        return self.folder / "rows.csv"
+
+    def loaded(self) -> Iterable[CellResult]:
+        """Yield the cells of the last finished sweep in this folder.
+
+        Raises FileNotFoundError where none has finished.
+        """
+        run = self.folder / "run.json"
+        if not run.exists():
+            raise FileNotFoundError(
+                f"{self.folder} holds no finished sweep; make one with: "
+                f"savs-analyze sweep --store STORE --out {self.folder}"
+            )
+        for key in json.loads(run.read_text())["cells"]:
+            yield self.load(key)
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(text)
+    beside.replace(path)

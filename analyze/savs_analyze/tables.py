@@ -1,0 +1,123 @@
+"""Tables from results: one line a benchmark and task, one column a method, every number with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from savs_analyze.cells import SAVS
+from savs_analyze.intervals import interval, replicates
+from savs_analyze.metrics import METRICS
+from savs_analyze.results import CellResult
+
+MEAN_OF_TASKS = "mean"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One method on one task under one metric, over all its draws; `means` are bootstrap replicates."""
+
+    value: float
+    means: Float[np.ndarray, " replicate"]
+    units: int
+
+
+def summarize(cells: Iterable[CellResult]) -> pd.DataFrame:
+    """Return tidy means over draws: benchmark, model, task, metric, method, shots, heads, draws, n, value, low, high.
+
+    A benchmark of several tasks has a further line: the unweighted mean over its tasks.
+    """
+    families: dict[tuple, list[CellResult]] = {}
+    for cell in cells:
+        facts = cell.facts
+        family = tuple(facts[name] for name in ("benchmark", "model", "fingerprint", "method", "shots", "task"))
+        families.setdefault(family, []).append(cell)
+    rows: list[dict[str, Any]] = []
+    by_task: dict[tuple[tuple[str, Any], ...], list[Measurement]] = {}
+    for (benchmark, model, _, method, shots, task), of_family in families.items():
+        first = of_family[0].facts
+        for setting, heads in enumerate(first["settings"]):
+            for metric in METRICS[first["metric"]]:
+                measured = _measure(of_family, setting, metric)
+                keys = {"benchmark": benchmark, "model": model, "metric": metric, "method": method, "shots": shots}
+                keys |= {"heads": heads, "draws": len(of_family)}
+                rows.append(keys | {"task": task} | _numbers(measured))
+                by_task.setdefault(tuple(keys.items()), []).append(measured)
+    for method_keys, measurements in by_task.items():
+        if len(measurements) > 1:
+            rows.append(dict(method_keys) | {"task": MEAN_OF_TASKS} | _numbers(_mean(measurements)))
+    order = ["benchmark", "model", "task", "metric", "method", "shots", "heads", "draws", "n", "value", "low", "high"]
+    return pd.DataFrame(rows, columns=order)
+
+
+def _measure(family: list[CellResult], setting: int, metric: str) -> Measurement:
+    """Return the mean over the draws of a family, its draws' test samples laid over each other."""
+    columns: dict[int, pd.Series] = {}
+    clusters: dict[int, int] = {}
+    for draw, cell in enumerate(family):
+        units = cell.units(setting)
+        columns[draw] = pd.Series(units.scores[metric], index=units.unit)
+        clusters |= dict(zip(units.unit.tolist(), units.cluster.tolist(), strict=True))
+    scores = pd.DataFrame(columns)
+    value = float(np.mean([series.mean() for series in columns.values()]))
+    means = replicates(scores.to_numpy().T, np.array([clusters[unit] for unit in scores.index.tolist()]))
+    return Measurement(value, means, round(scores.notna().sum().mean()))
+
+
+def _mean(measurements: list[Measurement]) -> Measurement:
+    return Measurement(
+        value=float(np.mean([m.value for m in measurements])),
+        means=np.mean([m.means for m in measurements], axis=0),
+        units=sum(m.units for m in measurements),
+    )
+
+
+def _numbers(measured: Measurement) -> dict[str, float]:
+    low, high = interval(measured.means)
+    return {"n": measured.units, "value": measured.value, "low": low, "high": high}
+
+
+def spread(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the table for people: one line a benchmark, model, task and metric, one column a method, in percent."""
+    lines = summary.assign(
+        column=[_column(row) for row in summary.to_dict("records")],
+        text=[f"{100 * r.value:.1f} [{100 * r.low:.1f}, {100 * r.high:.1f}]" for r in summary.itertuples()],
+    )
+    index = ["benchmark", "model", "task", "metric"]
+    columns = list(dict.fromkeys(lines["column"]))
+    table = lines.pivot_table(index=index, columns="column", values="text", aggfunc="first", sort=False)
+    counts = lines.groupby(index, sort=False)["n"].max()
+    return table[columns].assign(n=counts).reset_index()[[*index, "n", *columns]].fillna("")
+
+
+def _column(row: dict[str, Any]) -> str:
+    if row["method"] != SAVS:
+        return row["method"]
+    return f"SAVs, {row['heads']} heads, {row['shots']} shots"
+
+
+def footnotes(cells: Iterable[CellResult]) -> list[str]:
+    """Return what a reader of the table must know: excluded samples, ties at the cut, unfinished stores."""
+    notes = ["Percent; in brackets 95 % bootstrap intervals over samples and draws. n counts what the metric averages."]
+    rows = pd.DataFrame([row for cell in cells for row in cell.rows])
+    for reason, words in (
+        ("leaked", "left out because the support shows their image or group"),
+        ("failed", "without vectors"),
+    ):
+        for name, most in rows.groupby("benchmark")[reason].max().items():
+            if most:
+                notes.append(f"{name}: up to {most} test samples a draw {words}.")
+    learnt = rows[rows["method"] == SAVS]
+    if (learnt["tied_at_cut"] > 0).any():
+        most = learnt["tied_at_cut"].max()
+        notes.append(f"Up to {most} heads share the count at the cut; margin, then layer and head decide.")
+    if rows["keep_leaks"].any():
+        notes.append("Leaks kept: some test samples show an image or belong to a group of the support.")
+    for name in rows.loc[rows["partial"], "benchmark"].unique():
+        notes.append(f"{name}: from an unfinished store, finished samples only.")
+    return notes

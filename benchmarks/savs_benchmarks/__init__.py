@@ -1,0 +1,19 @@
+"""What is asked: benchmarks of samples, each a prompt of pictures and text with a label."""
+
+from savs_benchmarks.errors import BenchmarkError, PictureError
+from savs_benchmarks.jsonl import load_jsonl
+from savs_benchmarks.pictures import load_picture
+from savs_benchmarks.registry import BENCHMARKS, find_benchmark
+from savs_benchmarks.sample import Benchmark, Sample, check
+
+__all__ = [
+    "BENCHMARKS",
+    "Benchmark",
+    "BenchmarkError",
+    "PictureError",
+    "Sample",
+    "check",
+    "find_benchmark",
+    "load_jsonl",
+    "load_picture",
+]

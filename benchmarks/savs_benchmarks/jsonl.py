@@ -1,0 +1,152 @@
+"""Bring your own: a benchmark from a JSON-lines file, one sample a line.
+
+    {"image": "cats/1.jpg", "question": "Which animal is this?", "label": "cat"}
+
+`image` or `images` (paths below the file's folder), `question` and `label` are needed; `id`, `split`
+(pool, test, either), `task`, `group`, `slot` (0..3 = 2 * question + image) and `options` may be added.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from savs_benchmarks.errors import BenchmarkError
+from savs_benchmarks.pictures import resolve_inside
+from savs_benchmarks.sample import DEFAULT_TASK, SPLITS, Benchmark, Metric, Sample
+
+FIELDS = ("image", "images", "question", "label", "id", "split", "task", "group", "slot", "options")
+
+
+def load_jsonl(path: Path) -> Benchmark:
+    """Return the benchmark of a JSON-lines file.
+
+    Samples with a `slot` make it a `question-image-group` benchmark, all others are scored by accuracy.
+    Raises `BenchmarkError` listing every bad line with its number and reason.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BenchmarkError(f"there is no file {path}") from None
+    except UnicodeDecodeError as error:
+        raise BenchmarkError(f"{path} is not UTF-8 text: {error}") from None
+    samples: dict[str, tuple[int, Sample]] = {}
+    faults = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            sample = _sample(line, number, path.parent)
+            if sample.sample_id in samples:
+                raise ValueError(f"id {sample.sample_id!r} was used before, in line {samples[sample.sample_id][0]}")
+            samples[sample.sample_id] = (number, sample)
+        except ValueError as error:
+            faults.append(f"line {number}: {error}")
+    faults += _option_faults(samples)
+    if not samples and not faults:
+        faults.append("it has no lines")
+    if faults:
+        raise BenchmarkError(f"{path} has {len(faults)} bad lines", faults)
+    return _benchmark(path, text, [sample for _, sample in samples.values()])
+
+
+def _benchmark(path: Path, text: str, samples: list[Sample]) -> Benchmark:
+    metric: Metric = "question-image-group" if all(s.slot is not None for s in samples) else "accuracy"
+    return Benchmark(
+        name=path.stem.lower(),
+        summary=f"your own samples from {path.name}",
+        source=path.name,
+        revision=sha256(text.encode()).hexdigest()[:12],
+        licence="yours",
+        metric=metric,
+        tasks=_classes(samples),
+        prompt="{question}",
+        samples=lambda: iter(samples),
+    )
+
+
+def _classes(samples: list[Sample]) -> dict[str, tuple[str, ...]]:
+    classes: dict[str, set[str]] = {}
+    for sample in samples:
+        classes.setdefault(sample.task, set()).add(sample.label)
+    return {task: tuple(sorted(labels)) for task, labels in classes.items()}
+
+
+def _option_faults(samples: dict[str, tuple[int, Sample]]) -> Iterator[str]:
+    classes = _classes([sample for _, sample in samples.values()])
+    for number, sample in samples.values():
+        if unknown := set(sample.options) - set(classes[sample.task]):
+            yield f"line {number}: options {sorted(unknown)} are the label of no sample"
+
+
+def _sample(line: str, number: int, root: Path) -> Sample:
+    """Return the sample of one line; raises ValueError saying what is wrong with it."""
+    row = _object(line)
+    question = row.get("question")
+    if not isinstance(question, str) or not question.strip():
+        raise ValueError("'question' must be a text that is not empty")
+    group = row.get("group")
+    return Sample(
+        sample_id=str(row.get("id", number)),
+        images=tuple(_images(row, root)),
+        question=question,
+        label=_word(row, "label"),
+        split=_one_of(row, "split", SPLITS, "either"),
+        task=_word(row, "task") if "task" in row else DEFAULT_TASK,
+        group=None if group is None else str(group),
+        slot=_one_of(row, "slot", (0, 1, 2, 3), None),
+        options=tuple(_options(row)),
+    )
+
+
+def _object(line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise ValueError(f"expected an object {{...}}, got {type(row).__name__}")
+    for name in row:
+        if name not in FIELDS and (close := difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.75)):
+            raise ValueError(f"unknown field {name!r}, did you mean {close[0]!r}?")
+    if missing := {"question", "label"} - set(row):
+        raise ValueError(f"the field {' and '.join(map(repr, sorted(missing)))} is missing")
+    return row
+
+
+def _images(row: dict[str, Any], root: Path) -> Iterator[Path]:
+    if ("image" in row) == ("images" in row):
+        raise ValueError("it needs either 'image' or 'images'")
+    names = row["images"] if "images" in row else [row["image"]]
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+        raise ValueError("'image' must be a path, 'images' a list of paths")
+    for name in names:
+        picture = resolve_inside(root, name)
+        if not picture.is_file():
+            raise ValueError(f"there is no picture {name!r} below {root}")
+        yield picture
+
+
+def _word(row: dict[str, Any], name: str) -> str:
+    value = row[name]
+    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+        raise ValueError(f"{name!r} must be a text or a whole number, got {value!r}")
+    return str(value)
+
+
+def _one_of(row: dict[str, Any], name: str, values: tuple[Any, ...], default: Any) -> Any:
+    value = row.get(name, default)
+    if value != default and (isinstance(value, bool) or value not in values):
+        raise ValueError(f"{name!r} must be one of {', '.join(map(str, values))}, got {value!r}")
+    return value
+
+
+def _options(row: dict[str, Any]) -> list[str]:
+    options = row.get("options", [])
+    if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
+        raise ValueError(f"'options' must be a list of labels, got {options!r}")
+    return options

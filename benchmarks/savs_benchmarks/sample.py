@@ -1,0 +1,120 @@
+"""What is asked: a sample is one prompt with a label, a benchmark is a named collection of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+
+from savs_benchmarks.errors import BenchmarkError
+
+Split = Literal["pool", "test", "either"]
+Metric = Literal["accuracy", "question-image-group"]
+
+SPLITS: tuple[Split, ...] = ("pool", "test", "either")
+METRICS: tuple[Metric, ...] = ("accuracy", "question-image-group")
+DEFAULT_TASK = "all"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One prompt (images, then text) with its label.
+
+    `group` names the samples that are scored together and `slot` says which of them this is:
+    for `question-image-group`, slot = 2 * question + image, each 0 or 1.
+    `options` are the classes printed in the prompt, where a prompt prints only some of them.
+    """
+
+    sample_id: str
+    images: tuple[Path | Image.Image, ...]
+    question: str
+    label: str
+    split: Split
+    task: str = DEFAULT_TASK
+    group: str | None = None
+    slot: int | None = None
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A named collection of samples, with what a reader must know before trusting a number on it.
+
+    `tasks` maps each task to its classes, sorted. `answers` maps a class to the words a model would
+    answer it with (the class itself where absent); they give the zero-shot prediction.
+    `prompt` is the wording of the question, with `{...}` where a sample fills something in.
+    """
+
+    name: str
+    summary: str
+    source: str
+    revision: str
+    licence: str
+    metric: Metric
+    tasks: Mapping[str, tuple[str, ...]]
+    prompt: str
+    samples: Callable[[], Iterable[Sample]]
+    answers: Mapping[str, str] = field(default_factory=dict)
+
+    def answer(self, label: str) -> str:
+        """Return the words that a model would answer this class with."""
+        return self.answers.get(label, label)
+
+
+def check(benchmark: Benchmark) -> list[Sample]:
+    """Return the benchmark's samples after checking all that the store relies on.
+
+    Raises `BenchmarkError` naming every fault: unsorted classes, duplicate ids, labels or options
+    that are no class of their task, empty questions, samples without images, incomplete groups.
+    """
+    samples = list(benchmark.samples())
+    faults = [*_header_faults(benchmark), *_sample_faults(benchmark, samples)]
+    if benchmark.metric == "question-image-group":
+        faults += _group_faults(samples)
+    if faults:
+        raise BenchmarkError(f"benchmark {benchmark.name!r} cannot be used", faults)
+    return samples
+
+
+def _header_faults(benchmark: Benchmark) -> Iterable[str]:
+    for name in ("name", "summary", "source", "revision", "licence", "prompt"):
+        if not getattr(benchmark, name):
+            yield f"its {name} is empty"
+    for task, classes in benchmark.tasks.items():
+        if list(classes) != sorted(set(classes)):
+            yield f"the classes of task {task!r} are not sorted and distinct: {list(classes)}"
+
+
+def _sample_faults(benchmark: Benchmark, samples: list[Sample]) -> Iterable[str]:
+    if not samples:
+        yield "it has no samples"
+    for sample_id, count in Counter(sample.sample_id for sample in samples).items():
+        if count > 1:
+            yield f"sample id {sample_id!r} occurs {count} times"
+    for sample in samples:
+        classes = benchmark.tasks.get(sample.task)
+        if classes is None:
+            yield f"sample {sample.sample_id!r}: unknown task {sample.task!r}"
+            continue
+        for label in (sample.label, *sample.options):
+            if label not in classes:
+                yield f"sample {sample.sample_id!r}: {label!r} is no class of task {sample.task!r}"
+        if sample.split not in SPLITS:
+            yield f"sample {sample.sample_id!r}: split {sample.split!r} is none of {', '.join(SPLITS)}"
+        if not sample.question.strip():
+            yield f"sample {sample.sample_id!r}: the question is empty"
+        if not sample.images:
+            yield f"sample {sample.sample_id!r}: no image"
+
+
+def _group_faults(samples: list[Sample]) -> Iterable[str]:
+    slots: dict[str | None, list[int | None]] = {}
+    for sample in samples:
+        slots.setdefault(sample.group, []).append(sample.slot)
+    for group, found in slots.items():
+        if group is None or set(found) != {0, 1, 2, 3} or len(found) != 4:
+            yield f"group {group!r} needs each of the slots 0, 1, 2, 3 once, it has {found}"

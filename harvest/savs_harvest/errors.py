@@ -1,0 +1,7 @@
+"""What can go wrong with a model, said so that a user can mend it."""
+
+from __future__ import annotations
+
+
+class ModelError(ValueError):
+    """A model that cannot be loaded, or whose heads cannot be captured."""

@@ -1,0 +1,204 @@
+"""Which models there are, and how one is loaded and named."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from savs_harvest.errors import ModelError
+from savs_harvest.heads import Projection, find_projections
+from savs_harvest.tiny import CHECKPOINT
+
+HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
+HASH_BLOCK_BYTES = 2**24
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model by name: where its checkpoint is (hub id or folder) and the type it computes in."""
+
+    name: str
+    checkpoint: str
+    dtype: str = "bfloat16"
+    summary: str = ""
+
+
+MODELS = {
+    spec.name: spec
+    for spec in (
+        ModelSpec("tiny", str(CHECKPOINT), "float32", "embedded: 6 layers x 8 heads x 8, trained on digits"),
+        ModelSpec("qwen2vl", "Qwen/Qwen2-VL-7B-Instruct", "bfloat16", "both papers: 28 layers x 28 heads x 128"),
+        ModelSpec(
+            "llava-ov", "llava-hf/llava-onevision-qwen2-7b-ov-hf", "float16", "both papers: 28 layers x 28 heads x 128"
+        ),
+        ModelSpec("llava-ov-0.5b", "llava-hf/llava-onevision-qwen2-0.5b-ov-hf", "float16", "24 layers x 14 heads x 64"),
+        ModelSpec("qwen2vl-2b", "Qwen/Qwen2-VL-2B-Instruct", "bfloat16", "28 layers x 12 heads x 128"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to harvest, with every field that makes its vectors comparable or not."""
+
+    name: str
+    model: Any
+    processor: Any
+    projections: list[Projection]
+    identity: Mapping[str, Any]
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+
+def find_model(name: str) -> ModelSpec:
+    """Return the model of a short name, a hub id (`owner/name`) or a folder with a checkpoint.
+
+    Raises `ModelError` suggesting the nearest short name.
+    """
+    if name in MODELS:
+        return MODELS[name]
+    if Path(name).is_dir():
+        return ModelSpec(Path(name).resolve().name.lower(), name, "float32")
+    if name.count("/") == 1 and not name.startswith((".", "/")):
+        return ModelSpec(name.split("/")[1].lower(), name)
+    close = difflib.get_close_matches(name, MODELS, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise ModelError(
+        f"there is no model {name!r}; {hint}There are {', '.join(MODELS)}, any hub id owner/name, or a folder"
+    )
+
+
+def checkpoint_folder(spec: ModelSpec, revision: str | None = None) -> Path:
+    """Return the local folder of a checkpoint, downloaded from the hub where it is not here yet.
+
+    Raises `ModelError` naming the ways to bring the files when the hub cannot be reached.
+    """
+    if Path(spec.checkpoint).is_dir():
+        return Path(spec.checkpoint)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(spec.checkpoint, revision=revision, allow_patterns=HUB_FILES))
+    except LocalEntryNotFoundError:
+        raise ModelError(
+            f"the Hugging Face hub cannot be reached and {spec.checkpoint} is not in the local cache.\n"
+            f"On a machine with a connection run: hf download {spec.checkpoint}\n"
+            "then bring its cache here (HF_HOME), or name the folder of the files as the model"
+        ) from None
+    except HfHubHTTPError as error:
+        raise ModelError(
+            f"the Hugging Face hub refuses {spec.checkpoint} (revision {revision or 'main'}): {error}"
+        ) from None
+
+
+def load_model(
+    spec: ModelSpec, device: str = "auto", dtype: str | None = None, revision: str | None = None
+) -> LoadedModel:
+    """Load a checkpoint for inference: safetensors only, no code from the checkpoint, no weight missing.
+
+    Raises `ModelError` where the checkpoint lacks weights (transformers would fill them at random),
+    asks for code of its own, or has no attention output projections.
+    """
+    from transformers import AutoModelForImageTextToText
+
+    from savs_harvest.processors import load_processor
+
+    folder = checkpoint_folder(spec, revision)
+    _refuse_remote_code(folder)
+    dtype = dtype or spec.dtype
+    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    try:
+        model, loading = AutoModelForImageTextToText.from_pretrained(
+            folder, dtype=_torch_dtype(dtype), use_safetensors=True, output_loading_info=True
+        )
+        processor = load_processor(folder)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{spec.checkpoint} cannot be loaded: {error}") from error
+    if loading["missing_keys"]:
+        missing = sorted(loading["missing_keys"])
+        raise ModelError(
+            f"{spec.checkpoint} lacks {len(missing)} weights, first {missing[0]}: the files are not complete"
+        )
+    model = model.to(place).eval()
+    projections = find_projections(model)
+    return LoadedModel(spec.name, model, processor, projections, _identity(spec, folder, model, processor, projections))
+
+
+def empty_model(spec: ModelSpec, revision: str | None = None) -> nn.Module:
+    """Return the model without its weights, to plan with; needs its configuration only."""
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    config = AutoConfig.from_pretrained(checkpoint_folder(spec, revision))
+    with torch.device("meta"):
+        return AutoModelForImageTextToText.from_config(config)
+
+
+def _torch_dtype(name: str) -> torch.dtype:
+    if name not in ("float32", "float16", "bfloat16"):
+        raise ModelError(f"unknown type {name!r}; there are float32, float16, bfloat16")
+    return getattr(torch, name)
+
+
+def _refuse_remote_code(folder: Path) -> None:
+    for path in folder.glob("*.json"):
+        content = json.loads(path.read_text(encoding="utf-8")) if path.stat().st_size < HASH_BLOCK_BYTES else {}
+        if isinstance(content, dict) and "auto_map" in content:
+            raise ModelError(f"{path.name} of the checkpoint asks to run its own code (auto_map); savs never does that")
+
+
+def _identity(
+    spec: ModelSpec, folder: Path, model: Any, processor: Any, projections: list[Projection]
+) -> dict[str, Any]:
+    """Return every field that must be equal for two vectors to be comparable."""
+    from_hub = not Path(spec.checkpoint).is_dir()
+    return {
+        "model": spec.checkpoint if from_hub else Path(spec.checkpoint).resolve().name,
+        "revision": folder.name if from_hub else None,
+        "weights": None if from_hub else _weights_hash(folder),
+        "model_type": model.config.model_type,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "attention": model.config._attn_implementation,
+        "heads": [[p.layer, p.heads, p.head_dim] for p in projections],
+        "hook": "input of the attention output projection",
+        "token": "last of the prompt",
+        "padding": "right",
+        "chat_template": _text_hash(processor.chat_template or processor.tokenizer.chat_template),
+        "tokenizer": _text_hash(processor.tokenizer.backend_tokenizer.to_str()),
+        "image_processor": json.loads(processor.image_processor.to_json_string()),
+        "image_backend": type(processor.image_processor).__name__,
+        "control_tokens": "sanitized",
+    }
+
+
+def _text_hash(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def _weights_hash(folder: Path) -> str:
+    digest = sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            while block := file.read(HASH_BLOCK_BYTES):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def quiet_libraries() -> None:
+    """Keep the libraries' progress bars and advice out of our own output."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)

@@ -1,0 +1,63 @@
+"""How far a harvest is, on stderr: samples, speed, bytes, time left."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from savs_stores import ModelWriter
+from savs_stores.terminal import size
+
+
+class SpeedColumn(ProgressColumn):
+    """Samples a second and the bytes written so far."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        samples = f"{speed:,.1f} samples/s" if speed else "- samples/s"
+        return Text(f"{samples}, {size(task.completed * task.fields['sample_bytes'])}")
+
+
+class HarvestProgress:
+    """A progress bar, and one line at the start and at the end for logs that show no bars."""
+
+    def __init__(self, model: str, benchmark: str) -> None:
+        self.title = f"{model} on {benchmark}"
+        self.console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+            SpeedColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=self.console,
+            transient=False,
+        )
+        self.task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.bar.stop()
+
+    def plan(self, writer: ModelWriter, shards: list[int]) -> None:
+        """Start the bar, once it is known what is left to do."""
+        samples = sum(len(writer.plan.rows(shard)) for shard in shards)
+        done = writer.plan.shards - len(writer.missing)
+        self.console.print(
+            f"{self.title}: {samples:,} samples in {len(shards)} shards to do, {done} of {writer.plan.shards} are there",
+            highlight=False,
+        )
+        if shards:
+            sample_bytes = writer.plan.heads * writer.plan.row_bytes
+            self.task = self.bar.add_task(self.title, total=samples, sample_bytes=sample_bytes)
+            self.bar.start()
+
+    def advance(self, samples: int) -> None:
+        if self.task is not None:
+            self.bar.advance(self.task, samples)

@@ -1,0 +1,15 @@
+"""What can be wrong with a store; every message says what to do now."""
+
+from __future__ import annotations
+
+
+class StoreError(ValueError):
+    """A store that cannot be read or written as asked."""
+
+
+class IncompleteStoreError(StoreError):
+    """A model's vectors are not all there; the message names the command that finishes them."""
+
+
+class MismatchError(StoreError):
+    """What is to be written does not belong into this store; the message lists the differing fields."""

@@ -1,0 +1,36 @@
+"""Identity: the hash of everything that must be equal for two vectors to be comparable."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def canonical(fields: Mapping[str, Any]) -> bytes:
+    """Return fields as JSON in one spelling: sorted keys, no spaces, no NaN."""
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def fingerprint(fields: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the fields, in hexadecimal."""
+    return hashlib.sha256(canonical(fields)).hexdigest()
+
+
+def short_hash(*parts: bytes) -> int:
+    """Return the first 64 bits of the SHA-256 of the parts, never 0 (0 says: no such thing)."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return int.from_bytes(digest.digest()[:8], "little") or 1
+
+
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Return one line a differing field: `dtype: 'bfloat16' in the store, 'float16' now`."""
+    lines = []
+    for name in sorted({*found, *wanted}):
+        if found.get(name) != wanted.get(name):
+            lines.append(f"{name}: {found.get(name)!r} in the store, {wanted.get(name)!r} now")
+    return lines

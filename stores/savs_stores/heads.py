@@ -1,0 +1,67 @@
+"""The head table: which layer and place each number on the flat head axis stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+from savs_stores.errors import StoreError
+
+HeadChoice = int | tuple[int, int]
+
+
+@dataclass(frozen=True)
+class HeadTable:
+    """Layer, place in the layer and width of every head, in order of (layer, place)."""
+
+    layer: Int[np.ndarray, " head"]
+    head_in_layer: Int[np.ndarray, " head"]
+    head_dim: Int[np.ndarray, " head"]
+
+    def __len__(self) -> int:
+        return len(self.layer)
+
+    @classmethod
+    def from_layers(cls, layers: Iterable[tuple[int, int, int]]) -> HeadTable:
+        """Build the table from (layer, heads, head_dim) of every layer that has heads."""
+        rows = [(layer, head, width) for layer, heads, width in layers for head in range(heads)]
+        layer, head_in_layer, head_dim = np.array(rows, dtype=np.int16).reshape(-1, 3).T
+        return cls(layer, head_in_layer, head_dim)
+
+    @property
+    def dim(self) -> int:
+        """Width of the widest head; narrower ones are zero-padded to it."""
+        return int(self.head_dim.max())
+
+    @property
+    def layers(self) -> list[int]:
+        return sorted(set(self.layer.tolist()))
+
+    def index(self, heads: Iterable[HeadChoice]) -> list[int]:
+        """Return flat indices of heads given as flat indices or (layer, head in layer) pairs.
+
+        Raises `StoreError` naming a head that does not exist.
+        """
+        place = {pair: i for i, pair in enumerate(zip(self.layer.tolist(), self.head_in_layer.tolist(), strict=True))}
+        flat = []
+        for head in heads:
+            found = place.get((int(head[0]), int(head[1]))) if isinstance(head, tuple) else int(head)
+            if found is None or not 0 <= found < len(self):
+                raise StoreError(f"there is no head {head}; {self.describe()}")
+            flat.append(found)
+        return flat
+
+    def in_layers(self, layers: Sequence[int]) -> list[int]:
+        """Return flat indices of all heads of the layers, in the order of the head axis."""
+        if unknown := set(layers) - set(self.layers):
+            raise StoreError(f"there are no layers {sorted(unknown)}; {self.describe()}")
+        return np.flatnonzero(np.isin(self.layer, list(layers))).tolist()
+
+    def describe(self) -> str:
+        """Return the shape in words: `28 layers x 28 heads x 128`."""
+        counts = sorted({int((self.layer == layer).sum()) for layer in self.layers})
+        widths = sorted(set(self.head_dim.tolist()))
+        return f"{len(self.layers)} layers x {'/'.join(map(str, counts))} heads x {'/'.join(map(str, widths))}"

@@ -1,0 +1,144 @@
+"""The sample table: who is asked what, with which label. It stands once, at the root of a store."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int, Shaped, UInt
+
+from savs_stores.errors import StoreError
+from savs_stores.fingerprint import canonical
+from savs_stores.schema import SPLITS, TABLE
+
+DEFAULT_TASK = "all"
+
+
+@dataclass(frozen=True)
+class BenchmarkInfo:
+    """What a store says about its benchmark; `tasks` maps each task to its sorted classes."""
+
+    name: str
+    tasks: Mapping[str, Sequence[str]]
+    metric: str = "accuracy"
+    source: str = ""
+    revision: str = ""
+    licence: str = ""
+    prompt: str = ""
+    answers: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for task, classes in self.tasks.items():
+            if list(classes) != sorted(set(classes)):
+                raise StoreError(f"the classes of task {task!r} must be sorted and distinct, got {list(classes)}")
+
+    @property
+    def most_classes(self) -> int:
+        return max(len(classes) for classes in self.tasks.values())
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the benchmark as a JSON object."""
+        return asdict(self) | {"tasks": {task: list(classes) for task, classes in self.tasks.items()}}
+
+
+@dataclass(frozen=True)
+class SampleTable:
+    """One row a sample; codes are indices into the benchmark's tasks, a task's classes, and `SPLITS`.
+
+    -1 stands for "none" in label, group, slot and options, 0 in the hashes.
+    """
+
+    sample_id: Shaped[np.ndarray, " sample"]
+    task: Int[np.ndarray, " sample"]
+    label: Int[np.ndarray, " sample"]
+    split: UInt[np.ndarray, " sample"]
+    group: Int[np.ndarray, " sample"]
+    slot: Int[np.ndarray, " sample"]
+    options: Int[np.ndarray, "sample option"]
+    image_hash: UInt[np.ndarray, "sample image"]
+    prompt_hash: UInt[np.ndarray, " sample"]
+
+    def __len__(self) -> int:
+        return len(self.sample_id)
+
+    def in_split(self, *names: str) -> np.ndarray:
+        """Return a mask [sample] of the samples in any of the named splits."""
+        return np.isin(self.split, [SPLITS.index(name) for name in names])
+
+    def index_hash(self, benchmark: BenchmarkInfo) -> str:
+        """Return the SHA-256 of all rows in order with their tasks and classes: equal means pairable."""
+        digest = hashlib.sha256(canonical({"tasks": {task: list(c) for task, c in benchmark.tasks.items()}}))
+        for name in TABLE:
+            digest.update(self.column_hash(name).encode())
+        return digest.hexdigest()
+
+    def column_hash(self, name: str) -> str:
+        """Return the SHA-256 of one column."""
+        column = getattr(self, name)
+        if name == "sample_id":
+            return hashlib.sha256("\0".join(column.tolist()).encode()).hexdigest()
+        little = np.ascontiguousarray(column, dtype=TABLE[name].dtype.newbyteorder("<"))
+        return hashlib.sha256(repr(little.shape).encode() + little.tobytes()).hexdigest()
+
+    @classmethod
+    def from_columns(cls, tasks: Mapping[str, Sequence[str]], columns: Mapping[str, Sequence[Any]]) -> SampleTable:
+        """Build the table from words: only `label` is needed, all other columns have a default.
+
+        `task`, `label`, `split`, `group` are strings, `options` and `image_hash` lists of any length.
+        Raises `StoreError` naming the column and row of the first value that makes no sense.
+        """
+        if unknown := set(columns) - set(TABLE):
+            raise StoreError(f"unknown columns {sorted(unknown)}; the sample table has {', '.join(TABLE)}")
+        if "label" not in columns or not len(columns["label"]):
+            raise StoreError("the sample table needs a column 'label' with at least one row")
+        count = len(columns["label"])
+        if short := {name: len(column) for name, column in columns.items() if len(column) != count}:
+            raise StoreError(f"all columns need {count} rows like 'label'; these have another number: {short}")
+        ids = [str(value) for value in columns.get("sample_id", range(count))]
+        if len(set(ids)) < count:
+            repeated = next(name for name in ids if ids.count(name) > 1)
+            raise StoreError(f"sample_id {repeated!r} occurs more than once")
+        task_names = list(tasks)
+        task = _codes("task", columns.get("task", [task_names[0]] * count), task_names)
+        classes = [list(tasks[task_names[code]]) for code in task]
+        groups = columns.get("group", [None] * count)
+        group_codes = {name: code for code, name in enumerate(dict.fromkeys(g for g in groups if g is not None))}
+        slots = [-1 if slot is None else int(slot) for slot in columns.get("slot", [None] * count)]
+        return cls(
+            sample_id=np.array(ids, dtype=np.dtypes.StringDType()),
+            task=np.array(task, dtype=np.int16),
+            label=np.array([_code("label", row, v, classes[row]) for row, v in enumerate(columns["label"])], np.int16),
+            split=np.array(_codes("split", columns.get("split", ["test"] * count), SPLITS), dtype=np.uint8),
+            group=np.array([-1 if g is None else group_codes[g] for g in groups], dtype=np.int32),
+            slot=np.array(slots, dtype=np.int8),
+            options=_padded(
+                [
+                    [_code("options", row, option, classes[row]) for option in printed]
+                    for row, printed in enumerate(columns.get("options", [()] * count))
+                ],
+                np.int16,
+                -1,
+            ),
+            image_hash=_padded(columns.get("image_hash", [()] * count), np.uint64, 0),
+            prompt_hash=np.array(columns.get("prompt_hash", [0] * count), dtype=np.uint64),
+        )
+
+
+def _code(column: str, row: int, value: str, names: Sequence[str]) -> int:
+    if value not in names:
+        raise StoreError(f"{column} {value!r} (row {row}) is none of {', '.join(map(repr, names))}")
+    return names.index(value)
+
+
+def _codes(column: str, values: Sequence[str], names: Sequence[str]) -> list[int]:
+    return [_code(column, row, value, names) for row, value in enumerate(values)]
+
+
+def _padded(rows: Sequence[Sequence[int]], dtype: Any, fill: int) -> np.ndarray:
+    padded = np.full((len(rows), max(1, *(len(row) for row in rows))), fill, dtype=dtype)
+    for index, row in enumerate(rows):
+        padded[index, : len(row)] = row
+    return padded

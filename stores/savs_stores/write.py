@@ -1,0 +1,269 @@
+"""Writing a store: the sample table once, then a model's vectors shard by shard."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import zarr
+from zarr.abc.store import Store as ZarrStore
+from zarr.storage import LocalStore
+
+from savs_stores.errors import MismatchError, StoreError
+from savs_stores.fingerprint import differences, fingerprint
+from savs_stores.heads import HeadTable
+from savs_stores.plan import ShardPlan, default_shard_samples, missing_shards
+from savs_stores.samples import BenchmarkInfo, SampleTable
+from savs_stores.schema import (
+    CODECS,
+    FORMAT,
+    FORMAT_VERSION,
+    HEADS,
+    PER_HEAD,
+    PER_SAMPLE,
+    RECORD,
+    TABLE,
+    ArraySpec,
+    check_model_name,
+)
+from savs_stores.shard import Shard
+
+StorePath: TypeAlias = str | Path | ZarrStore
+LEFTOVER_SECONDS = 600
+TABLE_COORDINATES = "sample_id task label split group slot"
+
+
+def local_path(path: StorePath) -> Path | None:
+    """Return the folder of a local store, None for a store in memory or behind a URL."""
+    if isinstance(path, LocalStore):
+        return Path(path.root)
+    if isinstance(path, ZarrStore) or "://" in str(path):
+        return None
+    return Path(path)
+
+
+def create_store(path: StorePath, benchmark: BenchmarkInfo, samples: SampleTable, created_by: str = "savs") -> bool:
+    """Write the sample table of a new store; return False where an equal one is already there.
+
+    Raises `MismatchError` where another one is there: other samples, another order, other prompts.
+    """
+    if _exists(path):
+        _check_same_samples(path, benchmark, samples)
+        return False
+    attributes = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "benchmark": benchmark.attributes(),
+        "index_hash": samples.index_hash(benchmark),
+        "created_by": created_by,
+    }
+    with _whole_or_not_at_all(path) as place:
+        group = zarr.create_group(place, zarr_format=3, attributes=attributes)
+        for name, spec in TABLE.items():
+            column = getattr(samples, name)
+            written = _create(group, name, spec, column.shape, chunks=column.shape)
+            written[:] = column
+        for name in ("options", "image_hash", "prompt_hash"):
+            group[name].attrs["coordinates"] = TABLE_COORDINATES
+    return True
+
+
+def add_model(
+    path: StorePath,
+    model: str,
+    identity: Mapping[str, Any],
+    heads: HeadTable,
+    provenance: Mapping[str, Any] | None = None,
+    shard_samples: int | None = None,
+    codec: str = "none",
+) -> ModelWriter:
+    """Return a writer for a model's vectors, new or begun earlier.
+
+    `identity` holds every field that must be equal for two vectors to be comparable; its hash is the
+    fingerprint. `provenance` is kept beside it and never compared.
+    Raises `MismatchError`, listing the differing fields, where the model is there with another identity.
+    """
+    check_model_name(model)
+    if codec not in CODECS:
+        raise StoreError(f"unknown codec {codec!r}; there are {', '.join(CODECS)}")
+    root = zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False)
+    count = root["sample_id"].shape[0]
+    plan = ShardPlan(count, len(heads), heads.dim, shard_samples or default_shard_samples(count))
+    if model not in root:
+        classes = max(len(names) for names in root.attrs["benchmark"]["tasks"].values())
+        attributes = {
+            "fingerprint": fingerprint(identity),
+            "identity": dict(identity),
+            "provenance": dict(provenance or {}),
+        }
+        try:
+            with _whole_or_not_at_all(path, model) as place:
+                _create_model(place, plan, heads, classes, codec, attributes)
+        except FileExistsError:  # another process was quicker: its group is checked like any earlier one
+            pass
+    return _begun_model(path, model, identity)
+
+
+def _begun_model(path: StorePath, model: str, identity: Mapping[str, Any]) -> ModelWriter:
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        group = zarr.open_group(path, path=model, mode="r+", zarr_format=3, use_consolidated=False)
+        if lines := differences(group.attrs["identity"], dict(identity)):
+            raise MismatchError(
+                f"{path} already holds vectors of {model!r} that were made otherwise:\n  "
+                + "\n  ".join(lines)
+                + "\nharvest under another name (--as NAME) or into another store (--store PATH)"
+            )
+        return ModelWriter(group, local_path(path))
+
+
+class ModelWriter:
+    """Writes a model's shards; `missing` are those still to be written. One writer a shard."""
+
+    def __init__(self, group: zarr.Group, root: Path | None) -> None:
+        self._arrays = {name: group[name] for name in ("heads", *PER_SAMPLE, "shard_crc32c")}
+        self._path = None if root is None else root / group.path
+        heads = self._arrays["heads"]
+        self.plan = ShardPlan(*heads.shape, shard_samples=heads.shards[0])
+        self.classes = self._arrays["logits"].shape[1]
+        if self._path is not None:
+            _remove_leftovers(self._path)
+
+    @property
+    def missing(self) -> list[int]:
+        """Shards without a record."""
+        return missing_shards(self._arrays["shard_crc32c"][:].tolist())
+
+    def write(self, shard: int, content: Shard) -> None:
+        """Write a whole shard: vectors, then what stands beside them, then the record that makes it exist.
+
+        Each step is on disk before the next begins, so that a record never speaks of lost bytes.
+        """
+        rows = self.plan.rows(shard)
+        if content.heads.shape != (len(rows), *self.plan.shape[1:]):
+            raise StoreError(
+                f"shard {shard} needs vectors of shape {(len(rows), *self.plan.shape[1:])}, got {content.heads.shape}"
+            )
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            self._put("heads", shard, rows, content.heads)
+            for name in PER_SAMPLE:
+                self._put(name, shard, rows, getattr(content, name))
+            self._put("shard_crc32c", shard, range(shard, shard + 1), np.array([content.record()], dtype=np.uint32))
+
+    def _put(self, name: str, shard: int, rows: range, values: np.ndarray) -> None:
+        array = self._arrays[name]
+        array[rows.start : rows.stop] = values
+        if self._path is not None:
+            _flush(self._path.joinpath(name, "c", str(shard), *["0"] * (array.ndim - 1)))
+
+
+def _create(group: zarr.Group, name: str, spec: ArraySpec, shape: tuple[int, ...], **layout: Any) -> zarr.Array:
+    return group.create_array(
+        name,
+        shape=shape,
+        dtype=spec.dtype,
+        fill_value=spec.fill,
+        dimension_names=spec.axes,
+        compressors=None if spec is HEADS else "auto",
+        config={"write_empty_chunks": True},
+        **{"chunks": shape, **layout},
+    )
+
+
+def _create_model(place: Any, plan: ShardPlan, heads: HeadTable, classes: int, codec: str, attributes: dict) -> None:
+    group = zarr.create_group(place, zarr_format=3, attributes=attributes)
+    for name, spec in PER_HEAD.items():
+        _create(group, name, spec, (plan.heads,))[:] = getattr(heads, name)
+    for name, spec in PER_SAMPLE.items():
+        shape = (plan.samples, classes)[: len(spec.axes)]
+        _create(group, name, spec, shape, chunks=(plan.shard_samples, classes)[: len(spec.axes)])
+    _create(group, "shard_crc32c", RECORD, (plan.shards,), chunks=(1,))
+    array = group.create_array(
+        "heads",
+        shape=plan.shape,
+        dtype=HEADS.dtype,
+        fill_value=HEADS.fill,
+        dimension_names=HEADS.axes,
+        chunks=(plan.shard_samples, 1, plan.dim),
+        shards=(plan.shard_samples, plan.heads, plan.dim),
+        compressors=CODECS[codec],
+        config={"write_empty_chunks": True},
+    )
+    array.attrs["coordinates"] = " ".join(PER_HEAD)
+
+
+@contextmanager
+def _whole_or_not_at_all(path: StorePath, group: str = "") -> Iterator[Any]:
+    """Yield a place to build a group in; a local one is renamed to its name only when it is complete.
+
+    Raises FileExistsError where the group has meanwhile been made by another process.
+    """
+    folder = local_path(path)
+    if folder is None:
+        yield zarr.storage.StorePath(path, group) if isinstance(path, ZarrStore) else f"{path}/{group}".rstrip("/")
+        return
+    final = folder / group
+    building = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.building")
+    building.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield building
+        if final.exists():
+            raise FileExistsError(final)
+        building.rename(final)
+        _flush(final)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _exists(path: StorePath) -> bool:
+    folder = local_path(path)
+    if folder is not None:
+        return folder.exists()
+    try:
+        zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _check_same_samples(path: StorePath, benchmark: BenchmarkInfo, samples: SampleTable) -> None:
+    from savs_stores.read import open_store
+
+    there = open_store(path)
+    if there.index_hash == samples.index_hash(benchmark):
+        return
+    lines = differences(
+        {"samples": len(there.samples), "tasks": {t: list(c) for t, c in there.benchmark.tasks.items()}},
+        {"samples": len(samples), "tasks": {t: list(c) for t, c in benchmark.tasks.items()}},
+    )
+    lines += [
+        f"column {name}: differs" for name in TABLE if there.samples.column_hash(name) != samples.column_hash(name)
+    ]
+    raise MismatchError(
+        f"{path} holds other samples of {there.benchmark.name!r} than those to be written:\n  "
+        + "\n  ".join(lines)
+        + "\nwrite into another store, or remove this one if it is not needed"
+    )
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what zarr leaves behind when it is killed in the middle of a file; a younger one may be in use."""
+    for leftover in folder.rglob("*.partial"):
+        if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
+            leftover.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Bring a file (or folder) and its entry in the folder above to the disk."""
+    for target in (path, path.parent):
+        descriptor = os.open(target, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
