@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 SAVS, ZERO_SHOT = "savs", "zero-shot"
 # Written into every cell's name: results computed by other rules are computed again.
@@ -24,8 +24,8 @@ class Cell:
     fingerprint: str
     index_hash: str
     records: str
-    task: str
-    method: str
+    task: str = ""
+    method: str = ""
     shots: int = 0
     draw: int = 0
     heads: tuple[int, ...] = ()
@@ -39,33 +39,14 @@ class Cell:
 
 
 def plan_cells(
-    benchmark: str,
-    model: str,
-    pins: dict[str, str],
-    tasks: Sequence[str],
-    shots: int,
-    draws: int,
-    heads: Sequence[int],
-    keep_leaks: bool = False,
+    vectors: Cell, tasks: Sequence[str], shots: int, draws: int, heads: Sequence[int], keep_leaks: bool = False
 ) -> list[Cell]:
-    """Return the cells of one model in one store: zero-shot once a task, SAVs once a task and draw."""
+    """Return the cells on one model's vectors, named by `vectors`: zero-shot once a task, SAVs once a draw."""
     cells = []
     for task in tasks:
-        cells.append(Cell(benchmark, model, **pins, task=task, method=ZERO_SHOT))
-        for draw in range(draws):
-            cells.append(
-                Cell(
-                    benchmark,
-                    model,
-                    **pins,
-                    task=task,
-                    method=SAVS,
-                    shots=shots,
-                    draw=draw,
-                    heads=tuple(heads),
-                    keep_leaks=keep_leaks,
-                )
-            )
+        cells.append(replace(vectors, task=task, method=ZERO_SHOT))
+        learns = replace(vectors, task=task, method=SAVS, shots=shots, heads=tuple(heads), keep_leaks=keep_leaks)
+        cells += [replace(learns, draw=draw) for draw in range(draws)]
     return cells
 
 

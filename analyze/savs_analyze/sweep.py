@@ -92,13 +92,9 @@ def _plan(
     plan = []
     for name in names:
         vectors = store[name]
-        pins = {
-            "fingerprint": vectors.fingerprint,
-            "index_hash": store.index_hash,
-            "records": f"{short_hash(vectors.records.tobytes()):016x}",
-        }
-        tasks = list(store.benchmark.tasks)
-        plan.append((vectors, plan_cells(store.benchmark.name, name, pins, tasks, shots, draws, heads, keep_leaks)))
+        records = f"{short_hash(vectors.records.tobytes()):016x}"
+        base = Cell(store.benchmark.name, name, vectors.fingerprint, store.index_hash, records)
+        plan.append((vectors, plan_cells(base, list(store.benchmark.tasks), shots, draws, heads, keep_leaks)))
     return plan
 
 

@@ -132,9 +132,8 @@ def list_data() -> None:
     for benchmark in BENCHMARKS.values():
         count = len(check(benchmark))
         classes = "/".join(str(len(classes)) for classes in benchmark.tasks.values())
-        print(
-            f"{benchmark.name:<15} {count:>6,} samples  {classes:>4} classes  {benchmark.metric:<21} {benchmark.summary}"
-        )
+        shape = f"{count:>6,} samples  {classes:>4} classes  {benchmark.metric:<21}"
+        print(f"{benchmark.name:<15} {shape} {benchmark.summary}")
     print("your own: --data FILE.jsonl (image or images, question, label)", file=sys.stderr)
 
 

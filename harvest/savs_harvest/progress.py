@@ -50,7 +50,7 @@ class HarvestProgress:
         samples = sum(len(writer.plan.rows(shard)) for shard in shards)
         done = writer.plan.shards - len(writer.missing)
         self.console.print(
-            f"{self.title}: {samples:,} samples in {len(shards)} shards to do, {done} of {writer.plan.shards} are there",
+            f"{self.title}: {samples:,} samples in {len(shards)} shards to do, {done} of {writer.plan.shards} done",
             highlight=False,
         )
         if shards:

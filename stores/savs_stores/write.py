@@ -130,7 +130,8 @@ class ModelWriter:
         self._arrays = {name: group[name] for name in ("heads", *PER_SAMPLE, "shard_crc32c")}
         self._path = None if root is None else root / group.path
         heads = self._arrays["heads"]
-        self.plan = ShardPlan(*heads.shape, shard_samples=heads.shards[0])
+        samples, places, dim = heads.shape
+        self.plan = ShardPlan(samples, places, dim, heads.shards[0])
         self.classes = self._arrays["logits"].shape[1]
         if self._path is not None:
             _remove_leftovers(self._path)
