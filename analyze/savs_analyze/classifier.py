@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
@@ -37,11 +37,12 @@ class SAVClassifier(ClassifierMixin, BaseEstimator):
 
     """
 
-    def __init__(self, n_heads: int = 20, head_dim: int | None = None) -> None:
+    # No types here: scikit-learn wants parameters stored as they come and judged in `fit`.
+    def __init__(self, n_heads=20, head_dim=None):
         self.n_heads = n_heads
         self.head_dim = head_dim
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any) -> SAVClassifier:
         """Fit on X `[sample, head * dim]` and labels y `[sample]`.
 
         Raises ValueError where the features are not a whole number of heads.

@@ -54,7 +54,7 @@ def draw_support(
     return _test_on_the_rest(table, of_task, usable, support, seed, keep_leaks)
 
 
-def tested_without_support(
+def draw_without_support(
     table: SampleTable, benchmark: BenchmarkInfo, task: str, usable: Bool[np.ndarray, " sample"]
 ) -> Draw:
     """Return the test samples of a method that learns nothing: all of them."""

@@ -25,7 +25,10 @@ def replicates(
     for _ in range(0, REPLICATES, REPLICATES_AT_ONCE):
         draws = _resample(len(scores), generator)
         units = _resample(len(names), generator)[:, place]
-        means.append(((draws @ values) * units).sum(axis=1) / ((draws @ tested) * units).sum(axis=1))
+        weight = ((draws @ tested) * units).sum(axis=1)
+        total = ((draws @ values) * units).sum(axis=1)
+        # A replicate may pick only draws that tested none of its units: it has no mean.
+        means.append(np.divide(total, weight, out=np.full_like(total, np.nan), where=weight > 0))
     return np.concatenate(means)
 
 
@@ -36,5 +39,5 @@ def _resample(count: int, generator: np.random.Generator) -> Float[np.ndarray, "
 def interval(means: Float[np.ndarray, " replicate"]) -> tuple[float, float]:
     """Return the 95 % percentile interval of bootstrap means."""
     tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(means, [tail, 100 - tail])
+    low, high = np.nanpercentile(means, [tail, 100 - tail])
     return float(low), float(high)

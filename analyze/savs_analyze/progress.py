@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -22,7 +21,7 @@ class CellProgress:
         self.bar = Progress(*columns, console=Console(stderr=True))
         self.task = self.bar.add_task("cells", total=None)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> CellProgress:
         self.bar.start()
         return self
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from savs_analyze.cells import ZERO_SHOT, Cell, plan_cells
-from savs_analyze.draws import Draw, draw_support, tested_without_support
+from savs_analyze.draws import Draw, draw_support, draw_without_support
 from savs_analyze.results import CellResult, Results
 from savs_analyze.selection import rank_heads, score_heads, tied_at_cut
 from savs_analyze.similarity import cosine
@@ -113,7 +113,7 @@ def learn(vectors: ModelVectors, cell: Cell) -> LearntCell:
     started = time.perf_counter()
     table, benchmark = vectors.store.samples, vectors.store.benchmark
     if cell.method == ZERO_SHOT:
-        draw = tested_without_support(table, benchmark, cell.task, vectors.usable)
+        draw = draw_without_support(table, benchmark, cell.task, vectors.usable)
         logits = vectors.logits[draw.test, : len(benchmark.tasks[cell.task])]
         # Two classes whose answers begin alike have no logits: no prediction is ever right.
         best = np.where(np.isnan(logits).any(axis=1), -1, np.nan_to_num(logits, nan=-np.inf).argmax(axis=1))
