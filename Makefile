@@ -22,9 +22,9 @@ setup: .venv/ready ## make .venv and install everything into it (TORCH=torch for
 
 demo: setup ## harvest the embedded model over the digits benchmarks, classify, print the table, draw the heads
 	for data in $(DEMO); do $(BIN)/savs-harvest run --model tiny --data $$data || exit 1; done
-	$(BIN)/savs-analyze sweep $(DEMO:%=--store stores/%.zarr) --out results/demo
+	$(BIN)/savs-analyze sweep $(DEMO:%=--store stores/%.zarr) --k 5:20:15 --out results/demo
 	$(BIN)/savs-analyze table results/demo
-	$(BIN)/savs-analyze figures results/demo
+	$(BIN)/savs-analyze figures results/demo --k 5
 
 harvest: setup ## run MODEL over DATA into STORE (make harvest MODEL=qwen2vl DATA=digits)
 	$(BIN)/savs-harvest run --model $(MODEL) --data $(DATA) --store $(STORE)

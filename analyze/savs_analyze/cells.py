@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 SAVS, ZERO_SHOT = "savs", "zero-shot"
@@ -39,12 +39,21 @@ class Cell:
 
 
 def plan_cells(
-    vectors: Cell, tasks: Sequence[str], shots: int, draws: int, heads: Sequence[int], keep_leaks: bool = False
+    vectors: Cell,
+    tasks: Mapping[str, bool],
+    shots: int,
+    draws: int,
+    heads: Sequence[int],
+    keep_leaks: bool = False,
 ) -> list[Cell]:
-    """Return the cells on one model's vectors, named by `vectors`: zero-shot once a task, SAVs once a draw."""
+    """Return the cells on one model's vectors, named by `vectors`: SAVs once a task and draw, zero-shot once a task.
+
+    `tasks` says of each task whether it has the logits that zero-shot needs.
+    """
     cells = []
-    for task in tasks:
-        cells.append(replace(vectors, task=task, method=ZERO_SHOT))
+    for task, has_logits in tasks.items():
+        if has_logits:
+            cells.append(replace(vectors, task=task, method=ZERO_SHOT))
         learns = replace(vectors, task=task, method=SAVS, shots=shots, heads=tuple(heads), keep_leaks=keep_leaks)
         cells += [replace(learns, draw=draw) for draw in range(draws)]
     return cells

@@ -109,7 +109,7 @@ def table(results: ResultsArgument, form: FormatOption = Format.table) -> None:
     if form is Format.csv:
         print(summary.to_csv(index=False), end="")
     elif form is Format.json:
-        print(summary.to_json(orient="records", indent=1))
+        print(summary.to_json(orient="records", indent=1, double_precision=15))
     else:
         _print_table(spread(summary), footnotes(cells))
 

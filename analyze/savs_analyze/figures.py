@@ -12,14 +12,14 @@ from jaxtyping import Float
 from savs_analyze.cells import SAVS
 from savs_analyze.results import CellResult
 
-PANEL_WIDTH, PANEL_HEIGHT = 2.6, 2.3
-MOST_COLUMNS = 4
+PANEL_WIDTH, PANEL_HEIGHT = 1.9, 1.9
+MOST_COLUMNS = 5
 # SVG ids and dates follow these, so that the same results give the same bytes.
 REPRODUCIBLE: Any = {"svg.hashsalt": "savs", "svg.fonttype": "none"}
 
 
 def selection_frequency(cells: Iterable[CellResult], heads: int) -> dict[str, Float[np.ndarray, "layer head_in_layer"]]:
-    """Return for every `benchmark / task (model)` how often, over its draws, each head is among the best.
+    """Return for every model, benchmark and task how often, over its draws, each head is among the best.
 
     NaN marks places where a layer has fewer heads than the widest.
     """
@@ -34,7 +34,7 @@ def selection_frequency(cells: Iterable[CellResult], heads: int) -> dict[str, Fl
         for layer, place in facts["heads"][:heads]:
             grid[layer, place] = 1
         task = "" if facts["task"] == "all" else f" / {facts['task']}"
-        counted.setdefault(f"{facts['benchmark']}{task} ({facts['model']})", []).append(grid)
+        counted.setdefault(f"{facts['model']}\n{facts['benchmark']}{task}", []).append(grid)
     return {title: np.mean(grids, axis=0) for title, grids in counted.items()}
 
 
@@ -56,21 +56,25 @@ def draw_head_maps(frequencies: dict[str, Float[np.ndarray, "layer head_in_layer
         figure, axes = pyplot.subplots(
             rows,
             columns,
-            figsize=(PANEL_WIDTH * columns + 0.8, PANEL_HEIGHT * rows + 0.3),
+            figsize=(PANEL_WIDTH * columns + 0.8, PANEL_HEIGHT * rows + 0.2),
             squeeze=False,
             layout="constrained",
         )
         for axis, (title, grid) in zip(axes.flat, frequencies.items(), strict=False):
             axis.imshow(grid, cmap="Blues", vmin=0, vmax=1, origin="lower", aspect="auto")
             axis.set_title(title, fontsize=8)
-            axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
-            axis.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+            axis.set_xticks(range(0, grid.shape[1], -(-grid.shape[1] // 8)))
+            axis.set_yticks(range(0, grid.shape[0], -(-grid.shape[0] // 8)))
             axis.set_xlabel("head")
-            axis.set_ylabel("layer")
+            if axis.get_subplotspec().is_first_col():
+                axis.set_ylabel("layer")
+            axis.spines[:].set_visible(False)
+            axis.hlines(np.arange(1, grid.shape[0]) - 0.5, -0.5, grid.shape[1] - 0.5, color="white", linewidth=0.5)
+            axis.vlines(np.arange(1, grid.shape[1]) - 0.5, -0.5, grid.shape[0] - 0.5, color="white", linewidth=0.5)
         for axis in list(axes.flat)[len(frequencies) :]:
             axis.remove()
         bar = figure.colorbar(axes.flat[0].images[0], ax=list(axes.flat)[: len(frequencies)], shrink=0.9)
-        bar.set_label(f"share of draws with the head\namong the best {heads}")
+        bar.set_label(f"share of draws\n(best {heads} heads)")
         path.parent.mkdir(parents=True, exist_ok=True)
         metadata = {"Date": None} if path.suffix == ".svg" else None
         figure.savefig(path, metadata=metadata, dpi=160)

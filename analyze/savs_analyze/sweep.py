@@ -94,8 +94,21 @@ def _plan(
         vectors = store[name]
         records = f"{short_hash(vectors.records.tobytes()):016x}"
         base = Cell(store.benchmark.name, name, vectors.fingerprint, store.index_hash, records)
-        plan.append((vectors, plan_cells(base, list(store.benchmark.tasks), shots, draws, heads, keep_leaks)))
+        plan.append((vectors, plan_cells(base, tasks_with_logits(vectors), shots, draws, heads, keep_leaks)))
     return plan
+
+
+def tasks_with_logits(vectors: ModelVectors) -> dict[str, bool]:
+    """Tell of each task whether every usable sample has a logit for each class.
+
+    A store made from arrays may have none, and a task whose answers begin with the same token has none.
+    """
+    table, benchmark = vectors.store.samples, vectors.store.benchmark
+    found = {}
+    for code, (task, classes) in enumerate(benchmark.tasks.items()):
+        of_task = (table.task == code) & vectors.usable
+        found[task] = bool(np.isfinite(vectors.logits[of_task, : len(classes)]).all())
+    return found
 
 
 def run_cells(vectors: ModelVectors, cells: Sequence[Cell]) -> Iterable[tuple[str, CellResult]]:
@@ -115,9 +128,7 @@ def learn(vectors: ModelVectors, cell: Cell) -> LearntCell:
     if cell.method == ZERO_SHOT:
         draw = draw_without_support(table, benchmark, cell.task, vectors.usable)
         logits = vectors.logits[draw.test, : len(benchmark.tasks[cell.task])]
-        # Two classes whose answers begin alike have no logits: no prediction is ever right.
-        best = np.where(np.isnan(logits).any(axis=1), -1, np.nan_to_num(logits, nan=-np.inf).argmax(axis=1))
-        learnt = LearntCell(cell, draw, [0], best[None].astype(np.int64))
+        learnt = LearntCell(cell, draw, [0], logits.argmax(axis=1)[None])
     else:
         learnt = _select(vectors, cell)
     learnt.seconds = time.perf_counter() - started

@@ -52,7 +52,8 @@ def summarize(cells: Iterable[CellResult]) -> pd.DataFrame:
         if len(measurements) > 1:
             rows.append(dict(method_keys) | {"task": MEAN_OF_TASKS} | _numbers(_mean(measurements)))
     order = ["benchmark", "model", "task", "metric", "method", "shots", "heads", "draws", "n", "value", "low", "high"]
-    return pd.DataFrame(rows, columns=order)
+    place = {benchmark: i for i, benchmark in enumerate(dict.fromkeys(row["benchmark"] for row in rows))}
+    return pd.DataFrame(sorted(rows, key=lambda row: place[row["benchmark"]]), columns=order)
 
 
 def _measure(family: list[CellResult], setting: int, metric: str) -> Measurement:
@@ -77,7 +78,7 @@ def _mean(measurements: list[Measurement]) -> Measurement:
     )
 
 
-def _numbers(measured: Measurement) -> dict[str, float]:
+def _numbers(measured: Measurement) -> dict[str, int | float]:
     low, high = interval(measured.means)
     return {"n": measured.units, "value": measured.value, "low": low, "high": high}
 
@@ -90,15 +91,14 @@ def spread(summary: pd.DataFrame) -> pd.DataFrame:
     )
     index = ["benchmark", "model", "task", "metric"]
     columns = list(dict.fromkeys(lines["column"]))
-    table = lines.pivot_table(index=index, columns="column", values="text", aggfunc="first", sort=False)
+    cells = lines.groupby([*index, "column"], sort=False)["text"].first().unstack("column", fill_value="")
     counts = lines.groupby(index, sort=False)["n"].max()
-    return table[columns].assign(n=counts).reset_index()[[*index, "n", *columns]].fillna("")
+    # In the order of the summary: pandas sorts what it unstacks.
+    return cells.reindex(index=counts.index, columns=columns).assign(n=counts).reset_index()[[*index, "n", *columns]]
 
 
 def _column(row: dict[str, Any]) -> str:
-    if row["method"] != SAVS:
-        return row["method"]
-    return f"SAVs, {row['heads']} heads, {row['shots']} shots"
+    return f"SAVs, {row['heads']} heads" if row["method"] == SAVS else row["method"]
 
 
 def footnotes(cells: Iterable[CellResult]) -> list[str]:
@@ -113,6 +113,8 @@ def footnotes(cells: Iterable[CellResult]) -> list[str]:
             if most:
                 notes.append(f"{name}: up to {most} test samples a draw {words}.")
     learnt = rows[rows["method"] == SAVS]
+    shots, draws = sorted(set(learnt["shots"])), learnt["draw"].nunique()
+    notes.append(f"SAVs learn from {'/'.join(map(str, shots))} samples a class; mean of {draws} random draws of them.")
     if (learnt["tied_at_cut"] > 0).any():
         most = learnt["tied_at_cut"].max()
         notes.append(f"Up to {most} heads share the count at the cut; margin, then layer and head decide.")

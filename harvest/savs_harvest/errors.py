@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class ModelError(ValueError):
     """A model that cannot be loaded, or whose heads cannot be captured."""
+
+
+class HubError(OSError):
+    """A checkpoint that is not here and cannot be fetched."""

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from savs_harvest.errors import ModelError
+from savs_harvest.errors import HubError, ModelError
 from savs_harvest.heads import Projection, find_projections
 from savs_harvest.tiny import CHECKPOINT
 
@@ -82,7 +82,7 @@ def find_model(name: str) -> ModelSpec:
 def checkpoint_folder(spec: ModelSpec, revision: str | None = None) -> Path:
     """Return the local folder of a checkpoint, downloaded from the hub where it is not here yet.
 
-    Raises `ModelError` naming the ways to bring the files when the hub cannot be reached.
+    Raises `HubError` naming the ways to bring the files when the hub cannot be reached.
     """
     if Path(spec.checkpoint).is_dir():
         return Path(spec.checkpoint)
@@ -92,13 +92,13 @@ def checkpoint_folder(spec: ModelSpec, revision: str | None = None) -> Path:
     try:
         return Path(snapshot_download(spec.checkpoint, revision=revision, allow_patterns=HUB_FILES))
     except LocalEntryNotFoundError:
-        raise ModelError(
+        raise HubError(
             f"the Hugging Face hub cannot be reached and {spec.checkpoint} is not in the local cache.\n"
             f"On a machine with a connection run: hf download {spec.checkpoint}\n"
             "then bring its cache here (HF_HOME), or name the folder of the files as the model"
         ) from None
     except HfHubHTTPError as error:
-        raise ModelError(
+        raise HubError(
             f"the Hugging Face hub refuses {spec.checkpoint} (revision {revision or 'main'}): {error}"
         ) from None
 

@@ -18,7 +18,7 @@ class SpeedColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
         samples = f"{speed:,.1f} samples/s" if speed else "- samples/s"
-        return Text(f"{samples}, {size(task.completed * task.fields['sample_bytes'])}")
+        return Text(f"{samples}, {size(task.completed * task.fields['sample_bytes'])}", no_wrap=True)
 
 
 class HarvestProgress:
@@ -29,7 +29,7 @@ class HarvestProgress:
         self.console = Console(stderr=True)
         self.bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=12),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
             SpeedColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),

@@ -1,15 +1,19 @@
 """Stores of head vectors: one benchmark's samples, any number of models, chunked Zarr on disk."""
 
-from savs_stores.arrays import write_store
-from savs_stores.errors import IncompleteStoreError, MismatchError, StoreError
-from savs_stores.heads import HeadTable
-from savs_stores.plan import ShardPlan, default_shard_samples, missing_shards, owned_shards
-from savs_stores.read import ModelVectors, Store, open_store
-from savs_stores.samples import DEFAULT_TASK, BenchmarkInfo, SampleTable
-from savs_stores.schema import CODECS, SPLITS, Status
-from savs_stores.shard import Shard
-from savs_stores.verify import verify
-from savs_stores.write import ModelWriter, add_model, create_store
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from savs_stores.arrays import write_store
+    from savs_stores.errors import IncompleteStoreError, MismatchError, StoreError
+    from savs_stores.heads import HeadTable
+    from savs_stores.plan import ShardPlan, default_shard_samples, missing_shards, owned_shards
+    from savs_stores.read import ModelVectors, Store, open_store
+    from savs_stores.samples import DEFAULT_TASK, BenchmarkInfo, SampleTable
+    from savs_stores.schema import CODECS, SPLITS, Status
+    from savs_stores.shard import Shard
+    from savs_stores.verification import verify
+    from savs_stores.write import ModelWriter, add_model, create_store
 
 __all__ = [
     "CODECS",
@@ -36,3 +40,14 @@ __all__ = [
     "verify",
     "write_store",
 ]
+
+_MODULES = ("errors", "plan", "heads", "samples", "schema", "shard", "write", "read", "arrays", "verification")
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: a command's `--help` need not wait for zarr."""
+    if name in __all__:
+        for module in _MODULES:
+            if hasattr(loaded := import_module(f"savs_stores.{module}"), name):
+                return getattr(loaded, name)
+    raise AttributeError(f"module 'savs_stores' has no attribute {name!r}")

@@ -68,7 +68,7 @@ def read(
     jobs = []
     start = 0
     while start < len(samples):
-        shard = plan.shard_of(samples[start])
+        shard = plan.shard_of(int(samples[start]))
         stop = start + int(np.searchsorted(samples[start:], plan.rows(shard).stop))
         rows = samples[start:stop] - plan.rows(shard).start
         jobs.append((array_path, plan, shard, rows, heads, out[:, start:stop]))

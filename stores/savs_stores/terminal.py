@@ -7,15 +7,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from savs_stores.errors import MismatchError
-
 DONE, FAILED, MISUSED, DONE_WITH_FAILURES, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def run_app(app: Callable[[], Any]) -> None:
     """Run a command line: an error is a sentence on stderr, its traceback comes with `-v`.
 
-    Exit codes: 0 done, 1 failed, 2 wrong use or mismatch, 3 done with recorded failures, 130 interrupted.
+    Exit codes: 0 done, 1 failed, 2 wrong use or mismatch (a ValueError: what was asked cannot be done),
+    3 done with recorded failures, 130 interrupted.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -31,7 +30,7 @@ def run_app(app: Callable[[], Any]) -> None:
         known = isinstance(error, ValueError | OSError)
         notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
         what = f"error: {error}{notes}" if known else f"error: {type(error).__name__}: {error}{notes} (-v shows where)"
-        _stop(what, MISUSED if isinstance(error, MismatchError) else FAILED)
+        _stop(what, MISUSED if isinstance(error, ValueError) else FAILED)
 
 
 def command_line() -> str:

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from savs_analyze.figures import draw_head_maps, selection_frequency
+from savs_analyze.results import Results
+from savs_analyze.sweep import sweep
+from savs_analyze.tables import footnotes, spread, summarize
+
+
+@pytest.fixture
+def cells(make_store, tmp_path):
+    stores = []
+    for name, classes in (("one", 2), ("two", 4)):
+        logits = np.tile(np.arange(classes, dtype=np.float32), (2 * 30 * classes, 1))  # always the last class
+        stores.append(make_store(name, classes=classes, logits=logits).path)
+    sweep(stores, tmp_path / "out", shots=5, draws=3, heads=(1, 3))
+    return list(Results(tmp_path / "out").loaded())
+
+
+def test_means_over_draws_are_the_rows_means(cells):
+    summary = summarize(cells)
+    for row in summary.itertuples():
+        values = [
+            measured["value"]
+            for cell in cells
+            for measured in cell.rows
+            if (measured["benchmark"], measured["method"], measured["heads"]) == (row.benchmark, row.method, row.heads)
+        ]
+        assert row.value == pytest.approx(np.mean(values))
+        assert row.draws == len(values)
+        assert row.low <= row.value <= row.high
+
+
+def test_the_table_has_a_line_a_benchmark_and_a_column_a_method(cells):
+    table = spread(summarize(cells))
+    assert table.benchmark.tolist() == ["one", "two"]
+    assert table.columns.tolist()[4:] == ["n", "zero-shot", "SAVs, 1 heads", "SAVs, 3 heads"]
+    assert not (table == "").to_numpy().any()
+
+
+def test_several_tasks_have_a_mean_line(tmp_path, generator):
+    from savs_stores import BenchmarkInfo, write_store
+
+    tasks = {"left": ["a", "b"], "right": ["a", "b"]}
+    store = write_store(
+        tmp_path / "two.zarr",
+        benchmark=BenchmarkInfo("two", tasks),
+        samples={"label": ["a", "b"] * 40, "task": ["left"] * 40 + ["right"] * 40, "split": ["either"] * 80},
+        model="m",
+        heads=generator.normal(size=(80, 1, 4, 8)),
+    )
+    sweep([store.path], tmp_path / "out", shots=5, draws=2, heads=(2,))
+    summary = summarize(Results(tmp_path / "out").loaded())
+    savs = summary[summary.method == "savs"].set_index("task").value
+    assert savs["mean"] == pytest.approx((savs["left"] + savs["right"]) / 2)
+
+
+def test_footnotes_say_what_was_left_out(cells):
+    notes = " ".join(footnotes(cells))
+    assert "5 samples a class" in notes
+    assert "3 random draws" in notes
+    assert "left out" not in notes
+
+
+def test_selection_frequency_is_the_share_of_draws(cells):
+    frequencies = selection_frequency(cells, heads=3)
+    assert list(frequencies) == ["planted\none", "planted\ntwo"]
+    for grid in frequencies.values():
+        assert grid.shape == (3, 4)
+        assert grid.sum() == pytest.approx(3)
+
+
+def test_the_same_results_draw_the_same_bytes(cells, tmp_path):
+    paths = [draw_head_maps(selection_frequency(cells, 3), 3, tmp_path / f"{i}.svg") for i in range(2)]
+    first, second = (path.read_bytes() for path in paths)
+    assert first == second
+    assert b"layer" in first
+
+
+def test_nothing_selected_nothing_drawn(tmp_path):
+    with pytest.raises(ValueError, match="no selected heads"):
+        draw_head_maps({}, 20, tmp_path / "empty.svg")
