@@ -44,7 +44,7 @@ check: setup ## format, lint, types, import contracts, tests
 	$(BIN)/pytest
 
 perf: setup ## measure speed and memory, print the tables
-	$(BIN)/pytest -m perf -s
+	$(BIN)/pytest tests/perf -m perf -s -q -o addopts=--import-mode=importlib
 
 tiny: setup ## train the embedded model again (a few minutes)
 	$(BIN)/python -m savs_harvest.tiny.train

@@ -71,7 +71,7 @@ def run(
             token_budget=batch_tokens,
             rank=rank,
             world=world,
-            command=f"savs-harvest run --model {model} --data {_shareable(data)}",
+            command=f"savs-harvest run --model {_shareable(model)} --data {_shareable(data)}",
             name=name,
             on_plan=progress.plan,
             on_samples=progress.advance,
@@ -159,9 +159,9 @@ def default_store(benchmark: str) -> Path:
     return Path("stores") / f"{benchmark}.zarr"
 
 
-def _shareable(data: str) -> str:
-    """Return the data's name without absolute folders: it is kept in the store, which may be given away."""
-    return Path(data).name if Path(data).is_absolute() else data
+def _shareable(path: str) -> str:
+    """Return a name without absolute folders: it is kept in the store, which may be given away."""
+    return Path(path).name if Path(path).is_absolute() else path
 
 
 def entry() -> None:

@@ -133,17 +133,17 @@ def check_capture(
     """
     last = last_real_token(inputs["attention_mask"])
     rows = torch.arange(len(last), device=last.device)
-    outputs: dict[int, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
 
-    def keep(layer: int) -> Callable[..., None]:
+    def keep(name: str) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: tuple, output: Tensor | tuple[Tensor, ...]) -> None:
-            outputs[layer] = (output[0] if isinstance(output, tuple) else output)[rows, last]
+            outputs[name] = (output[0] if isinstance(output, tuple) else output)[rows, last]
 
         return hook
 
     with ExitStack() as hooks:
         for projection in projections:
-            hooks.callback(projection.attention.register_forward_hook(keep(projection.layer)).remove)
+            hooks.callback(projection.attention.register_forward_hook(keep(projection.name)).remove)
         vectors = hooks.enter_context(capture_heads(projections, last))
         with torch.inference_mode():
             model(**inputs, use_cache=False)
@@ -152,7 +152,7 @@ def check_capture(
         heads = vectors[:, start : start + projection.heads, : projection.head_dim].flatten(1)
         start += projection.heads
         with torch.inference_mode():
-            expected, found = outputs[projection.layer].float(), projection.module(heads).float()
+            expected, found = outputs[projection.name].float(), projection.module(heads).float()
         if not torch.allclose(found, expected, rtol=0, atol=tolerance * float(expected.abs().max())):
             raise ModelError(
                 f"{projection.name}: the projection of the captured heads differs from the attention's output by "
