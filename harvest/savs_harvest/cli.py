@@ -165,4 +165,4 @@ def _shareable(path: str) -> str:
 
 
 def entry() -> None:
-    terminal.run_app(app)
+    terminal.run_app(app, install="savs[harvest]")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from savs_stores.errors import StoreError
+from savs_stores.errors import MismatchError, StoreError
 from savs_stores.heads import HeadTable
 from savs_stores.read import Store, open_store
 from savs_stores.samples import BenchmarkInfo, SampleTable
@@ -34,7 +34,8 @@ def write_store(
     `samples` is a table, or columns of words of which only `label` is needed. Vectors of four axes
     are [sample, layer, head, dim]; three axes count as one layer unless `head_table` says more.
     A sample with a NaN or with values that float16 cannot hold is recorded as non-finite.
-    Raises `StoreError` for shapes that do not fit, `MismatchError` where the path holds other samples.
+    Raises `StoreError` for shapes that do not fit, `MismatchError` where the path holds other samples, or
+    other vectors under this model's name.
     """
     table = samples if isinstance(samples, SampleTable) else SampleTable.from_columns(benchmark.tasks, samples)
     heads = np.asarray(heads)
@@ -50,12 +51,16 @@ def write_store(
         raise StoreError(f"logits need shape {(len(table), benchmark.most_classes)}, got {logits.shape}")
     create_store(path, benchmark, table)
     writer = add_model(path, model, identity or {"model": model}, head_table, shard_samples=shard_samples, codec=codec)
-    for shard in writer.missing:
+    missing = writer.missing
+    for shard in range(writer.plan.shards):
         rows = writer.plan.rows(shard)
         content = Shard.empty(len(rows), len(head_table), head_table.dim, benchmark.most_classes)
         for place, row in enumerate(rows):
             content.put(place, vectors[row].astype(np.float64))
         if logits is not None:
             content.logits[:] = logits[rows.start : rows.stop]
-        writer.write(shard, content)
+        if shard in missing:
+            writer.write(shard, content)
+        elif content.record() != writer.records[shard]:
+            raise MismatchError(f"{path} already holds other vectors of {model!r}: name the model differently")
     return open_store(path)

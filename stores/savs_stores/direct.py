@@ -137,6 +137,13 @@ def _runs_in_file(heads: Sequence[int], offsets: np.ndarray, plan: ShardPlan, wh
 
 def _read_exactly(descriptor: int, path: Path, target: np.ndarray, offset: int) -> None:
     buffers = [memoryview(part.reshape(-1).view(np.uint8)) for part in target]
-    wanted = sum(len(buffer) for buffer in buffers)
-    if os.preadv(descriptor, buffers, offset) != wanted:
-        raise StoreError(f"{path} ends before byte {offset + wanted}; 'savs-analyze verify' lists all faults")
+    end = offset + sum(len(buffer) for buffer in buffers)
+    while offset < end:  # one call may bring less than it is asked for, and never more than 2 GiB
+        count = os.preadv(descriptor, buffers, offset)
+        if not count:
+            raise StoreError(f"{path} ends before byte {end}; 'savs-analyze verify' lists all faults")
+        offset += count
+        while buffers and count >= len(buffers[0]):
+            count -= len(buffers.pop(0))
+        if count:
+            buffers[0] = buffers[0][count:]

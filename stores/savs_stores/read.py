@@ -27,6 +27,8 @@ from savs_stores.schema import (
     TABLE,
     Status,
     check_array,
+    read_array,
+    zarr_errors_in_words,
 )
 from savs_stores.write import StorePath, local_path
 
@@ -39,13 +41,11 @@ def open_store(path: StorePath, allow_partial: bool = False) -> Store:
     `allow_partial` also opens models whose harvest is not finished, with the finished samples only.
     Raises `StoreError` where there is no store, or one this version cannot read.
     """
-    try:
-        group = zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False)
-    except (FileNotFoundError, zarr.errors.GroupNotFoundError):
-        raise StoreError(f"{path} is no store: there is no Zarr group at that place") from None
-    except Exception as error:
-        error.add_note(f"while opening {path}")
-        raise
+    with zarr_errors_in_words(path):
+        try:
+            group = zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False)
+        except (FileNotFoundError, zarr.errors.GroupNotFoundError, zarr.errors.ContainsArrayError):
+            raise StoreError(f"{path} is no store: there is no Zarr group at that place") from None
     return Store(path, group, allow_partial)
 
 
@@ -66,11 +66,12 @@ class Store:
             )
         self.index_hash: str = attributes["index_hash"]
         self.benchmark = BenchmarkInfo(**attributes["benchmark"])
-        self.samples = SampleTable(**{name: check_array(group, name, spec)[...] for name, spec in TABLE.items()})
+        self.samples = SampleTable(**{name: read_array(group, name, spec) for name, spec in TABLE.items()})
 
     @property
     def models(self) -> list[str]:
-        return sorted(name for name, _ in self._group.groups())
+        with zarr_errors_in_words(f"a group in {self.path}"):
+            return sorted(name for name, _ in self._group.groups())
 
     def __getitem__(self, model: str) -> ModelVectors:
         if model not in self.models:
@@ -78,9 +79,9 @@ class Store:
             raise StoreError(f"{self.path} holds no vectors of model {model!r}; it holds: {held}")
         return ModelVectors(self, model, self._group[model])
 
-    def peek(self, model: str) -> ModelVectors:
+    def peek(self, model: str, check_files: bool = True) -> ModelVectors:
         """Return a model's vectors whether finished or not, to look at its state."""
-        return ModelVectors(self, model, self._group[model], allow_partial=True)
+        return ModelVectors(self, model, self._group[model], allow_partial=True, check_files=check_files)
 
     def __repr__(self) -> str:
         benchmark, table = self.benchmark, self.samples
@@ -103,18 +104,28 @@ class ModelVectors:
     `status`, `n_tokens`, `absmax` are `[sample]`, `logits` is `[sample, class]`, `heads` is the head table.
     """
 
-    def __init__(self, store: Store, name: str, group: zarr.Group, allow_partial: bool | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        group: zarr.Group,
+        allow_partial: bool | None = None,
+        check_files: bool = True,
+    ) -> None:
         self.store, self.name, self._group = store, name, group
+        if lacking := sorted({"fingerprint", "identity", "provenance"} - set(group.attrs)):
+            raise StoreError(f"{store.path}/{name} is no model of a savs store: it lacks the attributes {lacking}")
         self.fingerprint: str = group.attrs["fingerprint"]
         self.identity: dict[str, Any] = dict(group.attrs["identity"])
         self.provenance: dict[str, Any] = dict(group.attrs["provenance"])
-        self.heads = HeadTable(**{axis: check_array(group, axis, spec)[...] for axis, spec in PER_HEAD.items()})
+        self.heads = HeadTable(**{axis: read_array(group, axis, spec) for axis, spec in PER_HEAD.items()})
         self._array = check_array(group, "heads", HEADS)
         if self._array.shards is None:
             raise StoreError(f"{store.path}/{name}/heads is not sharded: this is no savs store")
         samples, heads, dim = self._array.shape
         self.plan = ShardPlan(samples, heads, dim, self._array.shards[0])
-        if self.plan.samples != len(store.samples) or self.plan.heads != len(self.heads):
+        found = (samples, heads, len(self.records))
+        if found != (len(store.samples), len(self.heads), self.plan.shards):
             raise StoreError(f"{store.path}/{name}/heads has shape {self.plan.shape}, the tables have other lengths")
         self._path = None if (root := local_path(store.path)) is None else root / name / "heads"
         self._plain = direct.is_plain(self._array, self.plan)
@@ -122,11 +133,12 @@ class ModelVectors:
         self.partial = bool(self.missing)
         if self.missing and not (store.allow_partial if allow_partial is None else allow_partial):
             raise IncompleteStoreError(self._unfinished())
-        self._check_files()
+        if check_files:
+            self._check_files()
 
     @cached_property
     def records(self) -> UInt32[np.ndarray, " shard"]:
-        return check_array(self._group, "shard_crc32c", RECORD)[...]
+        return read_array(self._group, "shard_crc32c", RECORD)
 
     @cached_property
     def status(self) -> UInt8[np.ndarray, " sample"]:
@@ -211,7 +223,7 @@ class ModelVectors:
         return f"<vectors of {self.describe()}>"
 
     def _per_sample(self, name: str) -> np.ndarray:
-        return check_array(self._group, name, PER_SAMPLE[name])[...]
+        return read_array(self._group, name, PER_SAMPLE[name])
 
     def _sample_indices(self, samples: Iterable[int] | np.ndarray | None) -> np.ndarray:
         if samples is None:
@@ -221,6 +233,8 @@ class ModelVectors:
             if indices.shape != self.finished.shape:
                 raise StoreError(f"a mask of samples needs shape {self.finished.shape}, got {indices.shape}")
             indices = np.flatnonzero(indices)
+        if indices.ndim != 1 or (len(indices) and indices.dtype.kind not in "iu"):
+            raise StoreError(f"samples are whole numbers or a mask, got {indices.dtype} of shape {indices.shape}")
         outside = indices[(indices < 0) | (indices >= self.plan.samples)]
         if len(outside):
             raise StoreError(f"there is no sample {outside[0]}: the store has {self.plan.samples}")
@@ -244,7 +258,8 @@ class ModelVectors:
             first, last = int(samples[places[0]]), int(samples[places[-1]])
             start = 0
             for run in runs(heads):
-                block = np.asarray(self._array[first : last + 1, run.start : run.stop])
+                with zarr_errors_in_words(f"{self.store.path}/{self.name}/heads, shard {shard},"):
+                    block = np.asarray(self._array[first : last + 1, run.start : run.stop])
                 out[start : start + len(run), places[0] : places[-1] + 1] = block[samples[places] - first].transpose(
                     1, 0, 2
                 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -11,7 +13,6 @@ import numpy as np
 from jaxtyping import Int, Shaped, UInt
 
 from savs_stores.errors import StoreError
-from savs_stores.fingerprint import canonical
 from savs_stores.schema import SPLITS, TABLE
 
 DEFAULT_TASK = "all"
@@ -70,7 +71,9 @@ class SampleTable:
 
     def index_hash(self, benchmark: BenchmarkInfo) -> str:
         """Return the SHA-256 of all rows in order with their tasks and classes: equal means pairable."""
-        digest = hashlib.sha256(canonical({"tasks": {task: list(c) for task, c in benchmark.tasks.items()}}))
+        # In their own order, not sorted: the column `task` counts in it.
+        tasks = {"tasks": {task: list(classes) for task, classes in benchmark.tasks.items()}}
+        digest = hashlib.sha256(json.dumps(tasks, separators=(",", ":"), ensure_ascii=False).encode())
         for name in TABLE:
             digest.update(self.column_hash(name).encode())
         return digest.hexdigest()
@@ -98,9 +101,9 @@ class SampleTable:
         if short := {name: len(column) for name, column in columns.items() if len(column) != count}:
             raise StoreError(f"all columns need {count} rows like 'label'; these have another number: {short}")
         ids = [str(value) for value in columns.get("sample_id", range(count))]
-        if len(set(ids)) < count:
-            repeated = next(name for name in ids if ids.count(name) > 1)
-            raise StoreError(f"sample_id {repeated!r} occurs more than once")
+        [(commonest, times)] = Counter(ids).most_common(1)
+        if times > 1:
+            raise StoreError(f"sample_id {commonest!r} occurs {times} times")
         task_names = list(tasks)
         task = _codes("task", columns.get("task", [task_names[0]] * count), task_names)
         classes = [list(tasks[task_names[code]]) for code in task]

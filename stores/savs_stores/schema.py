@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -80,13 +82,25 @@ def check_model_name(name: str) -> str:
     return name
 
 
+@contextmanager
+def zarr_errors_in_words(where: Any) -> Iterator[None]:
+    """Turn what zarr and its codecs raise over damaged bytes into a `StoreError` that names the place."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except (ValueError, RuntimeError, TypeError, KeyError) as error:
+        raise StoreError(f"{where} cannot be read, it is damaged: {type(error).__name__}: {error}") from error
+
+
 def check_array(group: zarr.Group, name: str, spec: ArraySpec) -> zarr.Array:
     """Return an array of a group after comparing its type, axes and codecs with the format.
 
     Raises `StoreError` naming the array and the difference; nothing of the array has been read then.
     """
     where = f"{group.store_path}/{name}"
-    array = group.get(name)
+    with zarr_errors_in_words(where):
+        array = group.get(name)
     if not isinstance(array, zarr.Array):
         raise StoreError(f"{where} is missing: this is not a complete savs store")
     if array.dtype != spec.dtype and str(array.dtype) != str(spec.dtype):
@@ -98,6 +112,13 @@ def check_array(group: zarr.Group, name: str, spec: ArraySpec) -> zarr.Array:
     if not codecs <= ALLOWED_CODECS:
         raise StoreError(f"{where} uses codecs {sorted(codecs - ALLOWED_CODECS)}, which a savs store does not")
     return array
+
+
+def read_array(group: zarr.Group, name: str, spec: ArraySpec) -> Any:
+    """Return all values of an array after checking it. Raises `StoreError` also for damaged bytes."""
+    array = check_array(group, name, spec)
+    with zarr_errors_in_words(f"{group.store_path}/{name}"):
+        return array[...]
 
 
 def codec_names(codecs: Any) -> set[str]:

@@ -35,7 +35,8 @@ class Shard:
     def put(self, row: int, vectors: Float[np.ndarray, "head dim"]) -> None:
         """Store one sample's vectors, or record it as `NON_FINITE` where float16 cannot hold them."""
         largest = np.abs(vectors).max()
-        self.absmax[row] = largest
+        with np.errstate(over="ignore"):
+            self.absmax[row] = largest
         if np.isfinite(vectors).all() and largest <= LARGEST:
             self.heads[row] = vectors
             self.status[row] = Status.OK

@@ -10,17 +10,19 @@ from typing import Any
 DONE, FAILED, MISUSED, DONE_WITH_FAILURES, INTERRUPTED = 0, 1, 2, 3, 130
 
 
-def run_app(app: Callable[[], Any]) -> None:
+def run_app(app: Callable[[], Any], install: str = "savs") -> None:
     """Run a command line: an error is a sentence on stderr, its traceback comes with `-v`.
 
     Exit codes: 0 done, 1 failed, 2 wrong use or mismatch (a ValueError: what was asked cannot be done),
-    3 done with recorded failures, 130 interrupted.
+    3 done with recorded failures, 130 interrupted. `install` is what brings a package that is missing.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except KeyboardInterrupt:
         _stop(f"interrupted; what is finished is kept, go on with: {command_line()}", INTERRUPTED)
+    except ModuleNotFoundError as error:
+        _stop(f"error: {error.name} is not installed; run: pip install '{install}'", FAILED)
     except BrokenPipeError:
         sys.stderr.close()
         raise SystemExit(FAILED) from None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,7 +18,7 @@ from zarr.abc.store import Store as ZarrStore
 from zarr.storage import LocalStore
 
 from savs_stores.errors import MismatchError, StoreError
-from savs_stores.fingerprint import differences, fingerprint
+from savs_stores.fingerprint import canonical, differences, fingerprint
 from savs_stores.heads import HeadTable
 from savs_stores.plan import ShardPlan, default_shard_samples, missing_shards
 from savs_stores.samples import BenchmarkInfo, SampleTable
@@ -64,14 +65,12 @@ def create_store(path: StorePath, benchmark: BenchmarkInfo, samples: SampleTable
         "index_hash": samples.index_hash(benchmark),
         "created_by": created_by,
     }
-    with _whole_or_not_at_all(path) as place:
-        group = zarr.create_group(place, zarr_format=3, attributes=attributes)
-        for name, spec in TABLE.items():
-            column = getattr(samples, name)
-            written = _create(group, name, spec, column.shape, chunks=column.shape)
-            written[:] = column
-        for name in ("options", "image_hash", "prompt_hash"):
-            group[name].attrs["coordinates"] = TABLE_COORDINATES
+    try:
+        with _whole_or_not_at_all(path) as place:
+            _create_table(place, samples, attributes)
+    except FileExistsError:  # another process was quicker: its table is checked like any earlier one
+        _check_same_samples(path, benchmark, samples)
+        return False
     return True
 
 
@@ -114,7 +113,8 @@ def add_model(
 def _begun_model(path: StorePath, model: str, identity: Mapping[str, Any]) -> ModelWriter:
     with zarr.config.set({"array.write_empty_chunks": True}):
         group = zarr.open_group(path, path=model, mode="r+", zarr_format=3, use_consolidated=False)
-        if lines := differences(group.attrs["identity"], dict(identity)):
+        # Through JSON, as it was written: a tuple has become a list.
+        if lines := differences(group.attrs["identity"], json.loads(canonical(identity))):
             raise MismatchError(
                 f"{path} already holds vectors of {model!r} that were made otherwise:\n  "
                 + "\n  ".join(lines)
@@ -139,7 +139,12 @@ class ModelWriter:
     @property
     def missing(self) -> list[int]:
         """Shards without a record."""
-        return missing_shards(self._arrays["shard_crc32c"][:].tolist())
+        return missing_shards(self.records)
+
+    @property
+    def records(self) -> list[int]:
+        """The record of every shard, 0 where it is missing."""
+        return self._arrays["shard_crc32c"][:].tolist()
 
     def write(self, shard: int, content: Shard) -> None:
         """Write a whole shard: vectors, then what stands beside them, then the record that makes it exist.
@@ -161,7 +166,7 @@ class ModelWriter:
         array = self._arrays[name]
         array[rows.start : rows.stop] = values
         if self._path is not None:
-            _flush(self._path.joinpath(name, "c", str(shard), *["0"] * (array.ndim - 1)))
+            _flush(self._path.joinpath(name, "c", str(shard), *["0"] * (array.ndim - 1)), within=self._path / name)
 
 
 def _create(group: zarr.Group, name: str, spec: ArraySpec, shape: tuple[int, ...], **layout: Any) -> zarr.Array:
@@ -175,6 +180,15 @@ def _create(group: zarr.Group, name: str, spec: ArraySpec, shape: tuple[int, ...
         config={"write_empty_chunks": True},
         **{"chunks": shape, **layout},
     )
+
+
+def _create_table(place: Any, samples: SampleTable, attributes: dict) -> None:
+    group = zarr.create_group(place, zarr_format=3, attributes=attributes)
+    for name, spec in TABLE.items():
+        column = getattr(samples, name)
+        _create(group, name, spec, column.shape)[:] = column
+    for name in ("options", "image_hash", "prompt_hash"):
+        group[name].attrs["coordinates"] = TABLE_COORDINATES
 
 
 def _create_model(place: Any, plan: ShardPlan, heads: HeadTable, classes: int, codec: str, attributes: dict) -> None:
@@ -214,10 +228,15 @@ def _whole_or_not_at_all(path: StorePath, group: str = "") -> Iterator[Any]:
     building.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield building
-        if final.exists():
-            raise FileExistsError(final)
-        building.rename(final)
-        _flush(final)
+        for file in building.rglob("*"):
+            _flush(file, within=building)
+        try:
+            building.rename(final)
+        except OSError:  # not empty: another process was quicker by a hair
+            if final.exists():
+                raise FileExistsError(final) from None
+            raise
+        _flush(final, within=final.parent)
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
@@ -256,13 +275,14 @@ def _check_same_samples(path: StorePath, benchmark: BenchmarkInfo, samples: Samp
 def _remove_leftovers(folder: Path) -> None:
     """Remove what zarr leaves behind when it is killed in the middle of a file; a younger one may be in use."""
     for leftover in folder.rglob("*.partial"):
-        if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
-            leftover.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another writer was quicker
+            if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
+                leftover.unlink()
 
 
-def _flush(path: Path) -> None:
-    """Bring a file (or folder) and its entry in the folder above to the disk."""
-    for target in (path, path.parent):
+def _flush(path: Path, within: Path) -> None:
+    """Bring a file and its entries in all folders up to `within` to the disk."""
+    for target in (path, *(parent for parent in path.parents if parent.is_relative_to(within))):
         descriptor = os.open(target, os.O_RDONLY)
         try:
             os.fsync(descriptor)
