@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from PIL import Image
 
@@ -43,10 +44,10 @@ def sample_table(benchmark: Benchmark, samples: Sequence[Sample]) -> SampleTable
     )
 
 
-def picture_hash(source: object) -> int:
+def picture_hash(source: Path | Image.Image) -> int:
     """Return a hash of a picture's size and pixels, equal for equal pictures in different files."""
     try:
-        picture: Image.Image = load_picture(source)  # type: ignore[arg-type]
+        picture = load_picture(source)
     except PictureError:
         return 0
     return short_hash(repr(picture.size).encode(), picture.tobytes())

@@ -12,6 +12,7 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,11 +35,11 @@ HELD_OUT = 1000
 IGNORED = -100
 
 
-def build_model(processor: object) -> Qwen2VLForConditionalGeneration:
-    token = processor.tokenizer.convert_tokens_to_ids  # type: ignore[attr-defined]
+def build_model(processor: Any) -> Qwen2VLForConditionalGeneration:
+    token = processor.tokenizer.convert_tokens_to_ids
     config = Qwen2VLConfig(
         text_config={
-            "vocab_size": len(processor.tokenizer),  # type: ignore[attr-defined]
+            "vocab_size": len(processor.tokenizer),
             "hidden_size": 64,
             "intermediate_size": 160,
             "num_hidden_layers": 6,
@@ -78,16 +79,16 @@ def build_model(processor: object) -> Qwen2VLForConditionalGeneration:
 class Pictures:
     """Pixel values of every picture at every shift, prepared once: [digit][picture][shift]."""
 
-    def __init__(self, processor: object, pictures: list[list[Image.Image]], shifts: list[tuple[int, int]]) -> None:
-        prepare = processor.image_processor  # type: ignore[attr-defined]
+    def __init__(self, processor: Any, pictures: list[list[Image.Image]], shifts: list[tuple[int, int]]) -> None:
+        prepare = processor.image_processor
         self.pixels = [
             [[self._pixels(prepare, ImageChops.offset(picture, x, y)) for x, y in shifts] for picture in of_digit]
             for of_digit in pictures
         ]
 
     @staticmethod
-    def _pixels(prepare: object, picture: Image.Image) -> torch.Tensor:
-        return prepare(images=[picture], return_tensors="pt")["pixel_values"]  # type: ignore[operator]
+    def _pixels(prepare: Any, picture: Image.Image) -> torch.Tensor:
+        return prepare(images=[picture], return_tensors="pt")["pixel_values"]
 
     def draw(self, digit: int, generator: np.random.Generator) -> torch.Tensor:
         versions = self.pixels[digit][int(generator.integers(len(self.pixels[digit])))]
@@ -95,10 +96,10 @@ class Pictures:
 
 
 def batch(
-    processor: object, exchanges: list[Exchange], pictures: Pictures, generator: np.random.Generator
+    processor: Any, exchanges: list[Exchange], pictures: Pictures, generator: np.random.Generator
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Return model inputs and labels [sample, token]; only answers and their end are learnt."""
-    tokenizer = processor.tokenizer  # type: ignore[attr-defined]
+    tokenizer = processor.tokenizer
     picture = f"<|vision_start|>{'<|image_pad|>' * IMAGE_TOKENS}<|vision_end|>"
     prompts = [
         f"<|im_start|>user\n{picture * len(e.digits)}{e.question}<|im_end|>\n<|im_start|>assistant\n" for e in exchanges
@@ -129,7 +130,7 @@ def next_word_loss(model: Qwen2VLForConditionalGeneration, inputs: dict, labels:
     return loss, (logits.argmax(-1)[learnt] == wanted[learnt]).float().mean()
 
 
-def held_out_accuracy(model: Qwen2VLForConditionalGeneration, processor: object, pictures: Pictures) -> float:
+def held_out_accuracy(model: Qwen2VLForConditionalGeneration, processor: Any, pictures: Pictures) -> float:
     """Return next-word accuracy on the training questions about pictures never trained on."""
     generator = np.random.default_rng(1)
     inputs, labels = batch(processor, [exchange(generator) for _ in range(HELD_OUT)], pictures, generator)
@@ -138,7 +139,7 @@ def held_out_accuracy(model: Qwen2VLForConditionalGeneration, processor: object,
         return float(next_word_loss(model, inputs, labels)[1])
 
 
-def train(steps: int) -> tuple[Qwen2VLForConditionalGeneration, object, float]:
+def train(steps: int) -> tuple[Qwen2VLForConditionalGeneration, Any, float]:
     """Return (model, processor, held-out next-word accuracy)."""
     torch.manual_seed(0)
     generator = np.random.default_rng(0)
@@ -176,7 +177,7 @@ def main() -> None:
     arguments = parser.parse_args()
     model, processor, accuracy = train(arguments.steps)
     model.save_pretrained(arguments.out)
-    processor.save_pretrained(arguments.out)  # type: ignore[attr-defined]
+    processor.save_pretrained(arguments.out)
     weights = sum(parameter.numel() for parameter in model.parameters())
     print(f"{weights:,} weights, next-word accuracy {accuracy:.3f} on held-out pictures, written to {arguments.out}")
 
