@@ -31,6 +31,7 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
     """Return one line a differing field: `dtype: 'bfloat16' in the store, 'float16' now`."""
     lines = []
     for name in sorted({*found, *wanted}):
-        if found.get(name) != wanted.get(name):
-            lines.append(f"{name}: {found.get(name)!r} in the store, {wanted.get(name)!r} now")
+        old, new = (repr(fields[name]) if name in fields else "absent" for fields in (found, wanted))
+        if old != new:
+            lines.append(f"{name}: {old} in the store, {new} now")
     return lines

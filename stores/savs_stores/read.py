@@ -64,8 +64,11 @@ class Store:
                 f"{path} has format version {attributes.get('format_version')}, this savs reads version "
                 f"{FORMAT_VERSION}: install the savs that wrote it ({attributes.get('created_by')})"
             )
-        self.index_hash: str = attributes["index_hash"]
-        self.benchmark = BenchmarkInfo(**attributes["benchmark"])
+        try:
+            self.index_hash: str = attributes["index_hash"]
+            self.benchmark = BenchmarkInfo.from_attributes(attributes["benchmark"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise StoreError(f"{path} lacks attributes that the format asks for: {error}") from None
         self.samples = SampleTable(**{name: read_array(group, name, spec) for name, spec in TABLE.items()})
 
     @property
@@ -90,7 +93,8 @@ class Store:
         lines = [
             f"<savs store {self.path}, format {FORMAT_VERSION}>",
             f"benchmark  {benchmark.name}: tasks {tasks}; metric {benchmark.metric}",
-            f"source     {benchmark.source} {benchmark.revision}, licence {benchmark.licence}".rstrip(", "),
+            f"source     {benchmark.source or 'unknown'} {benchmark.revision}".rstrip(),
+            f"licence    {benchmark.licence or 'unknown'}",
             f"samples    {len(table):,}: " + ", ".join(f"{name} {count:,}" for name, count in counts if count),
         ]
         lines += [f"model      {self.peek(model).describe()}" for model in self.models] or ["model      none yet"]

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,12 @@ class BenchmarkInfo:
     @property
     def most_classes(self) -> int:
         return max(len(classes) for classes in self.tasks.values())
+
+    @classmethod
+    def from_attributes(cls, attributes: Mapping[str, Any]) -> BenchmarkInfo:
+        """Build it from what `attributes` wrote; what a later writer added is passed over."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in attributes.items() if name in known})
 
     def attributes(self) -> dict[str, Any]:
         """Return the benchmark as a JSON object."""

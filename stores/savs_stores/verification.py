@@ -8,19 +8,29 @@ from savs_stores.errors import StoreError
 from savs_stores.fingerprint import fingerprint
 from savs_stores.plan import spans
 from savs_stores.read import ModelVectors, Store
-from savs_stores.schema import PER_SAMPLE
+from savs_stores.schema import PER_SAMPLE, TABLE
 from savs_stores.shard import Shard
+from savs_stores.write import local_path
 
 
 def verify(store: Store) -> Iterator[str]:
     """Yield one line a fault; a sound store yields nothing. Reads every byte, one shard at a time."""
     if store.samples.index_hash(store.benchmark) != store.index_hash:
         yield "the sample table does not give the index hash of the store: it was changed after it was written"
+    for name in _strangers(store):
+        yield f"{name} is no part of a store: a file from elsewhere, or a model whose zarr.json was lost"
     for model in store.models:
         try:
             yield from (f"{model}: {fault}" for fault in _model_faults(store.peek(model, check_files=False)))
         except StoreError as error:
             yield f"{model}: {error}"
+
+
+def _strangers(store: Store) -> list[str]:
+    """Return what lies in a local store's folder and is neither an array of the table nor a model."""
+    folder = local_path(store.path)
+    found = set() if folder is None else {path.name for path in folder.iterdir()}
+    return sorted(found - {"zarr.json", *TABLE, *store.models})
 
 
 def _model_faults(vectors: ModelVectors) -> Iterator[str]:

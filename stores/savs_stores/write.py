@@ -7,8 +7,9 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -50,7 +51,7 @@ def local_path(path: StorePath) -> Path | None:
     return Path(path)
 
 
-def create_store(path: StorePath, benchmark: BenchmarkInfo, samples: SampleTable, created_by: str = "savs") -> bool:
+def create_store(path: StorePath, benchmark: BenchmarkInfo, samples: SampleTable) -> bool:
     """Write the sample table of a new store; return False where an equal one is already there.
 
     Raises `MismatchError` where another one is there: other samples, another order, other prompts.
@@ -63,7 +64,7 @@ def create_store(path: StorePath, benchmark: BenchmarkInfo, samples: SampleTable
         "format_version": FORMAT_VERSION,
         "benchmark": benchmark.attributes(),
         "index_hash": samples.index_hash(benchmark),
-        "created_by": created_by,
+        "created_by": f"savs {version('savs')}",
     }
     try:
         with _whole_or_not_at_all(path) as place:
@@ -87,7 +88,8 @@ def add_model(
 
     `identity` holds every field that must be equal for two vectors to be comparable; its hash is the
     fingerprint. `provenance` is kept beside it and never compared.
-    Raises `MismatchError`, listing the differing fields, where the model is there with another identity.
+    Raises `MismatchError`, listing the differing fields, where the model is there with another identity,
+    and where its shards are not of the `shard_samples` asked for.
     """
     check_model_name(model)
     if codec not in CODECS:
@@ -107,7 +109,13 @@ def add_model(
                 _create_model(place, plan, heads, classes, codec, attributes)
         except FileExistsError:  # another process was quicker: its group is checked like any earlier one
             pass
-    return _begun_model(path, model, identity)
+    writer = _begun_model(path, model, identity)
+    if shard_samples not in (None, writer.plan.shard_samples):
+        raise MismatchError(
+            f"{path} holds {model!r} in shards of {writer.plan.shard_samples} samples, not {shard_samples}; "
+            "resume without saying how many"
+        )
+    return writer
 
 
 def _begun_model(path: StorePath, model: str, identity: Mapping[str, Any]) -> ModelWriter:
@@ -156,11 +164,14 @@ class ModelWriter:
             raise StoreError(
                 f"shard {shard} needs vectors of shape {(len(rows), *self.plan.shape[1:])}, got {content.heads.shape}"
             )
+        place = range(shard, shard + 1)
         with zarr.config.set({"array.write_empty_chunks": True}):
+            if self._arrays["shard_crc32c"][shard]:  # written again: it does not exist until it is whole once more
+                self._put("shard_crc32c", shard, place, np.array([0], dtype=np.uint32))
             self._put("heads", shard, rows, content.heads)
             for name in PER_SAMPLE:
                 self._put(name, shard, rows, getattr(content, name))
-            self._put("shard_crc32c", shard, range(shard, shard + 1), np.array([content.record()], dtype=np.uint32))
+            self._put("shard_crc32c", shard, place, np.array([content.record()], dtype=np.uint32))
 
     def _put(self, name: str, shard: int, rows: range, values: np.ndarray) -> None:
         array = self._arrays[name]
@@ -226,6 +237,8 @@ def _whole_or_not_at_all(path: StorePath, group: str = "") -> Iterator[Any]:
     final = folder / group
     building = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.building")
     building.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in _old(building.parent.glob(f".{folder.name}.*.building")):
+        shutil.rmtree(leftover, ignore_errors=True)
     try:
         yield building
         for file in building.rglob("*"):
@@ -273,11 +286,17 @@ def _check_same_samples(path: StorePath, benchmark: BenchmarkInfo, samples: Samp
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what zarr leaves behind when it is killed in the middle of a file; a younger one may be in use."""
-    for leftover in folder.rglob("*.partial"):
+    """Remove what zarr leaves behind when it is killed in the middle of a file."""
+    for leftover in _old(folder.rglob("*.partial")):
+        leftover.unlink(missing_ok=True)
+
+
+def _old(leftovers: Iterable[Path]) -> Iterator[Path]:
+    """Yield those that no process can be writing any more."""
+    for leftover in leftovers:
         with suppress(FileNotFoundError):  # another writer was quicker
             if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
-                leftover.unlink()
+                yield leftover
 
 
 def _flush(path: Path, within: Path) -> None:

@@ -1,0 +1,121 @@
+"""A toy harvest: ten samples in three shards of 4, 4 and 2, two layers of three heads."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from savs_stores import BenchmarkInfo, HeadTable, SampleTable, Shard, Status, add_model, create_store, write_store
+
+CLASSES = ["blue", "green", "red"]
+COMMAND = "savs-harvest run --model toy"
+
+
+class Toy:
+    """Writes a store the way a harvest does; `vectors` is what must come back, to the last bit."""
+
+    samples, shard_samples = 10, 4
+    benchmark = BenchmarkInfo("toys", {"all": CLASSES})
+    heads = HeadTable.from_layers([(0, 3, 4), (1, 3, 4)])
+
+    def __init__(self, seed=0):
+        self.identity = {"model": "toy", "size": (2, 3)}  # a tuple: JSON makes it a list
+        generator = np.random.default_rng(seed)
+        self.vectors = generator.normal(size=(self.samples, 6, 4)).astype(np.float16)
+        self.logits = generator.normal(size=(self.samples, 3)).astype(np.float32)
+        self.table = SampleTable.from_columns(
+            self.benchmark.tasks, {"label": [CLASSES[i % 3] for i in range(self.samples)]}
+        )
+
+    def begin(self, path, model="toy", **options):
+        create_store(path, self.benchmark, self.table)
+        given = {"provenance": {"command": COMMAND}, "shard_samples": self.shard_samples, **options}
+        return add_model(path, model, given.pop("identity", self.identity), self.heads, **given)
+
+    def content(self, rows):
+        shard = Shard.empty(len(rows), 6, 4, 3)
+        for place, row in enumerate(rows):
+            shard.put(place, self.vectors[row])
+        shard.logits[:] = self.logits[rows.start : rows.stop]
+        shard.n_tokens[:] = rows
+        return shard
+
+    def write(self, path, shards=None, **options):
+        """Write some shards, by default all that are missing; return the writer."""
+        writer = self.begin(path, **options)
+        for shard in writer.missing if shards is None else shards:
+            writer.write(shard, self.content(writer.plan.rows(shard)))
+        return writer
+
+
+def files_of(path):
+    return {str(file.relative_to(path)): file.read_bytes() for file in Path(path).rglob("*") if file.is_file()}
+
+
+def change_byte(file, offset):
+    content = bytearray(file.read_bytes())
+    content[offset] ^= 1 << offset % 8
+    file.write_bytes(content)
+
+
+def written(path, vectors, labels=None, **options):
+    """Write vectors as a store of two classes and open it; options are those of `write_store`."""
+    labels = labels or ["no", "yes"] * (len(vectors) // 2) + ["yes"] * (len(vectors) % 2)
+    given = {"model": "toy", "shard_samples": 4, **options}
+    benchmark = BenchmarkInfo("answers", {"all": ["no", "yes"]})
+    return write_store(path, benchmark=benchmark, samples={"label": labels}, heads=vectors, **given)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk():
+    """No test has to survive a power cut; what is brought to the disk, and when, is tested by itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session")
+def toy():
+    return Toy()
+
+
+@pytest.fixture(scope="session")
+def originals(toy, tmp_path_factory):
+    """Return a folder with a finished store and one that is begun; nobody may change them."""
+    folder = tmp_path_factory.mktemp("originals")
+    toy.write(folder / "whole.zarr")
+    toy.begin(folder / "begun.zarr")
+    return folder
+
+
+@pytest.fixture
+def whole(originals, tmp_path):
+    """Return the path of a finished store of the test's own."""
+    return shutil.copytree(originals / "whole.zarr", tmp_path / "whole.zarr")
+
+
+@pytest.fixture
+def begun(originals, tmp_path):
+    """Return the path of a store whose model is there without vectors."""
+    return shutil.copytree(originals / "begun.zarr", tmp_path / "begun.zarr")
+
+
+@pytest.fixture(scope="session")
+def write():
+    return written
+
+
+@pytest.fixture(scope="session")
+def files():
+    return files_of
+
+
+@pytest.fixture(scope="session")
+def flip():
+    return change_byte
+
+
+@pytest.fixture(scope="session")
+def failed():
+    return int(Status.NON_FINITE)

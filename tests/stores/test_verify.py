@@ -1,0 +1,218 @@
+"""What changes in a store after it was written is found, and named."""
+
+import json
+import os
+
+import google_crc32c
+import numpy as np
+import pytest
+import zarr
+
+from savs_stores import StoreError, open_store, verify
+from savs_stores.schema import TABLE
+
+SHARD_FILE = "toy/heads/c/{}/0/0"
+ROWS = ["0-3", "4-7", "8-9"]
+BESIDE = {"status": "c/1", "n_tokens": "c/1", "absmax": "c/1", "logits": "c/1/0"}
+
+
+def faults(path):
+    return list(verify(open_store(path, allow_partial=True)))
+
+
+@pytest.mark.parametrize("codec", ["none", "blosc-lz4-bitshuffle"])
+def test_a_sound_store_has_no_faults(toy, tmp_path, files, codec):
+    path = tmp_path / "store.zarr"
+    toy.write(path, codec=codec)
+    toy.write(path, model="twin", codec=codec)
+    before = files(path)
+    assert faults(path) == []
+    assert files(path) == before
+
+
+def test_an_unfinished_store_says_which_samples_are_lacking(toy, tmp_path):
+    toy.write(tmp_path / "store.zarr", [1])
+    assert faults(tmp_path / "store.zarr") == [
+        f"toy: shard {i} (samples {ROWS[i]}) is not harvested yet" for i in (0, 2)
+    ]
+
+
+@pytest.mark.parametrize("shard", [0, 1])
+def test_a_flipped_bit_names_its_shard(whole, flip, shard):
+    file = whole / SHARD_FILE.format(shard)
+    sound = file.read_bytes()
+    for offset in np.random.default_rng(shard).choice(len(sound), 12, replace=False).tolist():
+        flip(file, offset)
+        [fault] = faults(whole)
+        assert fault.startswith(f"toy: shard {shard} (samples {ROWS[shard]})"), offset
+        file.write_bytes(sound)
+    assert faults(whole) == []
+
+
+@pytest.mark.parametrize("offset", [40, 60, -30, -2])  # blosc's data and header, the index and its checksum
+def test_a_flipped_bit_in_a_compressed_shard_names_it(toy, tmp_path, flip, offset):
+    path = tmp_path / "store.zarr"
+    toy.write(path, codec="blosc-lz4-bitshuffle")
+    flip(path / SHARD_FILE.format(1), offset)
+    [fault] = faults(path)
+    assert fault.startswith("toy: shard 1 (samples 4-7)")
+
+
+def swap(file, other):
+    content = file.read_bytes()
+    file.write_bytes(other.read_bytes())
+    other.write_bytes(content)
+
+
+DAMAGES = {
+    # name: (damage to shard 1, shards that are wrong then, whether its size gives it away when the store is opened)
+    "deleted": (lambda file: file.unlink(), [1], True),
+    "emptied": (lambda file: file.write_bytes(b""), [1], True),
+    "halved": (lambda file: os.truncate(file, file.stat().st_size // 2), [1], True),
+    "one byte short": (lambda file: os.truncate(file, file.stat().st_size - 1), [1], True),
+    "one byte long": (lambda file: file.write_bytes(file.read_bytes() + b"\0"), [1], True),
+    "zeroed": (lambda file: file.write_bytes(bytes(file.stat().st_size)), [1], False),
+    "swapped": (lambda file: swap(file, file.parents[2] / "0/0/0"), [0, 1], False),
+    "of another store": (
+        lambda file: file.write_bytes((file.parents[6] / "other.zarr/toy/heads/c/1/0/0").read_bytes()),
+        [1],
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_shard_is_found(toy, whole, damage):
+    type(toy)(seed=1).write(whole.with_name("other.zarr"))
+    change, wrong, at_once = DAMAGES[damage]
+    change(whole / SHARD_FILE.format(1))
+    found = faults(whole)
+    assert [fault.split(":")[1].split(" (")[0].strip() for fault in found] == [f"shard {shard}" for shard in wrong]
+    if at_once:
+        with pytest.raises(
+            StoreError, match=r"toy/heads/c/1/0/0 has [\d,]+ bytes, its record promises .*harvest again"
+        ):
+            open_store(whole)["toy"]
+    else:
+        open_store(whole)["toy"]  # only reading every byte can tell
+
+
+@pytest.mark.parametrize("damage", ["deleted", "emptied", "halved", "zeroed", "swapped"])
+def test_a_damaged_compressed_shard_is_found(toy, tmp_path, damage):
+    toy.write(tmp_path / "store.zarr", codec="blosc-lz4-bitshuffle")
+    change, wrong, _ = DAMAGES[damage]
+    change(tmp_path / "store.zarr" / SHARD_FILE.format(1))
+    assert [fault.split(" (")[0] for fault in faults(tmp_path / "store.zarr")] == [f"toy: shard {i}" for i in wrong]
+
+
+def test_all_lost_shards_are_listed(whole):
+    for shard in (0, 2):
+        (whole / SHARD_FILE.format(shard)).unlink()
+    assert [fault[:12] for fault in faults(whole)] == ["toy: shard 0", "toy: shard 2"]
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_what_stands_beside_the_vectors_is_checked_too(whole, name):
+    group = zarr.open_group(whole / "toy", mode="r+")
+    group[name][5] = group[name][5] + 1
+    assert faults(whole) == ["toy: shard 1 (samples 4-7) does not match its record: bytes changed after it was written"]
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_a_lost_piece_beside_the_vectors_is_found(whole, name):
+    (whole / "toy" / name / BESIDE[name]).unlink()  # zarr reads fill values, without a word
+    assert faults(whole) == ["toy: shard 1 (samples 4-7) does not match its record: bytes changed after it was written"]
+
+
+@pytest.mark.parametrize("name", [*BESIDE, "shard_crc32c"])
+def test_a_torn_piece_beside_the_vectors_is_found(whole, name):
+    file = whole / "toy" / name / BESIDE.get(name, "c/1")
+    file.write_bytes(file.read_bytes()[:5])
+    found = faults(whole)
+    assert found
+    assert all(f"toy/{name} cannot be read" in fault for fault in found)
+
+
+@pytest.mark.parametrize("shard", [0, 2])
+def test_a_changed_record_is_found(whole, shard):
+    records = zarr.open_group(whole / "toy", mode="r+")["shard_crc32c"]
+    records[shard] = records[shard] ^ np.uint32(1)
+    assert [fault[:12] for fault in faults(whole)] == [f"toy: shard {shard}"]
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_changed_sample_table_is_found(whole, name):
+    column = zarr.open_group(whole, mode="r+")[name]
+    column[3] = "x" if name == "sample_id" else column[3] + 1
+    [fault] = faults(whole)
+    assert "sample table does not give the index hash" in fault
+
+
+def edit(file, change):
+    document = json.loads(file.read_text())
+    change(document["attributes"])
+    file.write_text(json.dumps(document))
+
+
+def test_a_changed_class_is_found(whole):
+    edit(whole / "zarr.json", lambda attributes: attributes["benchmark"]["tasks"].update(all=["blue", "green", "rose"]))
+    [fault] = faults(whole)
+    assert "sample table does not give the index hash" in fault
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda attributes: attributes["identity"].update(model="tob"),
+        lambda attributes: attributes["identity"].pop("size"),
+        lambda attributes: attributes["identity"].update(dtype="float16"),
+        lambda attributes: attributes.update(fingerprint="0" * 64),
+    ],
+)
+def test_a_changed_identity_is_found(whole, change):
+    edit(whole / "toy/zarr.json", change)
+    [fault] = faults(whole)
+    assert "identity do not give the fingerprint" in fault
+
+
+def test_provenance_may_change(whole):
+    edit(whole / "toy/zarr.json", lambda attributes: attributes.update(provenance={"command": "another"}))
+    assert faults(whole) == []
+
+
+def test_a_fault_of_one_model_does_not_hide_those_of_another(toy, whole):
+    toy.write(whole, model="twin")
+    for model in ("toy", "twin"):
+        edit(whole / model / "zarr.json", lambda attributes: attributes["identity"].update(model="other"))
+        (whole / model / "heads/c/1/0/0").unlink()
+    assert [fault[:12] for fault in faults(whole)] == ["toy: the fie", "toy: shard 1", "twin: the fi", "twin: shard "]
+
+
+def test_a_record_is_the_checksum_of_the_file_and_what_stands_beside(toy, whole):
+    plan = open_store(whole)["toy"].plan
+    vectors = (whole / SHARD_FILE.format(1)).read_bytes()[: plan.heads * plan.chunk_bytes]
+    status = np.ones(4, "u1").tobytes()
+    n_tokens = np.arange(4, 8, dtype="<i4").tobytes()
+    absmax = np.abs(toy.vectors[4:8]).max(axis=(1, 2)).astype("<f4").tobytes()
+    logits = toy.logits[4:8].astype("<f4").tobytes()
+    assert open_store(whole)["toy"].records[1] == google_crc32c.value(vectors + status + n_tokens + absmax + logits)
+
+
+def test_a_record_is_never_zero(toy, monkeypatch):
+    class Zero:
+        def update(self, data):
+            pass
+
+        def digest(self):
+            return bytes(4)
+
+    assert 0 < toy.content(range(4)).record() < 2**32
+    monkeypatch.setattr("google_crc32c.Checksum", Zero)
+    assert toy.content(range(4)).record() == 2**32 - 1
+
+
+def test_a_model_whose_metadata_was_lost_is_not_passed_over(whole):
+    (whole / "toy" / "zarr.json").unlink()
+    with pytest.warns(zarr.errors.ZarrUserWarning, match="not recognized"):
+        faults = list(verify(open_store(whole)))
+    assert faults == ["toy is no part of a store: a file from elsewhere, or a model whose zarr.json was lost"]
