@@ -15,8 +15,8 @@ from savs_benchmarks.sample import Benchmark, Sample
 
 QUESTIONS = {
     "larger": "Which picture contains the larger number? Select from the following choices. (A) first (B) second",
-    "odd-one-out": "Two pictures contain one number and one picture contains another. "
-    "Which picture is different? Select from the following choices. (A) first (B) second (C) third",
+    "odd-one-out": "Two of these images contain the same number, the other one does not. "
+    "Which image is it? Select from the following choices. (A) first (B) second (C) third",
 }
 TASKS = {"larger": ("(A)", "(B)"), "odd-one-out": ("(A)", "(B)", "(C)")}
 ANSWERS = {"(A)": "A", "(B)": "B", "(C)": "C"}

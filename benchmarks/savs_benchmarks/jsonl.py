@@ -29,14 +29,14 @@ def load_jsonl(path: Path) -> Benchmark:
     Raises `BenchmarkError` listing every bad line with its number and reason.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise BenchmarkError(f"there is no file {path}") from None
     except UnicodeDecodeError as error:
         raise BenchmarkError(f"{path} is not UTF-8 text: {error}") from None
     samples: dict[str, tuple[int, Sample]] = {}
     faults = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -44,7 +44,7 @@ def load_jsonl(path: Path) -> Benchmark:
             if sample.sample_id in samples:
                 raise ValueError(f"id {sample.sample_id!r} was used before, in line {samples[sample.sample_id][0]}")
             samples[sample.sample_id] = (number, sample)
-        except ValueError as error:
+        except (ValueError, OSError, RuntimeError) as error:  # also names too long, links in a circle, deep nesting
             faults.append(f"line {number}: {error}")
     faults += _option_faults(samples)
     if not samples and not faults:
@@ -89,15 +89,14 @@ def _sample(line: str, number: int, root: Path) -> Sample:
     question = row.get("question")
     if not isinstance(question, str) or not question.strip():
         raise ValueError("'question' must be a text that is not empty")
-    group = row.get("group")
     return Sample(
-        sample_id=str(row.get("id", number)),
+        sample_id=_word(row, "id") if "id" in row else str(number),
         images=tuple(_images(row, root)),
         question=question,
         label=_word(row, "label"),
         split=_one_of(row, "split", SPLITS, "either"),
         task=_word(row, "task") if "task" in row else DEFAULT_TASK,
-        group=None if group is None else str(group),
+        group=None if row.get("group") is None else _word(row, "group"),
         slot=_one_of(row, "slot", (0, 1, 2, 3), None),
         options=tuple(_options(row)),
     )
@@ -106,6 +105,7 @@ def _sample(line: str, number: int, root: Path) -> Sample:
 def _object(line: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
+        json.dumps(row, ensure_ascii=False).encode()  # JSON can spell half a character ("\ud800"), hashes cannot
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(row, dict):

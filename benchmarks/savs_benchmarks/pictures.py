@@ -26,7 +26,7 @@ def load_picture(source: Path | Image.Image) -> Image.Image:
     not_an_image, image_too_large (judged from the header), image_corrupt, image_unsupported.
     """
     if isinstance(source, Image.Image):
-        return source.convert("RGB")
+        return _decode(source, "a picture in memory")
     if not source.is_file():
         raise PictureError("image_missing", f"{source}: there is no such file")
     try:
@@ -35,13 +35,13 @@ def load_picture(source: Path | Image.Image) -> Image.Image:
         raise PictureError("image_too_large", f"{source}: {error}") from None
     except UnidentifiedImageError:
         raise PictureError("not_an_image", f"{source}: not a picture in any of {', '.join(FORMATS)}") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # damaged bytes make Pillow raise whatever they happen to hit
         raise PictureError("image_corrupt", f"{source}: {error}") from None
     with opened:
         return _decode(opened, source)
 
 
-def _decode(opened: Image.Image, source: Path) -> Image.Image:
+def _decode(opened: Image.Image, source: Path | str) -> Image.Image:
     width, height = opened.size
     if width * height > MAX_PIXELS:
         raise PictureError("image_too_large", f"{source}: {width} x {height} is more than {MAX_PIXELS:,} pixels")
@@ -53,7 +53,7 @@ def _decode(opened: Image.Image, source: Path) -> Image.Image:
         if upright.mode in SIXTEEN_BIT_MODES:
             upright = Image.fromarray(np.round(np.asarray(upright).astype(np.float64) / 257).astype(np.uint8))
         return upright.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:
         raise PictureError("image_corrupt", f"{source}: {error}") from None
 
 

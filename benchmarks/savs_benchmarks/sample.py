@@ -84,6 +84,8 @@ def _header_faults(benchmark: Benchmark) -> Iterable[str]:
     for name in ("name", "summary", "source", "revision", "licence", "prompt"):
         if not getattr(benchmark, name):
             yield f"its {name} is empty"
+    if benchmark.metric not in METRICS:
+        yield f"its metric {benchmark.metric!r} is none of {', '.join(METRICS)}"
     for task, classes in benchmark.tasks.items():
         if list(classes) != sorted(set(classes)):
             yield f"the classes of task {task!r} are not sorted and distinct: {list(classes)}"

@@ -7,9 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# Inputs with one entry a token; all others (pixels, grids, sizes) have one entry an image or a sample.
-PER_TOKEN = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")
-
 
 def plan_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
     """Return batches of sample numbers, longest first, each within the budget of padded tokens.
@@ -35,7 +32,8 @@ def collate(inputs: Sequence[dict[str, Tensor]], pad_token: int) -> dict[str, Te
     zero-padded where images differ in their number of tiles). Raises KeyError where samples differ in
     the kinds of input they have.
     """
-    return {name: _join(name, [sample[name] for sample in inputs], pad_token) for name in inputs[0]}
+    names = {name: None for sample in inputs for name in sample}
+    return {name: _join(name, [sample[name] for sample in inputs], pad_token) for name in names}
 
 
 def _join(name: str, tensors: list[Tensor], pad_token: int) -> Tensor:

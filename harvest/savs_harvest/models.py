@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from savs_harvest.errors import HubError, ModelError
@@ -82,10 +83,15 @@ def find_model(name: str) -> ModelSpec:
 def checkpoint_folder(spec: ModelSpec, revision: str | None = None) -> Path:
     """Return the local folder of a checkpoint, downloaded from the hub where it is not here yet.
 
-    Raises `HubError` naming the ways to bring the files when the hub cannot be reached.
+    Raises `HubError` naming the ways to bring the files when the hub cannot be reached, `ModelError` where
+    the checkpoint asks for code of its own.
     """
-    if Path(spec.checkpoint).is_dir():
-        return Path(spec.checkpoint)
+    folder = Path(spec.checkpoint) if Path(spec.checkpoint).is_dir() else _download(spec, revision)
+    _refuse_remote_code(folder)
+    return folder
+
+
+def _download(spec: ModelSpec, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -109,14 +115,13 @@ def load_model(
     """Load a checkpoint for inference: safetensors only, no code from the checkpoint, no weight missing.
 
     Raises `ModelError` where the checkpoint lacks weights (transformers would fill them at random),
-    asks for code of its own, or has no attention output projections.
+    asks for code of its own, has no chat template, or no attention output projections.
     """
     from transformers import AutoModelForImageTextToText
 
     from savs_harvest.processors import load_processor
 
     folder = checkpoint_folder(spec, revision)
-    _refuse_remote_code(folder)
     dtype = dtype or spec.dtype
     place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     try:
@@ -124,13 +129,15 @@ def load_model(
             folder, dtype=_torch_dtype(dtype), use_safetensors=True, output_loading_info=True
         )
         processor = load_processor(folder)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{spec.checkpoint} cannot be loaded: {error}") from error
     if loading["missing_keys"]:
         missing = sorted(loading["missing_keys"])
         raise ModelError(
             f"{spec.checkpoint} lacks {len(missing)} weights, first {missing[0]}: the files are not complete"
         )
+    if not (processor.chat_template or processor.tokenizer.chat_template):
+        raise ModelError(f"{spec.checkpoint} has no chat template: it is no instruct model, or a file is missing")
     model = model.to(place).eval()
     projections = find_projections(model)
     return LoadedModel(spec.name, model, processor, projections, _identity(spec, folder, model, processor, projections))
@@ -153,7 +160,10 @@ def _torch_dtype(name: str) -> torch.dtype:
 
 def _refuse_remote_code(folder: Path) -> None:
     for path in folder.glob("*.json"):
-        content = json.loads(path.read_text(encoding="utf-8")) if path.stat().st_size < HASH_BLOCK_BYTES else {}
+        try:
+            content = json.loads(path.read_text(encoding="utf-8")) if path.stat().st_size < HASH_BLOCK_BYTES else {}
+        except ValueError as error:
+            raise ModelError(f"{path} is not JSON: {error}") from None
         if isinstance(content, dict) and "auto_map" in content:
             raise ModelError(f"{path.name} of the checkpoint asks to run its own code (auto_map); savs never does that")
 
@@ -164,9 +174,10 @@ def _identity(
     """Return every field that must be equal for two vectors to be comparable."""
     from_hub = not Path(spec.checkpoint).is_dir()
     return {
-        "model": spec.checkpoint if from_hub else Path(spec.checkpoint).resolve().name,
+        "model": spec.checkpoint if from_hub else spec.name,
         "revision": folder.name if from_hub else None,
-        "weights": None if from_hub else _weights_hash(folder),
+        "weights": None if from_hub else _files_hash(folder, "*.safetensors"),
+        "configs": None if from_hub else _files_hash(folder, "*config*.json"),
         "model_type": model.config.model_type,
         "dtype": str(model.dtype).removeprefix("torch."),
         "attention": model.config._attn_implementation,
@@ -186,9 +197,9 @@ def _text_hash(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def _weights_hash(folder: Path) -> str:
+def _files_hash(folder: Path, pattern: str) -> str:
     digest = sha256()
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in sorted(folder.glob(pattern)):
         with path.open("rb") as file:
             while block := file.read(HASH_BLOCK_BYTES):
                 digest.update(block)

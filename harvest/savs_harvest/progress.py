@@ -42,7 +42,8 @@ class HarvestProgress:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.bar.stop()
+        if self.task is not None:  # stopping a bar that never began prints an empty line
+            self.bar.stop()
 
     def plan(self, writer: ModelWriter, shards: list[int]) -> None:
         """Start the bar, once it is known what is left to do."""

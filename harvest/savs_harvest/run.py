@@ -6,6 +6,7 @@ import platform
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +48,10 @@ def identity(model: LoadedModel, token_budget: int = TOKEN_BUDGET) -> dict[str, 
 
 def provenance(command: str) -> dict[str, Any]:
     """Return what is kept beside the vectors but never compared."""
-    import transformers
-
     versions = {
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "python": platform.python_version(),
+        name: version(name) for name in ("savs", "torch", "transformers", "tokenizers", "pillow", "zarr", "numpy")
     }
-    return {"command": command, "versions": versions}
+    return {"command": command, "versions": versions | {"python": platform.python_version()}}
 
 
 def head_table(model: LoadedModel) -> HeadTable:

@@ -19,8 +19,10 @@ def run_app(app: Callable[[], Any], install: str = "savs") -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
-    except KeyboardInterrupt:
-        _stop(f"interrupted; what is finished is kept, go on with: {command_line()}", INTERRUPTED)
+    except SystemExit as stop:  # typer turns an interruption into its exit code
+        if stop.code == INTERRUPTED:
+            print(f"interrupted; what is finished is kept, go on with: {command_line()}", file=sys.stderr)
+        raise
     except ModuleNotFoundError as error:
         _stop(f"error: {error.name} is not installed; run: pip install '{install}'", FAILED)
     except BrokenPipeError:
@@ -40,7 +42,7 @@ def command_line() -> str:
     return " ".join([sys.argv[0].rsplit("/", 1)[-1], *sys.argv[1:]])
 
 
-def size(count: float) -> str:
+def size(count: int | float) -> str:
     """Return bytes in words: `1.4 MB`."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if count < 1000:

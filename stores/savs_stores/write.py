@@ -236,7 +236,10 @@ def _whole_or_not_at_all(path: StorePath, group: str = "") -> Iterator[Any]:
         return
     final = folder / group
     building = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.building")
-    building.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        building.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise StoreError(f"{folder} cannot be made: {folder.parent} is no folder") from None
     for leftover in _old(building.parent.glob(f".{folder.name}.*.building")):
         shutil.rmtree(leftover, ignore_errors=True)
     try:

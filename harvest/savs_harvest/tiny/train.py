@@ -122,11 +122,11 @@ def batch(
 
 
 def next_word_loss(model: Qwen2VLForConditionalGeneration, inputs: dict, labels: torch.Tensor) -> tuple:
-    """Return (mean loss over answer words, share of answer words predicted right)."""
+    """Return (mean loss over answers, share of their words predicted right, the end of an answer not counted)."""
     logits = model(**inputs, use_cache=False).logits[:, :-1]
     wanted = labels[:, 1:]
     loss = cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED)
-    learnt = wanted != IGNORED
+    learnt = (wanted != IGNORED) & (wanted != model.config.text_config.eos_token_id)
     return loss, (logits.argmax(-1)[learnt] == wanted[learnt]).float().mean()
 
 

@@ -1,0 +1,149 @@
+"""A file of one's own: good lines become samples, every bad line is reported with its number and reason."""
+
+import re
+
+import pytest
+
+from savs_benchmarks import BenchmarkError, check, load_jsonl, load_picture
+
+# What is wrong with the line: a text, or changes to a good line; words of the report.
+BAD_LINES = {
+    "not JSON": ("cats are animals", "not JSON"),
+    "cut short": ('{"image": "a.png"', "not JSON"),
+    "array": ("[1, 2]", "expected an object {...}, got list"),
+    "endless nesting": ("[" * 100_000, "recursion"),
+    "no question": ({"question": None}, "the field 'question' is missing"),
+    "no label": ({"label": None}, "the field 'label' is missing"),
+    "neither": ({"label": None, "question": None}, "the field 'label' and 'question' is missing"),
+    "empty question": ({"question": "  "}, "'question' must be a text that is not empty"),
+    "question of numbers": ({"question": 7}, "'question' must be a text"),
+    "half a character": ('{"image": "a.png", "question": "\\ud800", "label": "cat"}', "surrogates not allowed"),
+    "image and images": ({"images": ["a.png"]}, "either 'image' or 'images'"),
+    "no image": ({"image": None}, "either 'image' or 'images'"),
+    "empty images": ({"image": None, "images": []}, "'images' a list of paths"),
+    "images no list": ({"image": None, "images": "a.png"}, "'images' a list of paths"),
+    "image a number": ({"image": 3}, "'image' must be a path"),
+    "missing picture": ({"image": "z.png"}, "there is no picture 'z.png'"),
+    "missing second picture": ({"image": None, "images": ["a.png", "z.png"]}, "there is no picture 'z.png'"),
+    "folder": ({"image": "sub"}, "there is no picture 'sub'"),
+    "path out": ({"image": "../outside.png"}, "'../outside.png' leads out of"),
+    "path out and back": ({"image": "sub/../../outside.png"}, "leads out of"),
+    "absolute path": ({"image": "/etc/hostname"}, "'/etc/hostname' leads out of"),
+    "link out": ({"image": "link.png"}, "'link.png' leads out of"),
+    "link in a circle": ({"image": "circle.png"}, "circle.png"),
+    "too long a name": ({"image": "a" * 5000}, "File name too long"),
+    "URL": ({"image": "https://example.org/a.png"}, "is not a path below"),
+    "file URL": ({"image": "file:///etc/hostname"}, "is not a path below"),
+    "NUL": ({"image": "a.png\0"}, "is not a path below"),
+    "label a truth value": ({"label": True}, "'label' must be a text or a whole number, got True"),
+    "label a list": ({"label": ["cat"]}, "'label' must be a text or a whole number"),
+    "label a fraction": ({"label": 0.5}, "'label' must be a text or a whole number, got 0.5"),
+    "empty label": ({"label": " "}, "'label' must be a text"),
+    "id null": ('{"image": "a.png", "question": "?", "label": "cat", "id": null}', "'id' must be a text"),
+    "id a list": ({"id": [1]}, "'id' must be a text"),
+    "group an object": ({"group": {}}, "'group' must be a text"),
+    "empty task": ({"task": ""}, "'task' must be a text"),
+    "unknown split": ({"split": "train"}, "'split' must be one of pool, test, either, got 'train'"),
+    "slot 7": ({"slot": 7}, "'slot' must be one of 0, 1, 2, 3, got 7"),
+    "slot a truth value": ({"slot": True}, "'slot' must be one of 0, 1, 2, 3, got True"),
+    "slot a text": ({"slot": "1"}, "'slot' must be one of 0, 1, 2, 3, got '1'"),
+    "typo of a field": ({"lable": "cat"}, "unknown field 'lable', did you mean 'label'?"),
+    "capital field": ({"Question": "?"}, "unknown field 'Question', did you mean 'question'?"),
+    "options no list": ({"options": "cat"}, "'options' must be a list of labels"),
+    "options of numbers": ({"options": [1]}, "'options' must be a list of labels"),
+    "repeated id": ({"id": "1"}, "id '1' was used before, in line 1"),
+    "unknown options": ({"options": ["cat", "cow"]}, "options ['cow'] are the label of no sample"),
+}
+
+
+@pytest.fixture
+def folder_with_links(folder):
+    (folder / "link.png").symlink_to(folder.parent / "outside.png")
+    (folder / "circle.png").symlink_to(folder / "circle.png")
+
+
+def faults_of(path):
+    with pytest.raises(BenchmarkError) as raised:
+        load_jsonl(path)
+    return raised.value.faults
+
+
+@pytest.mark.parametrize("kind", BAD_LINES)
+def test_a_bad_line_is_reported_with_its_number_and_reason(write_lines, folder_with_links, kind):
+    line, words = BAD_LINES[kind]
+    (fault,) = faults_of(write_lines({}, "", line, {}))
+    assert fault.startswith("line 3: ")
+    assert words in fault
+
+
+def test_all_bad_lines_are_reported_at_once(write_lines, folder_with_links):
+    faults = faults_of(write_lines({}, *(line for line, _ in BAD_LINES.values())))
+    by_line = {int(re.match(r"line (\d+): ", fault)[1]): fault for fault in faults}
+    assert sorted(by_line) == list(range(2, len(BAD_LINES) + 2))
+    assert len(faults) == len(BAD_LINES)
+    for number, (_, words) in enumerate(BAD_LINES.values(), 2):
+        assert words in by_line[number]
+
+
+def test_good_lines_become_samples(write_lines, folder):
+    path = write_lines(
+        {},
+        {"image": None, "images": ["sub/b.png", "a.png"], "id": "two", "split": "pool", "task": "size", "label": 7},
+        {"id": 9, "split": "test", "group": "g", "options": ["dog", "cat"], "label": "dog"},
+        {"image": "sub/../a.png", "source": "an unknown field that resembles none of ours"},
+    )
+    benchmark = load_jsonl(path)
+    first, second, third, fourth = check(benchmark)
+    assert (benchmark.name, benchmark.metric) == ("animals", "accuracy")
+    assert benchmark.tasks == {"all": ("cat", "dog"), "size": ("7",)}
+    assert (first.sample_id, first.split, first.question, first.label) == (
+        "1",
+        "either",
+        "Which animal is this?",
+        "cat",
+    )
+    assert (first.task, first.group, first.slot, first.options) == ("all", None, None, ())
+    assert [load_picture(picture).getpixel((0, 0))[0] for picture in second.images] == [20, 10]
+    assert (second.sample_id, second.split, second.task, second.label) == ("two", "pool", "size", "7")
+    assert (third.sample_id, third.split, third.group, third.options) == ("9", "test", "g", ("dog", "cat"))
+    assert fourth.images == first.images
+
+
+def test_slots_make_it_a_benchmark_of_groups(write_lines):
+    lines = [{"group": "g", "slot": slot, "label": label} for slot, label in enumerate(("yes", "no", "no", "yes"))]
+    benchmark = load_jsonl(write_lines(*lines))
+    assert benchmark.metric == "question-image-group"
+    assert [sample.slot for sample in check(benchmark)] == [0, 1, 2, 3]
+    with pytest.raises(BenchmarkError, match="needs each of the slots"):
+        check(load_jsonl(write_lines(*lines[:3])))
+
+
+def test_blank_lines_are_skipped_but_counted(write_lines):
+    samples = check(load_jsonl(write_lines("", {}, "   ", {}, "")))
+    assert [sample.sample_id for sample in samples] == ["2", "4"]
+
+
+def test_only_a_newline_ends_a_line(write_lines):
+    # The line separator may stand in a JSON text; `str.splitlines` would cut there.
+    path = write_lines('{"image": "a.png", "question": "one\u2028two\x85three", "label": "cat"}', "no JSON")
+    (fault,) = faults_of(path)
+    assert fault.startswith("line 2: ")
+    path.write_bytes(path.read_bytes().replace(b"\nno JSON", b"\r\n"))
+    assert check(load_jsonl(path))[0].question == "one\u2028two\x85three"
+
+
+def test_a_changed_file_is_another_revision(write_lines):
+    revisions = {load_jsonl(write_lines({"label": label})).revision for label in ("cat", "dog")}
+    assert len(revisions) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "there is no file"), (b"\xff\xfe", "is not UTF-8 text"), (b"", "it has no lines"), (b"\n \n", "no lines")],
+)
+def test_a_file_without_samples_is_refused(folder, content, words):
+    path = folder / "mine.jsonl"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BenchmarkError, match=words):
+        load_jsonl(path)

@@ -1,0 +1,246 @@
+"""The command line: every command explains itself, an error is one sentence, the exit code tells the outcome."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+import typer
+from huggingface_hub.errors import LocalEntryNotFoundError
+from typer.testing import CliRunner
+
+from savs_harvest import cli
+from savs_stores import open_store
+from savs_stores.terminal import DONE_WITH_FAILURES, FAILED, INTERRUPTED, MISUSED
+
+COMMANDS = [["run"], ["plan"], ["models"], ["data"], ["data", "list"], ["data", "show"]]
+
+
+@pytest.fixture
+def invoke(tmp_path, monkeypatch):
+    """Return a function that runs a command in an empty folder, in this process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return lambda *arguments: CliRunner().invoke(cli.app, list(map(str, arguments)))
+
+
+def options_of(command):
+    return {option for parameter in command.params for option in getattr(parameter, "opts", ())}
+
+
+def test_help_lists_every_command(invoke):
+    result = invoke("--help")
+    assert result.exit_code == 0
+    assert all(f" {name} " in result.output for name in ("run", "plan", "models", "data"))
+    assert all(f" {name} " in invoke("data", "--help").output for name in ("list", "show"))
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_and_every_option_is_explained(invoke, command):
+    found = typer.main.get_command(cli.app)
+    for name in command:
+        found = found.commands[name]
+    assert found.help
+    assert all(parameter.help for parameter in found.params if parameter.param_type_name == "option")
+    result = invoke(*command, "--help")
+    assert result.exit_code == 0
+    assert all(option in result.output for option in options_of(found))
+
+
+def test_models_lists_every_short_name(invoke):
+    result = invoke("models")
+    assert [line.split()[0] for line in result.stdout.splitlines()] == [
+        "tiny",
+        "qwen2vl",
+        "llava-ov",
+        "llava-ov-0.5b",
+        "qwen2vl-2b",
+    ]
+    assert "hub id owner/name" in result.stderr
+
+
+def test_data_list_counts_every_benchmark(invoke):
+    rows = {line.split()[0]: line for line in invoke("data", "list").stdout.splitlines()}
+    assert set(rows) == {"digits", "digits-claims", "digits-pairs", "digits-compare"}
+    assert re.search(r"\b947 samples\b.*\b10 classes\b.*accuracy", rows["digits"])
+    assert re.search(r"\b2/3 classes\b", rows["digits-compare"])
+    assert "question-image-group" in rows["digits-pairs"]
+
+
+def test_data_show_renders_the_prompt_as_the_model_reads_it(invoke):
+    result = invoke("data", "show", "digits", "--samples", 1)
+    assert result.exit_code == 0
+    for words in ("licence    CC BY 4.0", "pool 400, test 547", "32 x 32 pixels", "What number is written here?"):
+        assert words in result.stdout
+    assert result.stdout.count("<|im_start|>user") == 1
+    assert result.stdout.count("<|image_pad|>") == 1
+
+
+def test_a_plan_tells_samples_shards_bytes_and_memory_and_does_nothing(invoke, tmp_path):
+    result = invoke("plan", "--model", "tiny", "--data", "digits")
+    lines = dict(line.split(None, 1) for line in result.stdout.splitlines())
+    assert lines["samples"] == "947"
+    assert lines["shards"].startswith("4 of 256 samples")
+    assert lines["disk"] == "789.5 kB in stores/digits.zarr"
+    assert "1.5 MB of weights" in lines["model"]
+    assert {"memory", "benchmark"} < set(lines)
+    assert list(tmp_path.iterdir()) == []
+
+
+def run_parity(invoke, file, *options):
+    return invoke("run", "--model", "tiny", "--data", file, "--store", "s.zarr", "--shard-samples", 4, *options)
+
+
+def test_run_fills_a_store_that_a_plan_and_a_second_run_find_complete(invoke, write_benchmark, lines, tmp_path):
+    file = write_benchmark(lines)
+    result = run_parity(invoke, file)
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert "10 samples in 3 shards to do, 0 of 3 done" in result.stderr
+    assert "next: savs-analyze sweep --store s.zarr" in result.stderr
+    stored = open_store(tmp_path / "s.zarr")["tiny"]
+    assert stored.read().shape == (10, 48, 8)
+    assert stored.provenance["command"] == "savs-harvest run --model tiny --data parity.jsonl"
+    again = run_parity(invoke, file)
+    assert "0 samples in 0 shards to do, 3 of 3 done" in again.stderr
+    plan = invoke("plan", "--model", "tiny", "--data", file, "--store", "s.zarr", "--shard-samples", 4)
+    assert "nothing, the store is complete" in plan.stdout
+
+
+def test_options_reach_the_store(invoke, write_benchmark, lines, tmp_path):
+    file = write_benchmark(lines)
+    options = ["--as", "mine", "--dtype", "bfloat16", "--batch-tokens", 99, "--codec", "blosc-lz4-bitshuffle"]
+    result = run_parity(invoke, file, *options, "--rank", 1, "--world", 2)
+    assert result.exit_code == 0
+    stored = open_store(tmp_path / "s.zarr").peek("mine")
+    assert stored.identity["dtype"] == "bfloat16"
+    assert "99" in stored.identity["batching"]
+    assert stored.missing == [0, 2]
+    plan = invoke("plan", "--model", "tiny", "--data", file, "--store", "s.zarr", "--shard-samples", 4, "--as", "mine")
+    assert "2 of 3 shards (0, 2)" in plan.stdout
+
+
+def test_a_failed_sample_is_told_and_gives_exit_code_3(invoke, write_benchmark, lines, tmp_path):
+    file = write_benchmark(lines)
+    (file.parent / "3.png").write_bytes(b"")
+    result = run_parity(invoke, file)
+    assert result.exit_code == DONE_WITH_FAILURES
+    assert "failed: 4: not_an_image" in result.stderr
+    assert "1 samples failed" in result.stderr
+    assert open_store(tmp_path / "s.zarr")["tiny"].usable.sum() == 9
+
+
+@pytest.fixture
+def entry(tmp_path, monkeypatch, capfd):
+    """Return a function that runs the whole program in this process: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["/somewhere/bin/savs-harvest", *arguments])
+        with pytest.raises(SystemExit) as raised:
+            cli.entry()
+        return raised.value.code, *capfd.readouterr()
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
+
+
+# Arguments, exit code, words of the one sentence on stderr.
+MISTAKES = {
+    "unknown benchmark": (["plan", "--model", "tiny", "--data", "digit"], MISUSED, "did you mean 'digits'?"),
+    "unknown model": (["plan", "--model", "tinny", "--data", "digits"], MISUSED, "did you mean 'tiny'?"),
+    "no such file": (["run", "--model", "tiny", "--data", "mine.jsonl"], MISUSED, "there is no file mine.jsonl"),
+    "unknown type": (["run", "--model", "tiny", "--data", "digits", "--dtype", "int8"], MISUSED, "unknown type 'int8'"),
+    "not text": (["plan", "--model", "tiny", "--data", "noise.jsonl"], MISUSED, "noise.jsonl is not UTF-8 text"),
+    "bad name": (["run", "--model", "tiny", "--data", "digits", "--as", "A/B"], MISUSED, "cannot name a model"),
+    "bad codec": (["run", "--model", "tiny", "--data", "digits", "--codec", "zip"], MISUSED, "unknown codec 'zip'"),
+    "rank too high": (["run", "--model", "tiny", "--data", "digits", "--rank", "2"], MISUSED, "rank 2 of 1"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_sentence_on_stderr_with_its_exit_code(entry, mistake):
+    arguments, code, words = MISTAKES[mistake]
+    Path("noise.jsonl").write_bytes(b"\xff")
+    found, out, err = entry(*arguments)
+    assert found == code
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith("error: ")
+    assert words in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["harvest"], "No such command"),
+        (["run", "--model", "tiny"], "Missing option '--data'"),
+        (["run", "--model", "tiny", "--data", "digits", "--shard-samples", "0"], "Invalid value for '--shard-samples'"),
+    ],
+)
+def test_wrong_use_is_answered_by_the_usage(entry, arguments, words):
+    code, out, err = entry(*arguments)
+    assert (code, out) == (MISUSED, "")
+    assert "Usage: savs-harvest" in err
+    assert words in err
+
+
+def test_an_unexpected_error_is_a_sentence_too_and_a_traceback_with_v(entry, monkeypatch):
+    def fail():
+        raise ZeroDivisionError("by chance")
+
+    monkeypatch.setattr("savs_harvest.models.quiet_libraries", fail)
+    arguments = ["plan", "--model", "tiny", "--data", "digits"]
+    assert entry(*arguments) == (FAILED, "", "error: ZeroDivisionError: by chance (-v shows where)\n")
+    monkeypatch.setattr(sys, "argv", ["savs-harvest", "-v", *arguments])
+    with pytest.raises(ZeroDivisionError):
+        cli.entry()
+
+
+def test_without_a_connection_the_way_out_is_named(entry, monkeypatch):
+    def fail(*args, **kwargs):
+        raise LocalEntryNotFoundError("no connection")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    code, out, err = entry("run", "--model", "qwen2vl", "--data", "digits")
+    assert (code, out) == (FAILED, "")
+    assert err.startswith("error: the Hugging Face hub cannot be reached")
+    assert "hf download Qwen/Qwen2-VL-7B-Instruct" in err
+    assert "Traceback" not in err
+
+
+def test_an_interruption_names_the_command_that_goes_on(entry, monkeypatch):
+    def stop():
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("savs_harvest.models.quiet_libraries", stop)
+    code, out, err = entry("run", "--model", "tiny", "--data", "digits")
+    assert (code, out) == (INTERRUPTED, "")
+    assert err == "interrupted; what is finished is kept, go on with: savs-harvest run --model tiny --data digits\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_process_keeps_what_is_finished(tmp_path, stop):
+    """Stop a real process after its first shard; the same command then finishes the store."""
+    program = [sys.executable, "-c", "from savs_harvest.cli import entry; entry()"]
+    program += ["run", "--model", "tiny", "--data", "digits", "--store", "s.zarr", "--shard-samples", "64"]
+    first = tmp_path / "s.zarr" / "tiny" / "shard_crc32c" / "c" / "0"
+    process = subprocess.Popen(program, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not first.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(stop)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == INTERRUPTED
+    assert "Traceback" not in err
+    left = open_store(tmp_path / "s.zarr").peek("tiny").missing
+    assert 0 < len(left) < 15
+    subprocess.run(program, cwd=tmp_path, check=True, capture_output=True, timeout=100)
+    assert open_store(tmp_path / "s.zarr")["tiny"].usable.all()

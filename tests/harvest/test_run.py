@@ -1,0 +1,304 @@
+"""A harvest stores what each sample alone would give, whatever fails, stops, or runs beside it."""
+
+import io
+import json
+import struct
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from savs_benchmarks import Benchmark, Sample, check, load_jsonl, load_picture
+from savs_harvest import run
+from savs_harvest.errors import ModelError
+from savs_harvest.index import sample_table
+from savs_harvest.models import ModelSpec, load_model
+from savs_harvest.prompts import prepare
+from savs_harvest.run import harvest
+from savs_stores import MismatchError, Status, open_store
+from savs_stores.verification import verify
+
+ANSWERS = ["even", "odd"]
+ROUNDING = {"rtol": 2**-11, "atol": 1e-5}  # half a step of float16, and fp32 sums in another order
+
+
+@pytest.fixture
+def qwen2vl(loaded):
+    return loaded["qwen2vl"]
+
+
+@pytest.fixture
+def benchmark(write_benchmark, lines):
+    return load_jsonl(write_benchmark(lines))
+
+
+def harvest_small(model, benchmark, store, **options):
+    return harvest(model, benchmark, store, **{"shard_samples": 4, **options})
+
+
+def alone(loaded, sample):
+    """Return (head vectors, log-probabilities of the answers, tokens) of one sample, by hooks of our own."""
+    inputs = prepare(loaded.processor, [load_picture(image) for image in sample.images], sample.question)
+    kept = []
+    layers = loaded.model.get_decoder().layers
+    handles = [layer.self_attn.o_proj.register_forward_hook(lambda _m, i, _o: kept.append(i[0])) for layer in layers]
+    with torch.inference_mode():
+        logits = loaded.model(**inputs).logits[0, -1]
+    for handle in handles:
+        handle.remove()
+    answers = loaded.processor.tokenizer.convert_tokens_to_ids(ANSWERS)
+    vectors = torch.cat([hidden[0, -1].view(4, 8) for hidden in kept])
+    return vectors.numpy(), logits.log_softmax(-1)[answers].numpy(), inputs["input_ids"].shape[1]
+
+
+def files_of(store):
+    return {str(path.relative_to(store)): path.read_bytes() for path in store.rglob("*") if path.is_file()}
+
+
+class CountedSamples:
+    """Counts the samples of every model call while it is open."""
+
+    def __init__(self, loaded):
+        self.loaded, self.calls = loaded, []
+
+    def __enter__(self):
+        keep = lambda _module, _args, inputs: self.calls.append(len(inputs["input_ids"]))  # noqa: E731
+        self.handle = self.loaded.model.register_forward_pre_hook(keep, with_kwargs=True)
+        return self.calls
+
+    def __exit__(self, *_):
+        self.handle.remove()
+
+
+@pytest.mark.parametrize("token_budget", [50, 100, 8192])
+@pytest.mark.parametrize("window", [3, 64])
+def test_every_stored_row_is_what_the_sample_gives_alone(model, benchmark, tmp_path, monkeypatch, window, token_budget):
+    monkeypatch.setattr(run, "WINDOW", window)
+    report = harvest_small(model, benchmark, tmp_path / "s.zarr", token_budget=token_budget)
+    assert (report.statuses, report.failures, report.failed) == ({"OK": 10}, [], 0)
+    store = open_store(tmp_path / "s.zarr")
+    stored = store[model.name]
+    assert stored.status.tolist() == [Status.OK] * 10
+    assert stored.plan.shards == 3
+    vectors = stored.read()
+    for row, sample in enumerate(benchmark.samples()):
+        expected, log_probabilities, tokens = alone(model, sample)
+        np.testing.assert_allclose(vectors[row], expected, **ROUNDING)
+        np.testing.assert_allclose(stored.absmax[row], np.abs(expected).max(), rtol=1e-5)
+        np.testing.assert_allclose(stored.logits[row], log_probabilities, rtol=0, atol=1e-5)
+        assert stored.n_tokens[row] == tokens
+    assert len(set(stored.n_tokens.tolist())) > 3
+    assert store.samples.sample_id.tolist() == [sample.sample_id for sample in benchmark.samples()]
+
+
+def test_every_picture_is_hashed_by_its_pixels(benchmark, write_benchmark, lines, tmp_path):
+    hashes = sample_table(benchmark, check(benchmark)).image_hash
+    assert hashes.shape == (10, 2)
+    assert len(set(hashes[:, 0].tolist())) == 10
+    assert hashes[4].tolist() == [hashes[4, 0], hashes[5, 0]]
+    assert not np.delete(hashes[:, 1], 4).any()
+    Image.open(tmp_path / "mine" / "5.png").save(tmp_path / "mine" / "5.bmp")
+    other_file = load_jsonl(write_benchmark([*lines[:5], {**lines[5], "images": ["5.bmp"]}, *lines[6:]]))
+    assert np.array_equal(sample_table(other_file, check(other_file)).image_hash, hashes)
+
+
+def bomb():
+    """Return a BMP of one pixel whose header promises 3.6 billion."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(buffer, "BMP")
+    content = bytearray(buffer.getvalue())
+    struct.pack_into("<ii", content, 18, 60_000, 60_000)
+    return content
+
+
+def spoil(folder):
+    """Spoil pictures after the benchmark was loaded; return the status each sample must get."""
+    whole = (folder / "1.png").read_bytes()
+    (folder / "1.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "2.png").unlink()
+    (folder / "5.png").write_bytes(b"<html>404</html>")  # also the second picture of sample 4
+    (folder / "6.png").write_bytes(bomb())
+    Image.new("F", (4, 4)).save(folder / "7.png", "TIFF")
+    Image.new("RGB", (1, 400)).save(folder / "9.png")  # Qwen2-VL refuses such a shape
+    return {
+        1: Status.IMAGE_CORRUPT,
+        2: Status.IMAGE_MISSING,
+        4: Status.NOT_AN_IMAGE,
+        5: Status.NOT_AN_IMAGE,
+        6: Status.IMAGE_TOO_LARGE,
+        7: Status.IMAGE_UNSUPPORTED,
+        9: Status.REJECTED,
+    }
+
+
+def test_a_bad_picture_costs_its_own_row_only(qwen2vl, benchmark, tmp_path):
+    harvest_small(qwen2vl, benchmark, tmp_path / "good.zarr")
+    failing = spoil(tmp_path / "mine")
+    report = harvest_small(qwen2vl, benchmark, tmp_path / "bad.zarr")
+    good, bad = (open_store(tmp_path / f"{name}.zarr")["qwen2vl"] for name in ("good", "bad"))
+    assert bad.status.tolist() == [failing.get(row, Status.OK) for row in range(10)]
+    assert (report.failed, report.statuses["OK"], len(report.failures)) == (7, 3, 7)
+    assert "two pictures: not_an_image" in "\n".join(report.failures)
+    for row in range(10):
+        if row in failing:
+            assert np.isnan(bad.read([row])).all()
+            assert np.isnan(bad.logits[row]).all()
+            assert bad.n_tokens[row] == -1
+        else:
+            np.testing.assert_allclose(bad.read([row]), good.read([row]), **ROUNDING)
+            assert bad.n_tokens[row] == good.n_tokens[row]
+    hashes = open_store(tmp_path / "bad.zarr").samples.image_hash[:, 0]
+    assert np.flatnonzero(hashes == 0).tolist() == [1, 2, 5, 6, 7]
+
+
+def test_a_model_that_refuses_everything_stops_the_harvest(qwen2vl, benchmark, tmp_path):
+    for digit in range(10):
+        Image.new("RGB", (1, 400)).save(tmp_path / "mine" / f"{digit}.png")
+    with pytest.raises(ModelError, match="refuses every sample of shard 0"):
+        harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr")
+
+
+def test_what_float16_cannot_hold_is_recorded_not_stored(load, benchmark, tmp_path):
+    model = load("qwen2vl")
+    with torch.no_grad():
+        model.projections[1].attention.v_proj.weight *= 1e6
+    report = harvest_small(model, benchmark, tmp_path / "s.zarr")
+    stored = open_store(tmp_path / "s.zarr")["qwen2vl"]
+    assert report.statuses == {"NON_FINITE": 10}
+    assert np.isnan(stored.read()).all()
+    assert (stored.absmax > 65504).all()
+
+
+def test_a_sample_that_overflows_does_not_stop_the_others(load, benchmark, tmp_path):
+    model = load("qwen2vl")
+    word = model.processor.tokenizer.convert_tokens_to_ids("carefully")
+    with torch.no_grad():
+        model.model.get_input_embeddings().weight[word] = float("nan")
+    harvest_small(model, benchmark, tmp_path / "s.zarr")
+    stored = open_store(tmp_path / "s.zarr")["qwen2vl"]
+    told = ["carefully" in sample.question for sample in benchmark.samples()]
+    assert stored.status.tolist() == [Status.NON_FINITE if nan else Status.OK for nan in told]
+    assert np.isnan(stored.read()).all((1, 2)).tolist() == told
+
+
+def stop_after(shards):
+    """Return an `on_samples` that raises while the next shard is under way."""
+    done = []
+
+    def on_samples(count):
+        done.append(count)
+        if len(done) > shards:
+            raise KeyboardInterrupt
+
+    return on_samples
+
+
+def test_a_stopped_harvest_goes_on_where_it_was(qwen2vl, benchmark, tmp_path):
+    whole, stopped = tmp_path / "whole.zarr", tmp_path / "stopped.zarr"
+    with CountedSamples(qwen2vl) as calls:
+        harvest_small(qwen2vl, benchmark, whole)
+    assert calls == [4, 4, 4, 2]  # the first one is the self-check
+    with pytest.raises(KeyboardInterrupt):
+        harvest_small(qwen2vl, benchmark, stopped, on_samples=stop_after(1))
+    assert open_store(stopped).peek("qwen2vl").missing == [1, 2]
+    planned = []
+    with CountedSamples(qwen2vl) as calls:
+        report = harvest_small(qwen2vl, benchmark, stopped, on_plan=lambda _writer, shards: planned.extend(shards))
+    assert (planned, calls, report.statuses) == ([1, 2], [4, 4, 2], {"OK": 6})
+    assert files_of(stopped) == files_of(whole)
+    assert list(verify(open_store(stopped))) == []
+    with CountedSamples(qwen2vl) as calls:
+        harvest_small(qwen2vl, benchmark, stopped)
+    assert calls == []
+    assert files_of(stopped) == files_of(whole)
+
+
+def test_two_ranks_together_are_one_run(qwen2vl, benchmark, tmp_path):
+    one, two = tmp_path / "one.zarr", tmp_path / "two.zarr"
+    harvest_small(qwen2vl, benchmark, one)
+    reports = [harvest_small(qwen2vl, benchmark, two, rank=rank, world=2) for rank in (1, 0)]
+    assert [report.statuses["OK"] for report in reports] == [4, 6]
+    assert files_of(two) == files_of(one)
+
+
+def test_a_rank_does_its_own_shards_only(qwen2vl, benchmark, tmp_path):
+    harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr", rank=1, world=2)
+    assert open_store(tmp_path / "s.zarr").peek("qwen2vl").missing == [0, 2]
+
+
+def test_a_changed_benchmark_is_refused(qwen2vl, benchmark, write_benchmark, lines, tmp_path):
+    store = tmp_path / "s.zarr"
+    harvest_small(qwen2vl, benchmark, store)
+    before = files_of(store)
+    changes = {
+        "label": {"label": "even"},
+        "prompt_hash": {"question": "even or odd ?"},
+        "split": {"split": "pool"},
+        "image_hash": {"images": ["8.png"]},
+        "sample_id": {"id": "another"},
+    }
+    for column, change in changes.items():
+        changed = load_jsonl(write_benchmark([{**lines[0]}, {**lines[1], **change}, *lines[2:]]))
+        with pytest.raises(MismatchError, match=f"column {column}: differs"):
+            harvest_small(qwen2vl, changed, store)
+    with pytest.raises(MismatchError, match="samples: 10 in the store, 9 now"):
+        harvest_small(qwen2vl, load_jsonl(write_benchmark(lines[:9])), store)
+    assert files_of(store) == before
+
+
+def test_another_model_under_the_same_name_is_refused(qwen2vl, loaded, benchmark, tmp_path):
+    store = tmp_path / "s.zarr"
+    harvest_small(qwen2vl, benchmark, store)
+    before = files_of(store)
+    with pytest.raises(MismatchError) as raised:
+        harvest_small(loaded["llava-ov"], benchmark, store, name="qwen2vl")
+    assert {"model", "model_type", "weights", "tokenizer"} <= {
+        line.strip().split(":")[0] for line in str(raised.value).splitlines()
+    }
+    with pytest.raises(MismatchError, match="batching: 'at most 8192 padded tokens' in the store, 'at most 50"):
+        harvest_small(qwen2vl, benchmark, store, token_budget=50)
+    assert files_of(store) == before
+
+
+def test_two_models_share_a_store(qwen2vl, loaded, benchmark, tmp_path):
+    store = tmp_path / "s.zarr"
+    harvest_small(qwen2vl, benchmark, store)
+    before = files_of(store)
+    harvest_small(loaded["llava-ov"], benchmark, store, name="other")
+    assert open_store(store).models == ["other", "qwen2vl"]
+    assert {path: content for path, content in files_of(store).items() if not path.startswith("other")} == before
+
+
+def test_tasks_have_answers_of_their_own(qwen2vl, tmp_path):
+    picture = Image.new("RGB", (32, 32))
+    tasks = {"a": ("even", "odd"), "b": ("one", "three", "two"), "c": ("digit one", "digit two")}
+    samples = [
+        Sample(f"{task}{i}", (picture,), f"{label} ?", label, "either", task)
+        for task, classes in tasks.items()
+        for i, label in enumerate(classes)
+    ]
+    benchmark = Benchmark("t", "s", "s", "1", "l", "accuracy", tasks, "p", lambda: iter(samples))
+    report = harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr")
+    logits = open_store(tmp_path / "s.zarr")["qwen2vl"].logits
+    assert report.ambiguous_tasks == ["c"]
+    assert np.isfinite(logits).tolist() == [[True, True, False]] * 2 + [[True] * 3] * 3 + [[False] * 3] * 2
+
+
+def test_the_store_says_how_it_was_made(qwen2vl, benchmark, tmp_path, checkpoints):
+    harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr", command="savs-harvest run --model x --data y")
+    stored = open_store(tmp_path / "s.zarr")["qwen2vl"]
+    assert stored.provenance["command"] == "savs-harvest run --model x --data y"
+    assert stored.provenance["versions"]["torch"] == torch.__version__
+    assert {"images", "batching", "dtype", "weights"} <= set(stored.identity)
+    attributes = b"".join(content for path, content in files_of(tmp_path / "s.zarr").items() if "zarr.json" in path)
+    assert str(tmp_path).encode() not in attributes
+    assert str(checkpoints["qwen2vl"]).encode() not in attributes
+
+
+def test_a_checkpoint_loaded_again_makes_the_same_bytes(checkpoints, qwen2vl, benchmark, tmp_path):
+    again = load_model(ModelSpec("qwen2vl", str(checkpoints["qwen2vl"]), "float32"), "cpu")
+    for model, name in ((qwen2vl, "first"), (again, "second")):
+        harvest_small(model, benchmark, tmp_path / f"{name}.zarr")
+    assert files_of(tmp_path / "first.zarr") == files_of(tmp_path / "second.zarr")
+    assert json.loads(files_of(tmp_path / "first.zarr")["qwen2vl/zarr.json"])["attributes"]["fingerprint"]
