@@ -193,8 +193,9 @@ def test_what_is_no_store_is_refused_in_words(whole, name):
 
 
 def test_blosc_is_on_the_list(whole):
+    before = open_store(whole).samples.label
     plant("label", compressors=BloscCodec())(whole)
-    open_store(whole)
+    assert open_store(whole).samples.label.shape == before.shape
 
 
 @pytest.mark.parametrize(
