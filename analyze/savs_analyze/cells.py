@@ -16,7 +16,7 @@ RULES = 1
 class Cell:
     """One (store, model, task, method, draw), with all numbers of heads inside.
 
-    `fingerprint`, `index_hash` and `records` pin the vectors it is computed from.
+    `fingerprint`, `index_hash` and `records` pin the vectors it is computed from, `metric` how it is scored.
     """
 
     benchmark: str
@@ -24,6 +24,7 @@ class Cell:
     fingerprint: str
     index_hash: str
     records: str
+    metric: str
     task: str = ""
     method: str = ""
     shots: int = 0
@@ -60,7 +61,7 @@ def plan_cells(
 
 
 def parse_range(text: str) -> list[int]:
-    """Return the numbers of `20` or of `first:last:step`, the last one included.
+    """Return the numbers of `20` or of `first:last:step`, up to the last where a step meets it.
 
     Raises ValueError showing both forms.
     """

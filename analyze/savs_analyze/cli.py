@@ -80,7 +80,7 @@ def sweep(
     from savs_analyze.progress import CellProgress
     from savs_analyze.sweep import expand, sweep
 
-    stores = expand(store)
+    stores, heads = expand(store), parse_range(k)
     folder = out or Path("results") / (Path(stores[0]).stem if len(stores) == 1 else "sweep")
     with CellProgress() as progress:
         rows = sweep(
@@ -88,14 +88,14 @@ def sweep(
             folder,
             shots=shots,
             draws=draws,
-            heads=parse_range(k),
+            heads=heads,
             keep_leaks=keep_leaks,
             allow_partial=allow_partial,
             models=model or (),
             command=terminal.command_line(),
             on_cells=progress.update,
         )
-    print(f"{rows}\nnext: savs-analyze table {folder}", file=sys.stderr)
+    print(f"{rows}\nnext: {terminal.command('savs-analyze', 'table', folder)}", file=sys.stderr)
 
 
 @app.command()
@@ -118,14 +118,17 @@ def table(results: ResultsArgument, form: FormatOption = Format.table) -> None:
 def figures(
     results: ResultsArgument,
     out: Annotated[Path | None, typer.Option("--out", help="Default: RESULTS/heads.svg.")] = None,
-    k: Annotated[int, typer.Option("--k", min=1, help="Heads counted as selected.")] = 20,
+    k: Annotated[
+        int | None, typer.Option("--k", min=1, help="Heads counted as selected; default: all that vote.")
+    ] = None,
 ) -> None:
     """Draw which heads are selected, layer by head, one map a task."""
-    from savs_analyze.figures import draw_head_maps, selection_frequency
+    from savs_analyze.figures import draw_head_maps, most_heads, selection_frequency
     from savs_analyze.results import Results
 
-    frequencies = selection_frequency(Results(results).loaded(), k)
-    print(draw_head_maps(frequencies, k, out or results / "heads.svg"))
+    cells = list(Results(results).loaded())
+    heads = k or most_heads(cells)
+    print(draw_head_maps(selection_frequency(cells, heads), heads, out or results / "heads.svg"))
 
 
 def _print_table(table: pd.DataFrame, notes: list[str]) -> None:
@@ -135,10 +138,12 @@ def _print_table(table: pd.DataFrame, notes: list[str]) -> None:
 
     printed = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in table.columns:
-        printed.add_column(str(name), justify="left" if name in ("benchmark", "model", "task", "metric") else "right")
+        words = name in ("benchmark", "model", "task", "metric")
+        printed.add_column(str(name), justify="left" if words else "right", no_wrap=True)
     for row in table.itertuples(index=False):
-        printed.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row))
-    console = Console(width=None if sys.stdout.isatty() else 160)
+        printed.add_row(*map(str, row))
+    # A pipe has no width: the table takes what it needs.
+    console = Console(width=None if sys.stdout.isatty() else 1000)
     console.print(printed)
     for note in notes:
         console.print(note, highlight=False)

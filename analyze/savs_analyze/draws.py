@@ -14,8 +14,9 @@ from savs_stores import BenchmarkInfo, SampleTable
 class Draw:
     """One random support and the samples it is tested on, as sorted indices into the sample table.
 
-    `leaked` counts test samples left out because the support shows the same image or belongs to the
-    same group, `failed` those without vectors; a group is left out whole.
+    Left out and counted: `leaked` test samples, whose image the support shows or whose group it belongs
+    to; `failed` ones, without vectors; and under a metric over groups also `incomplete` ones, whose group
+    is not tested whole.
     """
 
     seed: int
@@ -23,6 +24,7 @@ class Draw:
     test: Int[np.ndarray, " test"]
     leaked: int = 0
     failed: int = 0
+    incomplete: int = 0
 
 
 def draw_support(
@@ -41,17 +43,19 @@ def draw_support(
     """
     of_task = table.task == list(benchmark.tasks).index(task)
     pool = of_task & usable & table.in_split("pool", "either")
-    chosen = []
-    for label, name in enumerate(benchmark.tasks[task]):
-        candidates = np.flatnonzero(pool & (table.label == label))
-        if len(candidates) < shots:
-            raise ValueError(
-                f"class {name!r} of task {task!r} has {len(candidates)} usable samples to draw from, "
-                f"{shots} shots need more: use --shots {len(candidates)} or fewer"
-            )
-        chosen.append(np.random.default_rng([seed, label]).permutation(candidates)[:shots])
-    support = np.sort(np.concatenate(chosen))
-    return _test_on_the_rest(table, of_task, usable, support, seed, keep_leaks)
+    candidates = {name: np.flatnonzero(pool & (table.label == i)) for i, name in enumerate(benchmark.tasks[task])}
+    scarcest = min(candidates, key=lambda name: len(candidates[name]))
+    if (most := len(candidates[scarcest])) < shots:
+        advice = f"use --shots {most} or fewer" if most else "only the splits pool and either give supports"
+        raise ValueError(
+            f"{benchmark.name}: class {scarcest!r} of task {task!r} has {most} usable samples to draw from, "
+            f"{shots} shots need more; {advice}"
+        )
+    chosen = [
+        np.random.default_rng([seed, label]).permutation(of_class)[:shots]
+        for label, of_class in enumerate(candidates.values())
+    ]
+    return _test_on_the_rest(table, benchmark, of_task, usable, np.sort(np.concatenate(chosen)), seed, keep_leaks)
 
 
 def draw_without_support(
@@ -59,23 +63,37 @@ def draw_without_support(
 ) -> Draw:
     """Return the test samples of a method that learns nothing: all of them."""
     of_task = table.task == list(benchmark.tasks).index(task)
-    return _test_on_the_rest(table, of_task, usable, np.array([], dtype=np.int64), 0, keep_leaks=False)
+    return _test_on_the_rest(table, benchmark, of_task, usable, np.array([], dtype=np.int64), 0, keep_leaks=False)
 
 
 def _test_on_the_rest(
-    table: SampleTable, of_task: np.ndarray, usable: np.ndarray, support: np.ndarray, seed: int, keep_leaks: bool
+    table: SampleTable,
+    benchmark: BenchmarkInfo,
+    of_task: Bool[np.ndarray, " sample"],
+    usable: Bool[np.ndarray, " sample"],
+    support: Int[np.ndarray, " support"],
+    seed: int,
+    keep_leaks: bool,
 ) -> Draw:
     candidates = of_task & table.in_split("test", "either")
     candidates[support] = False
-    leaks = np.zeros_like(candidates) if keep_leaks else candidates & leaked(table, support)
-    failed = candidates & ~usable & ~leaks
-    test = candidates & ~leaks & ~failed
-    # A group that lacks a member cannot be scored.
-    broken = np.isin(table.group, table.group[(leaks | failed) & (table.group >= 0)])
-    test = np.flatnonzero(test & ~broken)
-    if not len(test):
-        raise ValueError("no sample is left to test: all are in the support, leak from it, or have no vectors")
-    return Draw(seed, support, test, leaked=int(leaks.sum()), failed=int(failed.sum()))
+    failed = candidates & ~usable
+    leaks = candidates & usable & leaked(table, support) & (not keep_leaks)
+    test = candidates & usable & ~leaks
+    incomplete = test & ~in_whole_groups(table.group, test) & (benchmark.metric != "accuracy")
+    tested = np.flatnonzero(test & ~incomplete)
+    if not len(tested):
+        raise ValueError(
+            f"{benchmark.name}: no sample is left to test: all are in the support, leak from it, or have no vectors"
+        )
+    return Draw(seed, support, tested, int(leaks.sum()), int(failed.sum()), int(incomplete.sum()))
+
+
+def in_whole_groups(
+    group: Int[np.ndarray, " sample"], chosen: Bool[np.ndarray, " sample"]
+) -> Bool[np.ndarray, " sample"]:
+    """Tell which samples belong to a group of which every member is chosen."""
+    return (group >= 0) & ~np.isin(group, group[~chosen])
 
 
 def leaked(table: SampleTable, support: Int[np.ndarray, " support"]) -> Bool[np.ndarray, " sample"]:

@@ -18,11 +18,20 @@ MOST_COLUMNS = 5
 REPRODUCIBLE: Any = {"svg.hashsalt": "savs", "svg.fonttype": "none"}
 
 
+def most_heads(cells: Iterable[CellResult]) -> int:
+    """Return the largest number of voting heads that results hold, 0 where none vote."""
+    return max((setting for cell in cells for setting in cell.facts["settings"]), default=0)
+
+
 def selection_frequency(cells: Iterable[CellResult], heads: int) -> dict[str, Float[np.ndarray, "layer head_in_layer"]]:
     """Return for every model, benchmark and task how often, over its draws, each head is among the best.
 
-    NaN marks places where a layer has fewer heads than the widest.
+    NaN marks places where a layer has fewer heads than the widest. Raises ValueError for more heads than
+    the results hold.
     """
+    cells = list(cells)
+    if heads > (most := most_heads(cells)):
+        raise ValueError(f"these results hold the best {most} heads, not {heads}: sweep with a larger --k")
     counted: dict[str, list[np.ndarray]] = {}
     for cell in cells:
         facts = cell.facts
@@ -44,7 +53,7 @@ def draw_head_maps(frequencies: dict[str, Float[np.ndarray, "layer head_in_layer
     Raises ValueError where there is nothing to draw.
     """
     if not frequencies:
-        raise ValueError("these results hold no selected heads: run a sweep with the method savs")
+        raise ValueError("these results hold no selected heads to draw")
     import matplotlib
 
     matplotlib.use("Agg")

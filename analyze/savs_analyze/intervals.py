@@ -13,9 +13,11 @@ LEVEL = 0.95
 def replicates(
     scores: Float[np.ndarray, "draw unit"], ids: Int[np.ndarray, " unit"], seed: int = 0
 ) -> Float[np.ndarray, " replicate"]:
-    """Return bootstrap means of scores, resampling draws and ids independently (two-way, with replacement).
+    """Return bootstrap means over draws of mean scores, resampling draws and ids independently.
 
-    NaN marks a unit that a draw did not test. Units of one id are kept together, so groups stay whole.
+    Both with replacement. NaN marks a unit that a draw did not test. Units of one id are kept together, so
+    groups stay whole. What is to be averaged with other replicates needs a `seed` of its own, unless it
+    measures the same units.
     """
     generator = np.random.default_rng(seed)
     tested = np.isfinite(scores)
@@ -25,10 +27,12 @@ def replicates(
     for _ in range(0, REPLICATES, REPLICATES_AT_ONCE):
         draws = _resample(len(scores), generator)
         units = _resample(len(names), generator)[:, place]
-        weight = ((draws @ tested) * units).sum(axis=1)
-        total = ((draws @ values) * units).sum(axis=1)
+        weight = units @ tested.T.astype(np.float64)
+        of_draw = np.divide(units @ values.T, weight, out=np.zeros_like(weight), where=weight > 0)
         # A replicate may pick only draws that tested none of its units: it has no mean.
-        means.append(np.divide(total, weight, out=np.full_like(total, np.nan), where=weight > 0))
+        counted = (draws * (weight > 0)).sum(axis=1)
+        total = (draws * of_draw).sum(axis=1)
+        means.append(np.divide(total, counted, out=np.full_like(total, np.nan), where=counted > 0))
     return np.concatenate(means)
 
 

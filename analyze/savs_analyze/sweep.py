@@ -55,17 +55,16 @@ def sweep(
     Raises ValueError for a store without models, and where a class has too few samples for the shots.
     """
     results = Results(out)
-    plans = [_plan(open_store(path, allow_partial), models, shots, draws, heads, keep_leaks) for path in stores]
-    keys = [cell.key for plan in plans for _, cells in plan for cell in cells]
+    plan = _plan([open_store(path, allow_partial) for path in stores], models, shots, draws, heads, keep_leaks)
+    keys = [cell.key for _, cells in plan for cell in cells]
     done = sum(results.has(key) for key in keys)
     on_cells(done, len(keys))
-    for plan in plans:
-        for vectors, cells in plan:
-            missing = [cell for cell in cells if not results.has(cell.key)]
-            for result_key, result in run_cells(vectors, missing):
-                results.save(result_key, result)
-                done += 1
-                on_cells(done, len(keys))
+    for vectors, cells in plan:
+        missing = [cell for cell in cells if not results.has(cell.key)]
+        for result_key, result in run_cells(vectors, missing):
+            results.save(result_key, result)
+            done += 1
+            on_cells(done, len(keys))
     return results.finish(_run_facts(command, keys))
 
 
@@ -84,18 +83,32 @@ def expand(patterns: Sequence[str]) -> list[str]:
 
 
 def _plan(
-    store: Store, models: Sequence[str], shots: int, draws: int, heads: Sequence[int], keep_leaks: bool
+    stores: Sequence[Store], models: Sequence[str], shots: int, draws: int, heads: Sequence[int], keep_leaks: bool
 ) -> list[tuple[ModelVectors, list[Cell]]]:
-    names = list(models) or store.models
-    if not names:
-        raise ValueError(f"{store.path} holds no model's vectors yet: harvest into it first")
-    plan = []
-    for name in names:
-        vectors = store[name]
-        records = f"{short_hash(vectors.records.tobytes()):016x}"
-        base = Cell(store.benchmark.name, name, vectors.fingerprint, store.index_hash, records)
-        plan.append((vectors, plan_cells(base, tasks_with_logits(vectors), shots, draws, heads, keep_leaks)))
-    return plan
+    """Return the vectors of every model in the stores with their cells; vectors that are named twice come once."""
+    found: dict[Cell, tuple[ModelVectors, list[Cell]]] = {}
+    places: dict[tuple[str, str], tuple[Cell, Store]] = {}
+    for store in stores:
+        if not (names := models or store.models):
+            raise ValueError(f"{store.path} holds no model's vectors yet: harvest into it first")
+        for name in names:
+            vectors = store[name]
+            base = _base_cell(vectors)
+            other, elsewhere = places.setdefault((base.benchmark, name), (base, store))
+            if other != base:
+                raise ValueError(
+                    f"{elsewhere.path} and {store.path} hold different vectors of {name!r} on {base.benchmark!r}: "
+                    "their results would look alike, sweep them apart (--out)"
+                )
+            voting = sorted({min(k, len(vectors.heads)) for k in heads})
+            found[base] = vectors, plan_cells(base, tasks_with_logits(vectors), shots, draws, voting, keep_leaks)
+    return list(found.values())
+
+
+def _base_cell(vectors: ModelVectors) -> Cell:
+    benchmark = vectors.store.benchmark
+    records = f"{short_hash(vectors.records.tobytes()):016x}"
+    return Cell(benchmark.name, vectors.name, vectors.fingerprint, vectors.store.index_hash, records, benchmark.metric)
 
 
 def tasks_with_logits(vectors: ModelVectors) -> dict[str, bool]:
@@ -128,7 +141,7 @@ def learn(vectors: ModelVectors, cell: Cell) -> LearntCell:
     if cell.method == ZERO_SHOT:
         draw = draw_without_support(table, benchmark, cell.task, vectors.usable)
         logits = vectors.logits[draw.test, : len(benchmark.tasks[cell.task])]
-        learnt = LearntCell(cell, draw, [0], logits.argmax(axis=1)[None])
+        learnt = LearntCell(cell, draw, [0], logits.argmax(axis=1)[None].astype(np.int16))
     else:
         learnt = _select(vectors, cell)
     learnt.seconds = time.perf_counter() - started
@@ -150,7 +163,7 @@ def _select(vectors: ModelVectors, cell: Cell) -> LearntCell:
         "support": draw.support.tolist(),
         "tied_at_cut": {str(k): tied_at_cut(scores.count, k) for k in cell.heads},
     }
-    predicted = np.full((len(cell.heads), len(draw.test)), -1, dtype=np.int64)
+    predicted = np.full((len(cell.heads), len(draw.test)), -1, dtype=np.int16)
     return LearntCell(cell, draw, list(cell.heads), predicted, heads, scores.centroids[:, heads], facts)
 
 
@@ -171,10 +184,10 @@ def _predict_in_one_pass(vectors: ModelVectors, learnt: Sequence[LearntCell]) ->
 
 
 def _result(vectors: ModelVectors, learnt: LearntCell) -> CellResult:
-    table, benchmark = vectors.store.samples, vectors.store.benchmark
+    table = vectors.store.samples
     cell, test = learnt.cell, learnt.draw.test
     arrays = {
-        "predicted": learnt.predicted.astype(np.int16),
+        "predicted": learnt.predicted,
         "sample": test,
         "label": table.label[test],
         "group": table.group[test],
@@ -190,12 +203,13 @@ def _result(vectors: ModelVectors, learnt: LearntCell) -> CellResult:
         "split": "test",
         "leaked": learnt.draw.leaked,
         "failed": learnt.draw.failed,
+        "incomplete": learnt.draw.incomplete,
         "partial": vectors.partial,
         "keep_leaks": cell.keep_leaks,
         "seconds": round(learnt.seconds, 4),
         "fingerprint": cell.fingerprint,
     }
-    facts = asdict(cell) | learnt.facts | {"metric": benchmark.metric, "settings": learnt.settings}
+    facts = asdict(cell) | learnt.facts | {"settings": learnt.settings}
     result = CellResult(facts, [], arrays)
     for setting, heads in enumerate(learnt.settings):
         ties = learnt.facts.get("tied_at_cut", {}).get(str(heads), 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,11 @@ from savs_analyze.intervals import interval, replicates
 from savs_analyze.metrics import METRICS
 from savs_analyze.results import CellResult
 
-MEAN_OF_TASKS = "mean"
+LEFT_OUT = {
+    "leaked": "because the support shows their image or belongs to their group",
+    "failed": "because they have no vectors",
+    "incomplete": "because their group is not tested whole",
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,8 @@ class Measurement:
 def summarize(cells: Iterable[CellResult]) -> pd.DataFrame:
     """Return tidy means over draws: benchmark, model, task, metric, method, shots, heads, draws, n, value, low, high.
 
-    A benchmark of several tasks has a further line: the unweighted mean over its tasks.
+    A benchmark of several tasks has a further line, the unweighted mean over them, for every method that
+    has results on all of them; tasks are resampled independently.
     """
     families: dict[tuple, list[CellResult]] = {}
     for cell in cells:
@@ -39,6 +45,9 @@ def summarize(cells: Iterable[CellResult]) -> pd.DataFrame:
             facts[name] for name in ("benchmark", "index_hash", "model", "fingerprint", "method", "shots", "task")
         )
         families.setdefault(family, []).append(cell)
+    tasks: dict[tuple[str, str], set[str]] = {}
+    for benchmark, _, model, _, _, _, task in families:
+        tasks.setdefault((benchmark, model), set()).add(task)
     rows: list[dict[str, Any]] = []
     by_task: dict[tuple[tuple[str, Any], ...], list[Measurement]] = {}
     for (benchmark, _, model, _, method, shots, task), of_family in families.items():
@@ -51,8 +60,10 @@ def summarize(cells: Iterable[CellResult]) -> pd.DataFrame:
                 rows.append(keys | {"task": task} | _numbers(measured))
                 by_task.setdefault(tuple(keys.items()), []).append(measured)
     for method_keys, measurements in by_task.items():
-        if len(measurements) > 1:
-            rows.append(dict(method_keys) | {"task": MEAN_OF_TASKS} | _numbers(_mean(measurements)))
+        described = dict(method_keys)
+        count = len(tasks[described["benchmark"], described["model"]])
+        if count > 1 and len(measurements) == count:
+            rows.append(described | {"task": f"mean of {count} tasks"} | _numbers(_mean(measurements)))
     order = ["benchmark", "model", "task", "metric", "method", "shots", "heads", "draws", "n", "value", "low", "high"]
     place = {benchmark: i for i, benchmark in enumerate(dict.fromkeys(row["benchmark"] for row in rows))}
     return pd.DataFrame(sorted(rows, key=lambda row: place[row["benchmark"]]), columns=order)
@@ -68,7 +79,10 @@ def _measure(family: list[CellResult], setting: int, metric: str) -> Measurement
         clusters |= dict(zip(units.unit.tolist(), units.cluster.tolist(), strict=True))
     scores = pd.DataFrame(columns)
     value = float(np.mean([series.mean() for series in columns.values()]))
-    means = replicates(scores.to_numpy().T, np.array([clusters[unit] for unit in scores.index.tolist()]))
+    ids = np.array([clusters[unit] for unit in scores.index.tolist()])
+    # The same for all methods on a task, another one for every task.
+    seed = zlib.crc32(f"{family[0].facts['benchmark']}/{family[0].facts['task']}".encode())
+    means = replicates(scores.to_numpy().T, ids, seed)
     return Measurement(value, means, round(scores.notna().sum().mean()))
 
 
@@ -86,7 +100,10 @@ def _numbers(measured: Measurement) -> dict[str, int | float]:
 
 
 def spread(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return the table for people: one line a benchmark, model, task and metric, one column a method, in percent."""
+    """Return the table for people: one line a benchmark, model, task and metric, one column a method, in percent.
+
+    `n` lists the numbers of tested units, of the first columns first, where methods differ in them.
+    """
     lines = summary.assign(
         column=[_column(row) for row in summary.to_dict("records")],
         text=[f"{100 * r.value:.1f} [{100 * r.low:.1f}, {100 * r.high:.1f}]" for r in summary.itertuples()],
@@ -94,7 +111,7 @@ def spread(summary: pd.DataFrame) -> pd.DataFrame:
     index = ["benchmark", "model", "task", "metric"]
     columns = list(dict.fromkeys(lines["column"]))
     cells = lines.groupby([*index, "column"], sort=False)["text"].first().unstack("column", fill_value="")
-    counts = lines.groupby(index, sort=False)["n"].max()
+    counts = lines.groupby(index, sort=False)["n"].agg(lambda n: " / ".join(f"{count:,}" for count in dict.fromkeys(n)))
     # In the order of the summary: pandas sorts what it unstacks.
     return cells.reindex(index=counts.index, columns=columns).assign(n=counts).reset_index()[[*index, "n", *columns]]
 
@@ -105,18 +122,19 @@ def _column(row: dict[str, Any]) -> str:
 
 def footnotes(cells: Iterable[CellResult]) -> list[str]:
     """Return what a reader of the table must know: excluded samples, ties at the cut, unfinished stores."""
-    notes = ["Percent; in brackets 95 % bootstrap intervals over samples and draws. n counts what the metric averages."]
     rows = pd.DataFrame([row for cell in cells for row in cell.rows])
-    for reason, words in (
-        ("leaked", "left out because the support shows their image or group"),
-        ("failed", "without vectors"),
-    ):
-        for name, most in rows.groupby("benchmark")[reason].max().items():
-            if most:
-                notes.append(f"{name}: up to {most} test samples a draw {words}.")
     learnt = rows[rows["method"] == SAVS]
     shots, draws = sorted(set(learnt["shots"])), learnt["draw"].nunique()
-    notes.append(f"SAVs learn from {'/'.join(map(str, shots))} samples a class; mean of {draws} random draws of them.")
+    over = "samples and draws" if draws > 1 else "samples"
+    notes = [
+        f"Percent; in brackets 95 % bootstrap intervals over {over}. n counts what the metric averages.",
+        f"SAVs learn from {'/'.join(map(str, shots))} samples a class; "
+        + (f"mean of {draws} random draws of them." if draws > 1 else "one random draw of them."),
+    ]
+    for reason, words in LEFT_OUT.items():
+        for name, most in rows.groupby("benchmark")[reason].max().items():
+            if most:
+                notes.append(f"{name}: up to {most} test samples a draw left out, {words}.")
     if (learnt["tied_at_cut"] > 0).any():
         most = learnt["tied_at_cut"].max()
         notes.append(f"Up to {most} heads share the count at the cut; margin, then layer and head decide.")

@@ -35,7 +35,7 @@ def load_jsonl(path: Path) -> Benchmark:
     except UnicodeDecodeError as error:
         raise BenchmarkError(f"{path} is not UTF-8 text: {error}") from None
     samples: dict[str, tuple[int, Sample]] = {}
-    faults = []
+    faults: list[tuple[int, str]] = []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -45,12 +45,14 @@ def load_jsonl(path: Path) -> Benchmark:
                 raise ValueError(f"id {sample.sample_id!r} was used before, in line {samples[sample.sample_id][0]}")
             samples[sample.sample_id] = (number, sample)
         except (ValueError, OSError, RuntimeError) as error:  # also names too long, links in a circle, deep nesting
-            faults.append(f"line {number}: {error}")
-    faults += _option_faults(samples)
+            faults.append((number, str(error)))
+    faults += [*_option_faults(samples), *_slot_faults(samples)]
     if not samples and not faults:
-        faults.append("it has no lines")
+        raise BenchmarkError(f"{path} has no lines")
     if faults:
-        raise BenchmarkError(f"{path} has {len(faults)} bad lines", faults)
+        count = len({number for number, _ in faults})
+        lines = [f"line {number}: {reason}" for number, reason in sorted(faults)]
+        raise BenchmarkError(f"{path} has {count} bad {'line' if count == 1 else 'lines'}", lines)
     return _benchmark(path, text, [sample for _, sample in samples.values()])
 
 
@@ -76,11 +78,18 @@ def _classes(samples: list[Sample]) -> dict[str, tuple[str, ...]]:
     return {task: tuple(sorted(labels)) for task, labels in classes.items()}
 
 
-def _option_faults(samples: dict[str, tuple[int, Sample]]) -> Iterator[str]:
+def _option_faults(samples: dict[str, tuple[int, Sample]]) -> Iterator[tuple[int, str]]:
     classes = _classes([sample for _, sample in samples.values()])
     for number, sample in samples.values():
         if unknown := set(sample.options) - set(classes[sample.task]):
-            yield f"line {number}: options {sorted(unknown)} are the label of no sample"
+            yield number, f"options {sorted(unknown)} are the label of no sample"
+
+
+def _slot_faults(samples: dict[str, tuple[int, Sample]]) -> Iterator[tuple[int, str]]:
+    without = [number for number, sample in samples.values() if sample.slot is None]
+    if len(without) < len(samples):
+        for number in without:
+            yield number, "it has no 'slot' though other lines have one: all must, or none"
 
 
 def _sample(line: str, number: int, root: Path) -> Sample:
@@ -135,7 +144,7 @@ def _word(row: dict[str, Any], name: str) -> str:
     value = row[name]
     if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
         raise ValueError(f"{name!r} must be a text or a whole number, got {value!r}")
-    return str(value)
+    return str(value).strip()
 
 
 def _one_of(row: dict[str, Any], name: str, values: tuple[Any, ...], default: Any) -> Any:

@@ -89,6 +89,8 @@ def _header_faults(benchmark: Benchmark) -> Iterable[str]:
     for task, classes in benchmark.tasks.items():
         if list(classes) != sorted(set(classes)):
             yield f"the classes of task {task!r} are not sorted and distinct: {list(classes)}"
+        if len(classes) < 2:
+            yield f"task {task!r} has fewer than two classes: {list(classes)}"
 
 
 def _sample_faults(benchmark: Benchmark, samples: list[Sample]) -> Iterable[str]:
@@ -114,9 +116,12 @@ def _sample_faults(benchmark: Benchmark, samples: list[Sample]) -> Iterable[str]
 
 
 def _group_faults(samples: list[Sample]) -> Iterable[str]:
-    slots: dict[str | None, list[int | None]] = {}
+    groups: dict[str | None, list[Sample]] = {}
     for sample in samples:
-        slots.setdefault(sample.group, []).append(sample.slot)
-    for group, found in slots.items():
-        if group is None or set(found) != {0, 1, 2, 3} or len(found) != 4:
-            yield f"group {group!r} needs each of the slots 0, 1, 2, 3 once, it has {found}"
+        groups.setdefault(sample.group, []).append(sample)
+    for group, members in groups.items():
+        slots = [member.slot for member in members]
+        if group is None or set(slots) != {0, 1, 2, 3} or len(slots) != 4:
+            yield f"group {group!r} needs each of the slots 0, 1, 2, 3 once, it has {slots}"
+        elif len({(member.task, member.split) for member in members}) > 1:
+            yield f"group {group!r} is spread over several tasks or splits"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from savs_harvest import TOKEN_BUDGET
 from savs_stores import terminal
 
 app = typer.Typer(
@@ -44,7 +46,7 @@ def run(
     dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16; default: the model's.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     revision: RevisionOption = None,
-    batch_tokens: Annotated[int, typer.Option(min=1, help="Padded tokens a batch may hold.")] = 8192,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Padded tokens a batch may hold.")] = TOKEN_BUDGET,
     shard_samples: ShardOption = None,
     codec: Annotated[str, typer.Option(help="none (fastest to read) or blosc-lz4-bitshuffle.")] = "none",
     rank: Annotated[
@@ -71,7 +73,7 @@ def run(
             token_budget=batch_tokens,
             rank=rank,
             world=world,
-            command=f"savs-harvest run --model {_shareable(model)} --data {_shareable(data)}",
+            command=_resume_command(model, data, name, dtype, revision, batch_tokens),
             name=name,
             on_plan=progress.plan,
             on_samples=progress.advance,
@@ -84,7 +86,7 @@ def run(
         print(f"failed: {failure}", file=sys.stderr)
     if report.failed:
         print(f"{report.failed:,} samples failed; their status says why", file=sys.stderr)
-    print(f"{place}\nnext: savs-analyze sweep --store {place}", file=sys.stderr)
+    print(f"{place}\nnext: {terminal.command('savs-analyze', 'sweep', '--store', place)}", file=sys.stderr)
     if report.failed:
         raise typer.Exit(terminal.DONE_WITH_FAILURES)
 
@@ -159,9 +161,19 @@ def default_store(benchmark: str) -> Path:
     return Path("stores") / f"{benchmark}.zarr"
 
 
+def _resume_command(
+    model: str, data: str, name: str | None, dtype: str | None, revision: str | None, batch_tokens: int
+) -> str:
+    """Return the command that finishes a harvest, without its store; it is kept in the store."""
+    words = ["savs-harvest", "run", "--model", _shareable(model), "--data", _shareable(data)]
+    for option, value in (("--as", name), ("--dtype", dtype), ("--revision", revision)):
+        words += [option, value] if value else []
+    return shlex.join(words + (["--batch-tokens", str(batch_tokens)] if batch_tokens != TOKEN_BUDGET else []))
+
+
 def _shareable(path: str) -> str:
-    """Return a name without absolute folders: it is kept in the store, which may be given away."""
-    return Path(path).name if Path(path).is_absolute() else path
+    """Return a name without absolute folders: a store may be given away."""
+    return f"FOLDER/{Path(path).name}" if Path(path).is_absolute() else path
 
 
 def entry() -> None:

@@ -49,10 +49,8 @@ class HarvestProgress:
         """Start the bar, once it is known what is left to do."""
         samples = sum(len(writer.plan.rows(shard)) for shard in shards)
         done = writer.plan.shards - len(writer.missing)
-        self.console.print(
-            f"{self.title}: {samples:,} samples in {len(shards)} shards to do, {done} of {writer.plan.shards} done",
-            highlight=False,
-        )
+        todo = f"{samples:,} samples in {len(shards)} shards to do" if shards else "nothing to do"
+        self.console.print(f"{self.title}: {todo}, {done} of {writer.plan.shards} shards done", highlight=False)
         if shards:
             sample_bytes = writer.plan.heads * writer.plan.row_bytes
             self.task = self.bar.add_task(self.title, total=samples, sample_bytes=sample_bytes)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from savs_benchmarks import Benchmark, PictureError, Sample, check, load_picture
 from savs_benchmarks.pictures import POLICY
+from savs_harvest import TOKEN_BUDGET
 from savs_harvest.batches import collate, plan_batches
 from savs_harvest.errors import ModelError
 from savs_harvest.heads import capture_heads, check_capture, last_position_only, last_real_token
@@ -23,7 +24,6 @@ from savs_harvest.models import LoadedModel
 from savs_harvest.prompts import ambiguous_tasks, answer_tokens, prepare
 from savs_stores import HeadTable, ModelWriter, Shard, Status, add_model, create_store, owned_shards
 
-TOKEN_BUDGET = 8192
 # Samples that are prepared at a time: bounds the memory that pixels take, whatever their size.
 WINDOW = 64
 
@@ -114,7 +114,8 @@ def harvest(
                     checked = True
                 _run_batch(model, batch_inputs, places, [tokens[rows[place].task] for place in places], shard)
             on_samples(min(WINDOW, len(rows) - start))
-        if (shard.status == Status.REJECTED).all():
+        # One refused sample is its own fault; nothing but refused samples from the start is the model's.
+        if (shard.status == Status.REJECTED).all() and len(writer.missing) == writer.plan.shards:
             raise ModelError(f"the model's processor refuses every sample of shard {number}:\n  {report.failures[-1]}")
         writer.write(number, shard)
         report.statuses.update(Status(status).name for status in shard.status.tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +33,7 @@ from savs_stores.schema import (
 )
 from savs_stores.write import StorePath, local_path
 
-BLOCK_BYTES = 64 * 2**20
+BLOCK_BYTES = 16 * 2**20
 
 
 def open_store(path: StorePath, allow_partial: bool = False) -> Store:
@@ -286,7 +287,9 @@ class ModelVectors:
     def _unfinished(self) -> str:
         rows = [row for shard in self.missing for row in self.plan.rows(shard)]
         command = self.provenance.get("command")
-        finish = f"finish it with: {command} --store {self.store.path}" if command else "write it again"
+        finish = (
+            f"finish it with: {command} --store {shlex.quote(str(self.store.path))}" if command else "write it again"
+        )
         return (
             f"{self.store.path} is unfinished for model {self.name!r}: {len(self.missing)} of {self.plan.shards} "
             f"shards are missing (samples {spans(rows)}). {finish}\n"

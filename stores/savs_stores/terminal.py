@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import signal
 import sys
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 DONE, FAILED, MISUSED, DONE_WITH_FAILURES, INTERRUPTED = 0, 1, 2, 3, 130
@@ -17,11 +21,14 @@ def run_app(app: Callable[[], Any], install: str = "savs") -> None:
     3 done with recorded failures, 130 interrupted. `install` is what brings a package that is missing.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    typed = command_line()
+    verbose = not {"-v", "--verbose"}.isdisjoint(sys.argv)
+    sys.argv = [word for word in sys.argv if word not in ("-v", "--verbose")]  # wherever it stands
     try:
         app()
     except SystemExit as stop:  # typer turns an interruption into its exit code
         if stop.code == INTERRUPTED:
-            print(f"interrupted; what is finished is kept, go on with: {command_line()}", file=sys.stderr)
+            print(f"interrupted; what is finished is kept, go on with: {typed}", file=sys.stderr)
         raise
     except ModuleNotFoundError as error:
         _stop(f"error: {error.name} is not installed; run: pip install '{install}'", FAILED)
@@ -29,17 +36,26 @@ def run_app(app: Callable[[], Any], install: str = "savs") -> None:
         sys.stderr.close()
         raise SystemExit(FAILED) from None
     except Exception as error:
-        if "-v" in sys.argv or "--verbose" in sys.argv:
-            raise
+        code = MISUSED if isinstance(error, ValueError) else FAILED
+        if verbose:
+            traceback.print_exc()
+            raise SystemExit(code) from None
         known = isinstance(error, ValueError | OSError)
         notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
         what = f"error: {error}{notes}" if known else f"error: {type(error).__name__}: {error}{notes} (-v shows where)"
-        _stop(what, MISUSED if isinstance(error, ValueError) else FAILED)
+        _stop(what, code)
 
 
 def command_line() -> str:
-    """Return the command as the user typed it."""
-    return " ".join([sys.argv[0].rsplit("/", 1)[-1], *sys.argv[1:]])
+    """Return the running command, ready to be pasted."""
+    return command(Path(sys.argv[0]).name, *sys.argv[1:])
+
+
+def command(program: str, *words: object) -> str:
+    """Return a command that can be pasted: quoted, and with its folder where the program is not on the path."""
+    beside = Path(sys.argv[0]).with_name(program)
+    found = program if shutil.which(program) or not beside.exists() else str(beside)
+    return shlex.join([found, *map(str, words)])
 
 
 def size(count: int | float) -> str:

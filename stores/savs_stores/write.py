@@ -272,12 +272,13 @@ def _check_same_samples(path: StorePath, benchmark: BenchmarkInfo, samples: Samp
     from savs_stores.read import open_store
 
     there = open_store(path)
-    if there.index_hash == samples.index_hash(benchmark):
-        return
-    lines = differences(
-        {"samples": len(there.samples), "tasks": {t: list(c) for t, c in there.benchmark.tasks.items()}},
-        {"samples": len(samples), "tasks": {t: list(c) for t, c in benchmark.tasks.items()}},
+    found, wanted = (
+        {"samples": len(table), **{name: info.attributes()[name] for name in ("tasks", "metric", "answers")}}
+        for info, table in ((there.benchmark, there.samples), (benchmark, samples))
     )
+    lines = differences(found, wanted)
+    if not lines and there.index_hash == samples.index_hash(benchmark):
+        return
     lines += [
         f"column {name}: differs" for name in TABLE if there.samples.column_hash(name) != samples.column_hash(name)
     ]

@@ -80,20 +80,56 @@ def test_groups_of_the_support_are_left_out():
     assert not set(samples.group[draw.support]) & set(samples.group[draw.test])
 
 
-def test_a_group_with_a_failed_member_is_left_out_whole():
-    samples = table(split=("pool",) * 24 + ("test",) * 36, group=[None] * 24 + [f"g{i // 4}" for i in range(36)])
+def grouped(split):
+    """Return a table whose second task is nine groups of four."""
+    return table(split=split, group=[None] * 24 + [f"g{i // 4}" for i in range(36)], slot=[i % 4 for i in range(60)])
+
+
+def test_a_group_with_a_failed_member_is_left_out_whole_and_counted():
+    samples = grouped(("pool",) * 24 + ("test",) * 36)
+    benchmark = BenchmarkInfo("toy", BENCHMARK.tasks, metric="question-image-group")
     fine = usable(samples)
     fine[30] = False
-    draw = draw_without_support(samples, BENCHMARK, "two", fine)
+    draw = draw_without_support(samples, benchmark, "two", fine)
     assert set(range(24, 60)) - set(draw.test.tolist()) == {28, 29, 30, 31}
-    assert draw.failed == 1
+    assert (draw.leaked, draw.failed, draw.incomplete) == (0, 1, 3)
+
+
+@pytest.mark.parametrize("keep_leaks", [False, True])
+def test_groups_that_touch_the_support_are_never_tested_in_part(keep_leaks):
+    samples = grouped("either")
+    benchmark = BenchmarkInfo("toy", BENCHMARK.tasks, metric="question-image-group")
+    draw = draw_support(samples, benchmark, "two", usable(samples), 1, 0, keep_leaks)
+    touched = set(samples.group[draw.support].tolist())
+    assert not touched & set(samples.group[draw.test].tolist())
+    others = 4 * len(touched) - len(draw.support)
+    assert (draw.leaked, draw.incomplete) == ((0, others) if keep_leaks else (others, 0))
+
+
+def test_samples_without_vectors_are_no_leaks():
+    samples = table(image_hash=[[1]] * 24 + [[100 + i] for i in range(36)], split=("pool",) * 6 + ("test",) * 54)
+    fine = usable(samples)
+    fine[6:24] = False
+    with pytest.raises(ValueError, match="toy: no sample is left to test"):
+        draw_support(samples, BENCHMARK, "one", fine, 3, 0)
+
+
+def test_the_scarcest_class_gives_the_advice():
+    samples = SampleTable.from_columns(
+        BENCHMARK.tasks, {"label": ["a"] * 9 + ["b"] * 5, "task": ["one"] * 14, "split": ["either"] * 14}
+    )
+    with pytest.raises(ValueError, match=r"class 'b' of task 'one' has 5 .* use --shots 5 or fewer"):
+        draw_support(samples, BENCHMARK, "one", usable(samples), 1000, 0)
+    assert len(draw_support(samples, BENCHMARK, "one", usable(samples), 5, 0).test) == 4
 
 
 def test_failed_samples_are_neither_drawn_nor_tested():
     samples = table()
     fine = usable(samples)
     fine[::2] = False  # every "a" of task one
-    with pytest.raises(ValueError, match=r"class 'a' of task 'one' has 0 usable samples .* use --shots 0"):
+    with pytest.raises(
+        ValueError, match=r"class 'a' of task 'one' has 0 usable samples .* only the splits pool and either"
+    ):
         draw_support(samples, BENCHMARK, "one", fine, 5, 0)
     draw = draw_support(samples, BENCHMARK, "two", fine, 4, 0)
     assert fine[draw.support].all()
@@ -103,5 +139,7 @@ def test_failed_samples_are_neither_drawn_nor_tested():
 
 def test_too_few_samples_say_how_many_there_are():
     samples = table()
-    with pytest.raises(ValueError, match="has 12 usable samples to draw from, 13 shots need more: use --shots 12"):
+    with pytest.raises(
+        ValueError, match="has 12 usable samples to draw from, 13 shots need more; use --shots 12 or fewer"
+    ):
         draw_support(samples, BENCHMARK, "one", usable(samples), 13, 0)

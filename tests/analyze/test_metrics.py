@@ -88,6 +88,14 @@ def test_draws_that_disagree_make_wider_intervals():
     )
 
 
+def test_every_draw_weighs_the_same_in_value_and_interval():
+    # One draw tested 2 units, the other 200: the mean of their means is 0.5, whatever their sizes.
+    scores = np.full((2, 200), np.nan)
+    scores[0], scores[1, :2] = 1, 0
+    means = replicates(scores, np.arange(200))
+    assert np.nanmean(means) == pytest.approx(0.5, abs=0.1)
+
+
 def test_untested_samples_do_not_count():
     scores = np.array([[1.0, np.nan, 1.0, np.nan], [np.nan, 1.0, np.nan, 1.0]])
     means = replicates(scores, np.arange(4))

@@ -184,6 +184,30 @@ def test_a_store_without_models_says_so(tmp_path):
         sweep([tmp_path / "empty.zarr"], tmp_path / "out")
 
 
+def test_vectors_that_are_named_twice_count_once(make_store, tmp_path):
+    path = make_store().path
+    once = pd.read_csv(sweep([path], tmp_path / "once", shots=5, draws=2))
+    twice = pd.read_csv(
+        sweep(
+            [path, path.parent / "." / path.name], tmp_path / "twice", shots=5, draws=2, models=["planted", "planted"]
+        )
+    )
+    assert once.value.tolist() == twice.value.tolist()
+
+
+def test_different_vectors_under_one_name_are_refused(make_store, tmp_path):
+    first = make_store().path
+    second = first.rename(tmp_path / "elsewhere.zarr")
+    make_store(count=31)
+    with pytest.raises(ValueError, match="hold different vectors of 'planted' on 'toy'"):
+        sweep([first, second], tmp_path / "out", shots=5)
+
+
+def test_more_heads_than_there_are_means_all(make_store, tmp_path):
+    rows = run(make_store(), tmp_path / "out", heads=(5, 50, 100))
+    assert sorted(set(rows.heads)) == [5, 12]
+
+
 def test_run_json_tells_how_the_rows_were_made(make_store, tmp_path):
     store = make_store()
     run(store, tmp_path / "out", command="savs-analyze sweep --store toy.zarr")
@@ -194,15 +218,16 @@ def test_run_json_tells_how_the_rows_were_made(make_store, tmp_path):
 
 
 def test_cells_differ_in_name_when_anything_differs():
-    base = Cell("b", "m", "f", "i", "r")
+    base = Cell("b", "m", "f", "i", "r", "accuracy")
     cells = plan_cells(base, {"one": True, "two": False}, 20, 3, [5, 20])
     assert len(cells) == 1 + 2 * 3
     other = [
         *plan_cells(base, {"one": True}, 10, 1, [5, 20]),
         *plan_cells(base, {"one": True}, 20, 1, [5]),
         *plan_cells(base, {"one": True}, 20, 1, [5, 20], keep_leaks=True),
-        *plan_cells(Cell("b", "m", "g", "i", "r"), {"one": True}, 20, 1, [5, 20]),
-        *plan_cells(Cell("b", "m", "f", "i", "s"), {"one": True}, 20, 1, [5, 20]),
+        *plan_cells(Cell("b", "m", "g", "i", "r", "accuracy"), {"one": True}, 20, 1, [5, 20]),
+        *plan_cells(Cell("b", "m", "f", "i", "s", "accuracy"), {"one": True}, 20, 1, [5, 20]),
+        *plan_cells(Cell("b", "m", "f", "i", "r", "question-image-group"), {"one": True}, 20, 1, [5, 20]),
     ]
     learning = [cell.key for cell in cells + other if cell.method == "savs"]
     assert len(set(learning)) == len(learning)

@@ -52,7 +52,59 @@ def test_several_tasks_have_a_mean_line(tmp_path, generator):
     sweep([store.path], tmp_path / "out", shots=5, draws=2, heads=(2,))
     summary = summarize(Results(tmp_path / "out").loaded())
     savs = summary[summary.method == "savs"].set_index("task").value
-    assert savs["mean"] == pytest.approx((savs["left"] + savs["right"]) / 2)
+    assert savs["mean of 2 tasks"] == pytest.approx((savs["left"] + savs["right"]) / 2)
+
+
+def test_tasks_of_one_size_are_resampled_apart(tmp_path, generator):
+    from savs_stores import BenchmarkInfo, write_store
+
+    # Zero-shot is right on the first half of one task and the second half of the other: were both
+    # resampled alike, their mean would have no width.
+    tasks = {"left": ["a", "b"], "right": ["a", "b"]}
+    right = np.r_[np.ones(60), np.zeros(60), np.zeros(60), np.ones(60)].astype(int)
+    labels = np.tile([0, 1], 120)
+    store = write_store(
+        tmp_path / "two.zarr",
+        benchmark=BenchmarkInfo("two", tasks),
+        samples={
+            "label": [["a", "b"][i] for i in labels],
+            "task": ["left"] * 120 + ["right"] * 120,
+            "split": ["either"] * 240,
+        },
+        model="m",
+        heads=generator.normal(size=(240, 1, 4, 8)),
+        logits=np.eye(2, dtype=np.float32)[np.where(right, labels, 1 - labels)],
+    )
+    sweep([store.path], tmp_path / "out", shots=5, draws=1, heads=(2,))
+    summary = summarize(Results(tmp_path / "out").loaded())
+    zero_shot = summary[summary.method == "zero-shot"].set_index("task")
+    width = zero_shot.high - zero_shot.low
+    assert width["mean of 2 tasks"] == pytest.approx(width["left"] / np.sqrt(2), rel=0.15)
+
+
+def test_a_method_that_lacks_a_task_has_no_mean(tmp_path, generator):
+    from savs_stores import BenchmarkInfo, write_store
+
+    logits = np.zeros((80, 2), dtype=np.float32)
+    logits[40:] = np.nan
+    store = write_store(
+        tmp_path / "two.zarr",
+        benchmark=BenchmarkInfo("two", {"left": ["a", "b"], "right": ["a", "b"]}),
+        samples={"label": ["a", "b"] * 40, "task": ["left"] * 40 + ["right"] * 40, "split": ["either"] * 80},
+        model="m",
+        heads=generator.normal(size=(80, 1, 4, 8)),
+        logits=logits,
+    )
+    sweep([store.path], tmp_path / "out", shots=5, draws=1, heads=(2,))
+    summary = summarize(Results(tmp_path / "out").loaded())
+    assert summary[summary.task == "mean of 2 tasks"].method.tolist() == ["savs"]
+    # Methods that are tested on other numbers of samples show both.
+    assert spread(summary).set_index("task").n.to_dict() == {"left": "40 / 30", "right": "30", "mean of 2 tasks": "60"}
+
+
+def test_no_figure_claims_more_heads_than_were_kept(cells):
+    with pytest.raises(ValueError, match="hold the best 3 heads, not 20"):
+        selection_frequency(cells, 20)
 
 
 def test_footnotes_say_what_was_left_out(cells):

@@ -89,13 +89,15 @@ def test_good_lines_become_samples(write_lines, folder):
     path = write_lines(
         {},
         {"image": None, "images": ["sub/b.png", "a.png"], "id": "two", "split": "pool", "task": "size", "label": 7},
+        {"task": "size", "label": " 8 ", "id": "eight"},
         {"id": 9, "split": "test", "group": "g", "options": ["dog", "cat"], "label": "dog"},
         {"image": "sub/../a.png", "source": "an unknown field that resembles none of ours"},
     )
     benchmark = load_jsonl(path)
-    first, second, third, fourth = check(benchmark)
+    first, second, eighth, third, fourth = check(benchmark)
     assert (benchmark.name, benchmark.metric) == ("animals", "accuracy")
-    assert benchmark.tasks == {"all": ("cat", "dog"), "size": ("7",)}
+    assert benchmark.tasks == {"all": ("cat", "dog"), "size": ("7", "8")}
+    assert eighth.label == "8"
     assert (first.sample_id, first.split, first.question, first.label) == (
         "1",
         "either",
@@ -118,8 +120,28 @@ def test_slots_make_it_a_benchmark_of_groups(write_lines):
         check(load_jsonl(write_lines(*lines[:3])))
 
 
+def test_a_forgotten_slot_does_not_turn_groups_into_single_samples(write_lines):
+    lines = [{"group": "g", "slot": slot, "label": label} for slot, label in enumerate(("yes", "no", "no", "yes"))]
+    (fault,) = faults_of(write_lines(*lines, {"group": "h"}))
+    assert fault == "line 5: it has no 'slot' though other lines have one: all must, or none"
+
+
+@pytest.mark.parametrize("field", [{"split": "pool"}, {"task": "other"}])
+def test_a_group_stays_in_one_task_and_split(write_lines, field):
+    lines = [{"group": "g", "slot": slot, "label": label} for slot, label in enumerate(("yes", "no", "no", "yes"))]
+    more = [{"task": "other", "group": "h", **line} for line in lines]
+    lines[0] |= field
+    with pytest.raises(BenchmarkError, match="group 'g' is spread over several tasks or splits"):
+        check(load_jsonl(write_lines(*lines, *[line | {"group": "h"} for line in more])))
+
+
+def test_one_class_is_no_classification(write_lines):
+    with pytest.raises(BenchmarkError, match="task 'all' has fewer than two classes"):
+        check(load_jsonl(write_lines({}, {})))
+
+
 def test_blank_lines_are_skipped_but_counted(write_lines):
-    samples = check(load_jsonl(write_lines("", {}, "   ", {}, "")))
+    samples = check(load_jsonl(write_lines("", {}, "   ", {"label": "dog"}, "")))
     assert [sample.sample_id for sample in samples] == ["2", "4"]
 
 
@@ -129,7 +151,7 @@ def test_only_a_newline_ends_a_line(write_lines):
     (fault,) = faults_of(path)
     assert fault.startswith("line 2: ")
     path.write_bytes(path.read_bytes().replace(b"\nno JSON", b"\r\n"))
-    assert check(load_jsonl(path))[0].question == "one\u2028two\x85three"
+    assert next(iter(load_jsonl(path).samples())).question == "one\u2028two\x85three"
 
 
 def test_a_changed_file_is_another_revision(write_lines):
@@ -139,7 +161,7 @@ def test_a_changed_file_is_another_revision(write_lines):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "there is no file"), (b"\xff\xfe", "is not UTF-8 text"), (b"", "it has no lines"), (b"\n \n", "no lines")],
+    [(None, "there is no file"), (b"\xff\xfe", "is not UTF-8 text"), (b"", "has no lines"), (b"\n \n", "no lines")],
 )
 def test_a_file_without_samples_is_refused(folder, content, words):
     path = folder / "mine.jsonl"

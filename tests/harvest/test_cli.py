@@ -101,13 +101,13 @@ def test_run_fills_a_store_that_a_plan_and_a_second_run_find_complete(invoke, wr
     result = run_parity(invoke, file)
     assert result.exit_code == 0
     assert result.stdout == ""
-    assert "10 samples in 3 shards to do, 0 of 3 done" in result.stderr
+    assert "10 samples in 3 shards to do, 0 of 3 shards done" in result.stderr
     assert "next: savs-analyze sweep --store s.zarr" in result.stderr
     stored = open_store(tmp_path / "s.zarr")["tiny"]
     assert stored.read().shape == (10, 48, 8)
-    assert stored.provenance["command"] == "savs-harvest run --model tiny --data parity.jsonl"
+    assert stored.provenance["command"] == "savs-harvest run --model tiny --data FOLDER/parity.jsonl"
     again = run_parity(invoke, file)
-    assert "0 samples in 0 shards to do, 3 of 3 done" in again.stderr
+    assert "nothing to do, 3 of 3 shards done" in again.stderr
     plan = invoke("plan", "--model", "tiny", "--data", file, "--store", "s.zarr", "--shard-samples", 4)
     assert "nothing, the store is complete" in plan.stdout
 
@@ -198,9 +198,11 @@ def test_an_unexpected_error_is_a_sentence_too_and_a_traceback_with_v(entry, mon
     monkeypatch.setattr("savs_harvest.models.quiet_libraries", fail)
     arguments = ["plan", "--model", "tiny", "--data", "digits"]
     assert entry(*arguments) == (FAILED, "", "error: ZeroDivisionError: by chance (-v shows where)\n")
-    monkeypatch.setattr(sys, "argv", ["savs-harvest", "-v", *arguments])
-    with pytest.raises(ZeroDivisionError):
-        cli.entry()
+    for words in (["-v", *arguments], [*arguments, "-v"]):
+        code, out, err = entry(*words)
+        assert (code, out) == (FAILED, "")
+        assert err.startswith("Traceback")
+        assert err.endswith("ZeroDivisionError: by chance\n")
 
 
 def test_without_a_connection_the_way_out_is_named(entry, monkeypatch):

@@ -354,3 +354,20 @@ def test_a_shard_of_another_shape_is_refused(toy, tmp_path):
         writer.write(2, toy.content(range(4)))
     with pytest.raises(IncompleteStoreError):
         open_store(tmp_path / "store.zarr")["toy"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"metric": "question-image-group"}, "metric: 'accuracy' in the store, 'question-image-group' now"),
+        ({"answers": {"no": "never"}}, r"answers: \{\} in the store, \{'no': 'never'\} now"),
+    ],
+)
+def test_another_metric_or_other_answers_are_refused(tmp_path, changed, words):
+    columns = {"label": ["no", "yes"]}
+    tasks = {"all": ["no", "yes"]}
+    table = SampleTable.from_columns(tasks, columns)
+    create_store(tmp_path / "a.zarr", BenchmarkInfo("a", tasks), table)
+    assert create_store(tmp_path / "a.zarr", BenchmarkInfo("a", tasks), table) is False
+    with pytest.raises(MismatchError, match=words):
+        create_store(tmp_path / "a.zarr", BenchmarkInfo("a", tasks, **changed), table)
