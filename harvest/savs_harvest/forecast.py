@@ -8,6 +8,7 @@ from pathlib import Path
 from savs_benchmarks import Benchmark, check
 from savs_harvest.heads import find_projections
 from savs_harvest.models import ModelSpec, empty_model
+from savs_harvest.run import WINDOW
 from savs_stores import HeadTable, ShardPlan, default_shard_samples, open_store
 from savs_stores.plan import spans
 from savs_stores.terminal import size
@@ -38,7 +39,7 @@ def forecast(
         ("disk", f"{size(plan.total_bytes)} in {store}"),
         (
             "memory",
-            f"{size(2 * plan.shard_bytes + weights)}: the weights and two shards, whatever the number of samples",
+            f"{size(weights + plan.shard_bytes)} and the pixels of {WINDOW} samples, however many there are",
         ),
         ("to do", _to_do(store, name, plan)),
     ]
