@@ -136,14 +136,14 @@ def _print_table(table: pd.DataFrame, notes: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    # A pipe has no width, so the table takes what it needs; on a narrow terminal, numbers fold.
+    console = Console(width=None if sys.stdout.isatty() else 1000)
     printed = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in table.columns:
         words = name in ("benchmark", "model", "task", "metric")
-        printed.add_column(str(name), justify="left" if words else "right", no_wrap=True)
+        printed.add_column(str(name), justify="left" if words else "right", no_wrap=words, overflow="fold")
     for row in table.itertuples(index=False):
         printed.add_row(*map(str, row))
-    # A pipe has no width: the table takes what it needs.
-    console = Console(width=None if sys.stdout.isatty() else 1000)
     console.print(printed)
     for note in notes:
         console.print(note, highlight=False)
