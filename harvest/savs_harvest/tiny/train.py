@@ -1,6 +1,6 @@
 """Train `tiny` from nothing and write it as an ordinary checkpoint.
 
-    python -m savs_harvest.tiny.train            about four minutes on two cores
+    python -m savs_harvest.tiny.train            about eight minutes on two cores
     python -m savs_harvest.tiny.train --steps 50 --out /tmp/tiny
 
 Seeds are fixed; the digits of scikit-learn that no benchmark uses are the only pictures.
