@@ -30,11 +30,12 @@ WINDOW = 64
 
 @dataclass
 class Report:
-    """What a harvest did: samples by status, and why the failed ones failed."""
+    """What a harvest did: samples by status, why the failed ones failed, whether the capture was proven."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     ambiguous_tasks: list[str] = field(default_factory=list)
+    checked: bool = False
 
     @property
     def failed(self) -> int:
@@ -100,20 +101,16 @@ def harvest(
     report = Report(ambiguous_tasks=ambiguous_tasks(tokens))
     shards = owned_shards(writer.missing, rank, world)
     on_plan(writer, shards)
-    checked = False
     for number in shards:
         rows = [samples[row] for row in writer.plan.rows(number)]
         shard = Shard.empty(len(rows), *writer.plan.shape[1:], writer.classes)
         for start in range(0, len(rows), WINDOW):
-            inputs = _prepare_window(model, rows, range(start, min(start + WINDOW, len(rows))), shard, report)
-            for batch in plan_batches([row["input_ids"].shape[1] for row in inputs.values()], token_budget):
-                places = [list(inputs)[place] for place in batch]
-                batch_inputs = _to_device(model, [inputs[place] for place in places])
-                if not checked:
-                    check_capture(model.model, model.projections, batch_inputs)
-                    checked = True
-                _run_batch(model, batch_inputs, places, [tokens[rows[place].task] for place in places], shard)
-            on_samples(min(WINDOW, len(rows) - start))
+            window = range(start, min(start + WINDOW, len(rows)))
+            inputs = _prepare_window(model, rows, window, shard, report)
+            answers = {place: tokens[rows[place].task] for place in inputs}
+            _run_window(model, inputs, answers, token_budget, shard, check_first=not report.checked)
+            report.checked |= bool(inputs)
+            on_samples(len(window))
         # One refused sample is its own fault; nothing but refused samples from the start is the model's.
         if (shard.status == Status.REJECTED).all() and len(writer.missing) == writer.plan.shards:
             raise ModelError(f"the model's processor refuses every sample of shard {number}:\n  {report.failures[-1]}")
@@ -139,6 +136,25 @@ def _prepare_window(
             shard.status[place] = Status.REJECTED
             report.failures.append(f"{sample.sample_id}: rejected: {error}")
     return inputs
+
+
+def _run_window(
+    model: LoadedModel,
+    inputs: Mapping[int, dict[str, Tensor]],
+    answers: Mapping[int, list[int] | None],
+    token_budget: int,
+    shard: Shard,
+    check_first: bool,
+) -> None:
+    """Run the samples of a window in batches of like length; `check_first` proves the capture on the first batch."""
+    order = list(inputs)
+    for batch in plan_batches([inputs[place]["input_ids"].shape[1] for place in order], token_budget):
+        places = [order[number] for number in batch]
+        batch_inputs = _to_device(model, [inputs[place] for place in places])
+        if check_first:
+            check_capture(model.model, model.projections, batch_inputs)
+            check_first = False
+        _run_batch(model, batch_inputs, places, [answers[place] for place in places], shard)
 
 
 def _to_device(model: LoadedModel, inputs: list[dict[str, Tensor]]) -> dict[str, Tensor]:
