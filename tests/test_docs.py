@@ -14,7 +14,7 @@ from savs_stores import Status
 from savs_stores.schema import HEADS, PER_HEAD, PER_SAMPLE, RECORD, TABLE
 
 ROOT = Path(__file__).parents[1]
-READMES = [ROOT / "README.md", *sorted(ROOT.glob("*/README.md"))]
+READMES = [ROOT / "README.md", *sorted(ROOT.glob("[a-z]*/README.md"))]
 APPS = {"savs-analyze": typer.main.get_command(analyze), "savs-harvest": typer.main.get_command(harvest)}
 
 
