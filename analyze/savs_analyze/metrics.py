@@ -35,9 +35,10 @@ def unit_scores(
 ) -> Units:
     """Return the scores of all units under every metric that a benchmark's metric reports.
 
-    For accuracy a unit is a sample, clustered by its group. For `question-image-group` (NaturalBench,
-    section 4) a unit is a whole group: with slot = 2 * question + image, a question counts when it is
-    right on both images, an image when both questions are right on it, the group when all four are.
+    For accuracy a unit is a sample, clustered by its group. For `question-image-group` (NaturalBench's
+    Q-Acc, I-Acc and G-Acc) a unit is a whole group: with slot = 2 * question + image, a question counts
+    when it is right on both images, an image when both questions are right on it, the group when all
+    four are.
     Raises ValueError for an unknown metric and for a group that lacks a slot.
     """
     if metric == "accuracy":

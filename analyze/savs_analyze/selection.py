@@ -22,7 +22,7 @@ class HeadScores:
 def score_heads(
     vectors: Float[np.ndarray, "sample head dim"], labels: Int[np.ndarray, " sample"], classes: int
 ) -> HeadScores:
-    """Score every head by the support samples it classifies right (SAVs, section 3.2, step 2).
+    """Score every head by the support samples it classifies right (SAVs, arXiv 2412.00142: head selection).
 
     The margin, similarity to the own class less the best other one, averaged over the support,
     breaks ties between counts. With one class every sample is right and every margin is 0.

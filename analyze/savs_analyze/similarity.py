@@ -11,7 +11,7 @@ HEAD_BLOCK = 64
 def class_means(
     vectors: Float[np.ndarray, "sample head dim"], labels: Int[np.ndarray, " sample"], classes: int
 ) -> Float[np.ndarray, "class head dim"]:
-    """Return every head's mean vector of each class, in float64 (SAVs, section 3.2: class centroids).
+    """Return every head's mean vector of each class, in float64 (SAVs, arXiv 2412.00142: class centroids).
 
     Raises ValueError naming a class without a sample, and one with NaN among its vectors.
     """

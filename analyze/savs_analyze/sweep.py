@@ -157,9 +157,8 @@ def _select(vectors: ModelVectors, cell: Cell) -> LearntCell:
     heads = rank_heads(scores.count, scores.margin)[: max(cell.heads)].tolist()
     facts = {
         "heads": [[int(vectors.heads.layer[h]), int(vectors.heads.head_in_layer[h])] for h in heads],
-        "counts": scores.count[heads].tolist(),
         "head_table": [vectors.heads.layer.tolist(), vectors.heads.head_in_layer.tolist()],
-        "all_counts": scores.count.tolist(),
+        "counts": scores.count.tolist(),
         "support": draw.support.tolist(),
         "tied_at_cut": {str(k): tied_at_cut(scores.count, k) for k in cell.heads},
     }

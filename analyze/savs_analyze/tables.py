@@ -40,17 +40,14 @@ def summarize(cells: Iterable[CellResult]) -> pd.DataFrame:
     """
     families: dict[tuple, list[CellResult]] = {}
     for cell in cells:
-        facts = cell.facts
-        family = tuple(
-            facts[name] for name in ("benchmark", "index_hash", "model", "fingerprint", "method", "shots", "task")
-        )
+        family = tuple(cell.facts[name] for name in ("benchmark", "model", "method", "shots", "task"))
         families.setdefault(family, []).append(cell)
     tasks: dict[tuple[str, str], set[str]] = {}
-    for benchmark, _, model, _, _, _, task in families:
+    for benchmark, model, _, _, task in families:
         tasks.setdefault((benchmark, model), set()).add(task)
     rows: list[dict[str, Any]] = []
     by_task: dict[tuple[tuple[str, Any], ...], list[Measurement]] = {}
-    for (benchmark, _, model, _, method, shots, task), of_family in families.items():
+    for (benchmark, model, method, shots, task), of_family in families.items():
         first = of_family[0].facts
         for setting, heads in enumerate(first["settings"]):
             for metric in METRICS[first["metric"]]:

@@ -7,7 +7,7 @@ from jaxtyping import Int
 
 
 def majority_vote(predictions: Int[np.ndarray, "sample head"], classes: int) -> Int[np.ndarray, " sample"]:
-    """Return the class that most heads predict (SAVs, section 3.3). Heads come best first.
+    """Return the class that most heads predict (SAVs, arXiv 2412.00142: majority vote). Heads come best first.
 
     Between classes with equally many votes, the one that the best head among their voters predicts wins.
     """

@@ -1,4 +1,4 @@
-"""Reading local uncompressed shards at the speed of the disk: a shard file is one raw array.
+"""Reading local uncompressed shards with `preadv` alone: a shard file is one raw array.
 
     file of shard i = head 0 [sample, dim] | head 1 [sample, dim] | ... | index: (offset, bytes) per head, CRC
 
