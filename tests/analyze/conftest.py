@@ -1,4 +1,5 @@
 import sys
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 
@@ -75,25 +76,45 @@ def planted(generator, labels, classes, layers=3, heads=4, dim=8, informative=3,
     return vectors
 
 
+def _write_toy(
+    folder, generator, name="toy", classes=2, count=30, split=("pool", "test"), logits=None, change=None, **columns
+):
+    names = CLASSES[classes]
+    labels = np.tile(np.repeat(np.arange(classes), count), 2)
+    vectors = planted(generator, labels, classes)
+    if change is not None:
+        change(vectors)
+    table = {"label": [names[i] for i in labels], "split": np.repeat(split, classes * count).tolist(), **columns}
+    return write_store(
+        folder / f"{name}.zarr",
+        benchmark=BenchmarkInfo(name, {"all": names}, metric="accuracy"),
+        samples=table,
+        model="planted",
+        heads=vectors,
+        logits=logits,
+        shard_samples=16,
+    )
+
+
 @pytest.fixture
 def make_store(tmp_path, generator):
     """Return a function that writes a planted store: `count` samples a class in the pool and in the test split."""
+    return partial(_write_toy, tmp_path, generator)
 
-    def make(name="toy", classes=2, count=30, split=("pool", "test"), logits=None, change=None, **columns):
-        names = CLASSES[classes]
-        labels = np.tile(np.repeat(np.arange(classes), count), 2)
-        vectors = planted(generator, labels, classes)
-        if change is not None:
-            change(vectors)
-        table = {"label": [names[i] for i in labels], "split": np.repeat(split, classes * count).tolist(), **columns}
-        return write_store(
-            tmp_path / f"{name}.zarr",
-            benchmark=BenchmarkInfo(name, {"all": names}, metric="accuracy"),
-            samples=table,
-            model="planted",
-            heads=vectors,
-            logits=logits,
-            shard_samples=16,
-        )
 
-    return make
+@pytest.fixture(scope="session")
+def write_toy():
+    """Return what writes the stores of `make_store`, given a folder and a generator, for fixtures that live longer."""
+    return _write_toy
+
+
+@pytest.fixture(scope="session")
+def toys(tmp_path_factory):
+    """Return a function that gives the planted store of so many classes; leave it as it is."""
+    folder = tmp_path_factory.mktemp("toys")
+    return cache(lambda classes=2: _write_toy(folder / str(classes), np.random.default_rng(0), classes=classes))
+
+
+@pytest.fixture
+def toy(toys):
+    return toys()

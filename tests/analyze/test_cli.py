@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from savs_analyze.cli import MOST_COLUMNS, app
+from savs_analyze.cli import MOST_COLUMNS, app, entry
 from savs_analyze.methods import METHODS, make_setting
 from savs_analyze.sweep import sweep
 
@@ -104,10 +104,10 @@ def test_the_papers_protocol_keeps_leaks_and_says_so(make_store, tmp_path):
 
 
 @pytest.mark.parametrize("over", [0, 1])
-def test_with_many_methods_a_table_has_a_line_each(make_store, tmp_path, over):
-    store, out = make_store(), tmp_path / "results"
+def test_with_many_methods_a_table_has_a_line_each(toy, tmp_path, over):
+    out = tmp_path / "results"
     count = MOST_COLUMNS + over
-    sweep([store.path], out, shots=5, draws=1, heads=tuple(range(1, count + 1)), methods=["savs"])
+    sweep([toy.path], out, shots=5, draws=1, heads=tuple(range(1, count + 1)), methods=["savs"])
     header, _, *lines = [line for line in written("table", out).splitlines() if line.strip()]
     settings = [f"SAVs, {k} heads" for k in range(1, count + 1)]
     if over:
@@ -121,9 +121,9 @@ def test_with_many_methods_a_table_has_a_line_each(make_store, tmp_path, over):
         assert "accuracy" not in "".join(lines[1:])
 
 
-def test_a_table_of_many_methods_says_which_are_the_same(make_store, tmp_path):
-    store, out = make_store(), tmp_path / "results"
-    sweep([store.path], out, shots=5, draws=1, heads=(1, 3), methods=["savs", "savs-penalty", "savs-artanh"])
+def test_a_table_of_many_methods_says_which_are_the_same(toy, tmp_path):
+    out = tmp_path / "results"
+    sweep([toy.path], out, shots=5, draws=1, heads=(1, 3), methods=["savs", "savs-penalty", "savs-artanh"])
     printed = written("table", out)
     assert "same as" in printed.splitlines()[0] + printed.splitlines()[1]
     for line in printed.splitlines():
@@ -161,12 +161,16 @@ def test_info_explains_and_verify_checks(make_store):
         (("sweep", "--store", "x.zarr", "--grid", "gamma=1"), 2, "no method here has gamma: zero-shot, savs"),
     ],
 )
-def test_a_mistake_is_a_sentence_without_a_traceback(arguments, code, words, tmp_path, monkeypatch):
+def test_a_mistake_is_a_sentence_without_a_traceback(arguments, code, words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    result = call(*arguments)
-    assert result.returncode == code
-    assert words in result.stderr
-    assert "Traceback" not in result.stderr
+    monkeypatch.setattr("sys.argv", ["savs-analyze", *arguments])
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    with pytest.raises(SystemExit) as stop:
+        entry()
+    said = capsys.readouterr().err
+    assert stop.value.code == code
+    assert words in said
+    assert "Traceback" not in said
 
 
 def test_a_traceback_comes_when_asked_for():

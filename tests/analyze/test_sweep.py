@@ -17,6 +17,18 @@ from savs_analyze.sweep import expand, sweep
 from savs_stores import BenchmarkInfo, IncompleteStoreError, ModelVectors, add_model, open_store, write_store
 
 LEARNING = [name for name in METHODS if name != "zero-shot"]
+# One of every way to learn and to vote.
+FEW = [
+    "savs",
+    "savs-rbf",
+    "savs-soft",
+    "class-favoured",
+    "class-similarity-balanced",
+    "layers",
+    "random",
+    "knn",
+    "ridge",
+]
 MANY = [name for name in LEARNING if name not in ("linear-probe", "mlp-probe")]
 
 
@@ -38,10 +50,11 @@ def estimator(setting, seed):
 
 
 @pytest.mark.parametrize("classes", [2, 4, 10])
-def test_every_value_is_the_estimators_accuracy(make_store, tmp_path, classes):
-    store = make_store(classes=classes)
+def test_every_value_is_the_estimators_accuracy(toys, tmp_path, classes):
+    store = toys(classes)
+    methods = {2: LEARNING, 4: MANY, 10: ["savs", "savs-rbf", "class-favoured", "layers"]}[classes]
     grid = {"gamma": [0.5, 3], "a": [0.3], "b": [1.5], "layers": [1, 2], "neighbours": [3]}
-    methods = LEARNING if classes == 2 else MANY
+    grid = {key: values for key, values in grid.items() if any(key in METHODS[name].defaults for name in methods)}
     rows = run(store, tmp_path / "out", methods=methods, grid=grid, heads=(1, 8), draws=2)
     rows = rows[rows.metric == "accuracy"].set_index(["draw", "setting"]).value
     flat, labels = store["planted"].read().reshape(len(store.samples), -1).astype(float), store.samples.label
@@ -55,10 +68,10 @@ def test_every_value_is_the_estimators_accuracy(make_store, tmp_path, classes):
     assert checked == set(methods)
 
 
-def test_the_planted_heads_are_found(make_store, tmp_path):
+def test_the_planted_heads_are_found(toys, tmp_path):
     named = [name for name in LEARNING if "k" in METHODS[name].defaults]
     named = [name for name in named if not name.startswith(("class-", "paper-", "random"))]
-    run(make_store(classes=4), tmp_path / "out", heads=(3,), methods=named)
+    run(toys(4), tmp_path / "out", heads=(3,), methods=named)
     cells = Results(tmp_path / "out").loaded()
     chosen = [(cell.facts["method"], kept) for cell in cells for kept in cell.facts["kept"]]
     assert len(chosen) == 3 * len(named)
@@ -75,19 +88,18 @@ def test_zero_shot_is_the_argmax_of_the_logits(make_store, tmp_path):
     assert rows[(rows.method == "zero-shot") & (rows.metric == "accuracy")].value.tolist() == [expected]
 
 
-def test_without_logits_there_is_no_zero_shot(make_store, tmp_path):
-    assert set(run(make_store(), tmp_path / "out").method) == {"savs"}
+def test_without_logits_there_is_no_zero_shot(toy, tmp_path):
+    assert set(run(toy, tmp_path / "out").method) == {"savs"}
 
 
-def test_a_second_sweep_computes_nothing_and_changes_nothing(make_store, tmp_path, monkeypatch):
-    store = make_store()
-    first = run(store, tmp_path / "out")
+def test_a_second_sweep_computes_nothing_and_changes_nothing(toy, tmp_path, monkeypatch):
+    first = run(toy, tmp_path / "out")
     monkeypatch.setattr("savs_analyze.sweep.learn", lambda *_: pytest.fail("a finished cell was computed again"))
-    pd.testing.assert_frame_equal(first, run(store, tmp_path / "out"))
+    pd.testing.assert_frame_equal(first, run(toy, tmp_path / "out"))
 
 
-def test_an_interrupted_sweep_goes_on_where_it_was(make_store, tmp_path, monkeypatch):
-    store, out = make_store(), tmp_path / "out"
+def test_an_interrupted_sweep_goes_on_where_it_was(toy, tmp_path, monkeypatch):
+    out = tmp_path / "out"
     save, saved = Results.save, []
 
     def save_two(self, key, result):
@@ -98,31 +110,31 @@ def test_an_interrupted_sweep_goes_on_where_it_was(make_store, tmp_path, monkeyp
 
     monkeypatch.setattr(Results, "save", save_two)
     with pytest.raises(KeyboardInterrupt):
-        run(store, out)
+        run(toy, out)
     monkeypatch.setattr(Results, "save", save)
     before = {key: (out / "cells" / f"{key}.json").stat().st_mtime_ns for key in saved}
-    resumed = run(store, out)
+    resumed = run(toy, out)
     assert before == {key: (out / "cells" / f"{key}.json").stat().st_mtime_ns for key in saved}
-    undisturbed = run(store, tmp_path / "other")
+    undisturbed = run(toy, tmp_path / "other")
     pd.testing.assert_frame_equal(resumed.drop(columns="seconds"), undisturbed.drop(columns="seconds"))
 
 
-def test_another_method_computes_nothing_else_again(make_store, tmp_path, monkeypatch):
-    store, out = make_store(), tmp_path / "out"
-    few = run(store, out, methods=["savs", "savs-l2"])
+def test_another_method_computes_nothing_else_again(toy, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    few = run(toy, out, methods=["savs", "savs-l2"])
     before = {path: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
     learnt = []
     monkeypatch.setattr(
         "savs_analyze.sweep.learn", lambda methods, support: learnt.extend(methods) or learn(methods, support)
     )
-    many = run(store, out, methods=["savs", "ridge", "savs-l2"])
+    many = run(toy, out, methods=["savs", "ridge", "savs-l2"])
     assert {method.name for method in learnt} == {"ridge"}
     assert {path: path.stat().st_mtime_ns for path in before} == before
     pd.testing.assert_frame_equal(many[many.method != "ridge"].reset_index(drop=True), few)
 
 
-def test_results_do_not_depend_on_the_other_methods(make_store, tmp_path):
-    store = make_store(classes=4)
+def test_results_do_not_depend_on_the_other_methods(toys, tmp_path):
+    store = toys(4)
     together = run(store, tmp_path / "together", methods=MANY, draws=2)
     for name in MANY[:: 4 if len(MANY) > 8 else 1]:
         alone = run(store, tmp_path / name, methods=[name], draws=2).drop(columns="seconds")
@@ -130,14 +142,14 @@ def test_results_do_not_depend_on_the_other_methods(make_store, tmp_path):
         pd.testing.assert_frame_equal(alone, of_all, check_dtype=False)
 
 
-def test_settings_that_are_the_same_are_learnt_once_and_say_so(make_store, tmp_path, monkeypatch):
+def test_settings_that_are_the_same_are_learnt_once_and_say_so(toy, tmp_path, monkeypatch):
     learnt = []
     monkeypatch.setattr(
         "savs_analyze.sweep.learn", lambda methods, support: learnt.extend(methods) or learn(methods, support)
     )
     pairs = np.linspace(0.3, 1.5, 6).tolist()
     names = ["savs-artanh", "savs-penalty", "savs", "savs-balanced", "savs-rbf", "savs-l2"]
-    rows = run(make_store(), tmp_path / "out", methods=names, grid={"a": pairs, "b": pairs, "gamma": [0.1, 1]}, draws=2)
+    rows = run(toy, tmp_path / "out", methods=names, grid={"a": pairs, "b": pairs, "gamma": [0.1, 1]}, draws=2)
     # The cosine and l2, for three numbers of heads, in two draws.
     assert len(learnt) == 2 * 3 * 2
     same = {name: set(of.fillna("")) for name, of in rows.groupby("method").same_as}
@@ -217,10 +229,10 @@ def test_printed_options_restrict_every_method(make_store, tmp_path):
     assert (by_method[1] > by_method[0]).all()
 
 
-def test_options_that_are_not_printed_restrict_nothing(make_store, tmp_path):
-    store = make_store(classes=4)
-    free = run(store, tmp_path / "free", methods=MANY, draws=1)
-    among = run(store, tmp_path / "among", methods=MANY, draws=1, restricted=True)
+def test_options_that_are_not_printed_restrict_nothing(toys, tmp_path):
+    store = toys(4)
+    free = run(store, tmp_path / "free", methods=FEW, draws=1)
+    among = run(store, tmp_path / "among", methods=FEW, draws=1, restricted=True)
     assert free.value.tolist() == among.value.tolist()
 
 
@@ -248,18 +260,18 @@ def test_a_restricted_zero_shot_takes_the_best_printed_option(make_store, tmp_pa
         ({"shots": 31}, "has 30 usable samples to draw from, 31 shots need more"),
     ],
 )
-def test_what_cannot_be_run_is_said_before_anything_is_written(make_store, tmp_path, settings, words):
+def test_what_cannot_be_run_is_said_before_anything_is_written(toy, tmp_path, settings, words):
     with pytest.raises(ValueError, match=words):
-        run(make_store(), tmp_path / "out", **settings)
+        run(toy, tmp_path / "out", **settings)
     assert not (tmp_path / "out").exists()
 
 
-def test_one_shot_is_enough_or_refused(make_store, tmp_path):
-    store, refused = make_store(), ("savs-loo", "savs-loo-margin", "gaussian")
+def test_one_shot_is_enough_or_refused(toy, tmp_path):
+    refused = ("savs-loo", "savs-loo-margin", "gaussian")
     for name in refused:
         with pytest.raises(ValueError, match=f"{name} needs at least 2 shots, not 1"):
-            run(store, tmp_path / "out", methods=[name], shots=1, draws=1)
-    rows = run(store, tmp_path / "out", methods=[name for name in MANY if name not in refused], shots=1, draws=1)
+            run(toy, tmp_path / "out", methods=[name], shots=1, draws=1)
+    rows = run(toy, tmp_path / "out", methods=[name for name in MANY if name not in refused], shots=1, draws=1)
     assert rows.value.notna().all()
 
 
@@ -278,17 +290,16 @@ def test_a_benchmark_of_one_class_is_answered_or_refused(tmp_path, generator):
         run(store, tmp_path / "out", methods=["ridge"])
 
 
-def test_more_draws_keep_the_finished_ones(make_store, tmp_path):
-    store = make_store()
-    few = run(store, tmp_path / "out", draws=2)
-    many = run(store, tmp_path / "out", draws=4)
+def test_more_draws_keep_the_finished_ones(toy, tmp_path):
+    few = run(toy, tmp_path / "out", draws=2)
+    many = run(toy, tmp_path / "out", draws=4)
     kept = many[many.draw < 2]
     assert len(many[many.method == "savs"]) == 2 * len(few[few.method == "savs"])
     assert kept.value.tolist() == few.value.tolist()
     assert kept.seconds.tolist() == few.seconds.tolist()
 
 
-@pytest.mark.parametrize("methods", [["savs"], MANY], ids=["savs", "many"])
+@pytest.mark.parametrize("methods", [["savs"], FEW], ids=["savs", "few"])
 def test_every_needed_byte_is_read_once(make_store, tmp_path, monkeypatch, methods):
     store = make_store(count=40)
     read, supports, tested = ModelVectors.read, [], []
@@ -313,12 +324,12 @@ def test_every_needed_byte_is_read_once(make_store, tmp_path, monkeypatch, metho
 
 def test_small_blocks_give_the_same_rows(make_store, tmp_path, monkeypatch):
     store = make_store(count=40)
-    whole = run(store, tmp_path / "whole", methods=MANY)
+    whole = run(store, tmp_path / "whole", methods=FEW)
     blocks = ModelVectors.blocks
     monkeypatch.setattr(
         ModelVectors, "blocks", lambda self, samples, heads: blocks(self, samples, heads, block_bytes=1)
     )
-    parts = run(store, tmp_path / "parts", methods=MANY)
+    parts = run(store, tmp_path / "parts", methods=FEW)
     pd.testing.assert_frame_equal(whole.drop(columns="seconds"), parts.drop(columns="seconds"))
 
 
@@ -326,8 +337,8 @@ def test_failed_samples_are_left_out_and_counted(make_store, tmp_path):
     def spoil(vectors):
         vectors[[0, 70, 71]] = np.nan  # one of the pool, two of the test split
 
-    rows = run(make_store(change=spoil), tmp_path / "out", draws=1, methods=MANY)
-    assert set(rows.method) == set(MANY)
+    rows = run(make_store(change=spoil), tmp_path / "out", draws=1, methods=FEW)
+    assert set(rows.method) == set(FEW)
     assert rows.failed.tolist() == [2] * len(rows)
     assert set(rows.n) == {58}
 
@@ -387,8 +398,8 @@ def test_a_store_without_models_says_so(tmp_path):
         sweep([tmp_path / "empty.zarr"], tmp_path / "out")
 
 
-def test_vectors_that_are_named_twice_count_once(make_store, tmp_path):
-    path = make_store().path
+def test_vectors_that_are_named_twice_count_once(toy, tmp_path):
+    path = toy.path
     once = pd.read_csv(sweep([path], tmp_path / "once", shots=5, draws=2))
     twice = pd.read_csv(
         sweep(
@@ -413,9 +424,8 @@ def test_more_heads_than_there_are_means_all(make_store, tmp_path):
     assert rows.setting.unique().tolist() == ["layers, 1 layers", "layers, 3 layers"]
 
 
-def test_run_json_tells_how_the_rows_were_made(make_store, tmp_path):
-    store = make_store()
-    run(store, tmp_path / "out", command="savs-analyze sweep --store toy.zarr")
+def test_run_json_tells_how_the_rows_were_made(toy, tmp_path):
+    run(toy, tmp_path / "out", command="savs-analyze sweep --store toy.zarr")
     facts = json.loads((tmp_path / "out" / "run.json").read_text())
     assert facts["command"] == "savs-analyze sweep --store toy.zarr"
     assert len(facts["cells"]) == 3
@@ -465,8 +475,7 @@ def test_patterns_name_stores_once(tmp_path):
         expand([str(tmp_path / "*.nothing")])
 
 
-def test_opening_does_not_change_a_store(make_store, tmp_path):
-    store = make_store()
-    before = {path: path.stat().st_mtime_ns for path in store.path.rglob("*")}
-    run(open_store(store.path), tmp_path / "out")
-    assert before == {path: path.stat().st_mtime_ns for path in store.path.rglob("*")}
+def test_opening_does_not_change_a_store(toy, tmp_path):
+    before = {path: path.stat().st_mtime_ns for path in toy.path.rglob("*")}
+    run(open_store(toy.path), tmp_path / "out")
+    assert before == {path: path.stat().st_mtime_ns for path in toy.path.rglob("*")}

@@ -11,14 +11,14 @@ from savs_analyze.sweep import sweep
 from savs_analyze.tables import _columns, _values_of_sums, footnotes, listed, spread, summarize
 
 
-@pytest.fixture
-def cells(make_store, tmp_path):
-    stores = []
+@pytest.fixture(scope="module")
+def cells(write_toy, tmp_path_factory):
+    folder, generator, stores = tmp_path_factory.mktemp("cells"), np.random.default_rng(0), []
     for name, classes in (("one", 2), ("two", 4)):
         logits = np.tile(np.arange(classes, dtype=np.float32), (2 * 30 * classes, 1))  # always the last class
-        stores.append(make_store(name, classes=classes, logits=logits).path)
-    sweep(stores, tmp_path / "out", shots=5, draws=3, heads=(1, 3))
-    return list(Results(tmp_path / "out").loaded())
+        stores.append(write_toy(folder, generator, name, classes=classes, logits=logits).path)
+    sweep(stores, folder / "out", shots=5, draws=3, heads=(1, 3))
+    return list(Results(folder / "out").loaded())
 
 
 def test_means_over_draws_are_the_rows_means(cells):
@@ -67,9 +67,9 @@ def test_a_list_has_a_line_a_benchmark_and_method(cells):
     assert set(listed(summary, all_metrics=True).metric) == {"accuracy", "balanced_accuracy", "macro_f1"}
 
 
-def test_methods_that_are_the_same_have_the_same_numbers_and_intervals(make_store, tmp_path):
+def test_methods_that_are_the_same_have_the_same_numbers_and_intervals(toys, tmp_path):
     names = ["savs", "savs-penalty", "savs-artanh", "savs-l2", "savs-rbf"]
-    sweep([make_store(classes=4).path], tmp_path / "out", shots=5, draws=2, heads=(2,), methods=names)
+    sweep([toys(4).path], tmp_path / "out", shots=5, draws=2, heads=(2,), methods=names)
     table = listed(summarize(Results(tmp_path / "out").loaded())).set_index("setting")
     assert table["same as"].to_dict() == {
         "SAVs, 2 heads": "",
@@ -84,8 +84,8 @@ def test_methods_that_are_the_same_have_the_same_numbers_and_intervals(make_stor
     assert table.result["savs-rbf, 2 heads"] == table.result["savs-l2, 2 heads"]
 
 
-def test_footnotes_speak_of_all_methods_that_learn(make_store, tmp_path):
-    sweep([make_store().path], tmp_path / "out", shots=5, draws=2, heads=(2,), methods=["savs", "ridge"])
+def test_footnotes_speak_of_all_methods_that_learn(toys, tmp_path):
+    sweep([toys().path], tmp_path / "out", shots=5, draws=2, heads=(2,), methods=["savs", "ridge"])
     assert any(
         note.startswith("All but zero-shot learn from 5") for note in footnotes(Results(tmp_path / "out").loaded())
     )
