@@ -81,6 +81,12 @@ def sweep(
     restrict_options: Annotated[
         bool, typer.Option("--restrict-options", help="Predict among the classes that the prompt prints.")
     ] = False,
+    solver: Annotated[
+        str | None, typer.Option("--solver", help="Of the lasso: working-set, liblinear; of groups: group-lasso.")
+    ] = None,
+    scaling: Annotated[
+        str | None, typer.Option("--scaling", help="Of the lasso's features: none, head_rms, feature_std.")
+    ] = None,
     protocol: Annotated[
         Protocol, typer.Option(help="paper: heads kept and listed by index, cosine votes, leaks kept.")
     ] = Protocol.ours,
@@ -109,6 +115,8 @@ def sweep(
             grid=parse_grids(grid or ()),
             restricted=restrict_options,
             papers_order=protocol is Protocol.paper,
+            solver=solver or "",
+            scaling=scaling or "",
             keep_leaks=keep_leaks or protocol is Protocol.paper,
             allow_partial=allow_partial,
             models=model or (),

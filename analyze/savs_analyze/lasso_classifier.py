@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from savs_analyze.lasso import Fit, Penalty, Problem, certify, path, probabilities, run
 
 PAPER_GRID = 10.0 ** np.arange(-5, 3)
+RELATIVE_GRID = 10.0 ** -np.linspace(0, 4, 9)
 CHOICES = {
     "loss": ("multinomial", "one-vs-rest"),
     "intercept": ("free", "penalised"),
@@ -120,19 +121,22 @@ class SparseGroupLogisticRegression(ClassifierMixin, BaseEstimator):
         problems = self._problems(X, y)
         return self._take(self._solve(problems, np.array([self._alpha(getattr(self, self._knob), problems[0])]))[0])
 
-    def path(self, X: Any, y: Any, grid: str | Sequence | np.ndarray = "paper") -> list[SparseGroupLogisticRegression]:
+    def path(
+        self, X: Any, y: Any, grid: Sequence | np.ndarray = PAPER_GRID, relative: bool = False
+    ) -> list[SparseGroupLogisticRegression]:
         """Return a fitted copy for each value of the knob (`alpha`, or `C` of the lasso), solved together.
 
-        The grid is values, or "paper": 1e-5 to 1e2, or "relative": alpha from the largest that uses a feature down
-        to 1e-4 of it, nine values. Raises as `fit`.
+        The default grid is the paper's. `relative` takes shares of the least alpha at which no feature is used, such
+        as `RELATIVE_GRID`: they mean the same whatever the scale and number of samples. Raises as `fit`.
         """
         base = clone(self)
         problems = base._problems(X, y)
-        if isinstance(grid, str) and grid == "relative":
-            alphas = max(problem.largest_alpha() for problem in problems) * 10.0 ** -np.linspace(0, 4, 9)
+        values = np.asarray(grid, dtype=np.float64)
+        if relative:
+            # Of features that tell nothing, no share is smaller than another.
+            alphas = (max(problem.largest_alpha() for problem in problems) or 1.0) * values
             values = np.array([base._alpha(alpha, problems[0]) for alpha in alphas])
         else:
-            values = np.asarray(PAPER_GRID if isinstance(grid, str) and grid == "paper" else grid, dtype=np.float64)
             alphas = np.array([base._alpha(value, problems[0]) for value in values])
         models = [copy.copy(base).set_params(**{self._knob: float(value)}) for value in values]
         return [model._take(fits) for model, fits in zip(models, base._solve(problems, alphas), strict=True)]
@@ -240,6 +244,8 @@ class SparseGroupLogisticRegression(ClassifierMixin, BaseEstimator):
         self.objective_, self.gap_ = sum(fit.objective for fit in fits), sum(fit.gap for fit in fits)
         self.n_iter_ = max(fit.n_iter for fit in fits)
         self.converged_ = all(fit.converged for fit in fits)
+        # Classes of one size without coefficients are a tie: the last digits must not decide it.
+        self.intercept_ = np.round(self.intercept_, 9) + 0.0
         self.degenerate_ = not len(self.features_)
         self.separated_ = all(fit.separated for fit in fits)
         null = sum(fit.null for fit in fits)

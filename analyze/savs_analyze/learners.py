@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
+from scipy.special import expit
+from sklearn.exceptions import ConvergenceWarning
 
-from savs_analyze.methods import Baseline, Method, Savs
+from savs_analyze.lasso_classifier import SparseGroupLogisticRegression
+from savs_analyze.methods import Baseline, Method, Savs, Sparse
 from savs_analyze.selection import (
     BY_COUNT,
     HeadScores,
@@ -34,6 +37,8 @@ from savs_analyze.voting import (
     winner,
 )
 
+# group-lasso takes minutes for more on many classes; liblinear and ours stop by themselves.
+SOLVER_STEPS = {"working-set": 10_000, "liblinear": 1000, "group-lasso": 1000}
 Allowed = Bool[np.ndarray, "sample class"] | None
 
 
@@ -72,7 +77,7 @@ class Votes:
 class Learnt:
     """A method that has seen its support. `heads` are what it needs of a sample, in the order in which they vote.
 
-    `ranked` are the same, best first, where the two orders can differ.
+    `ranked` are those that it uses, best first, where that can differ. `report` are further columns of its rows.
     """
 
     method: Method
@@ -85,6 +90,7 @@ class Learnt:
     layers: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     model: Any = None
     ranked: np.ndarray | None = None
+    report: dict[str, Any] = field(default_factory=dict)
 
 
 def learn(methods: Iterable[Method], support: Support) -> list[Learnt]:
@@ -93,10 +99,67 @@ def learn(methods: Iterable[Method], support: Support) -> list[Learnt]:
     savs = [method for method in methods if isinstance(method, Savs)]
     wanted = {method.scoring for method in savs if method.selection == "top"} | {BY_COUNT}
     scores = score_heads(support.vectors, support.labels, support.centroids, wanted)
-    return [
-        _learn_savs(method, support, scores) if isinstance(method, Savs) else _learn_baseline(method, support, scores)
-        for method in methods
-    ]
+    sparse = _learn_sparse([method for method in methods if isinstance(method, Sparse)], support)
+    learnt = []
+    for method in methods:
+        if isinstance(method, Savs):
+            learnt.append(_learn_savs(method, support, scores))
+        else:
+            learnt.append(sparse[method] if isinstance(method, Sparse) else _learn_baseline(method, support, scores))
+    return learnt
+
+
+def _learn_sparse(methods: Sequence[Sparse], support: Support) -> dict[Method, Learnt]:
+    """Return what each learns; those that differ in the penalty's weight alone are one path."""
+    paths: dict[Sparse, list[Sparse]] = {}
+    for method in methods:
+        paths.setdefault(replace(method, value=1, restricted=False), []).append(method)
+    if paths:
+        _tell_apart("the lasso", support.labels)
+    learnt: dict[Method, Learnt] = {}
+    for one, of_path in paths.items():
+        last = np.unique(support.layer)[-one.layers :]
+        heads = np.flatnonzero(np.isin(support.layer, last))
+        features = support.vectors[:, heads].reshape(len(support.labels), -1).astype(np.float64)
+        values = np.array([method.value for method in of_path], dtype=np.float64)
+        grid = 1 / (values * len(features)) if one.knob == "C" else values
+        estimator = SparseGroupLogisticRegression(
+            l1_ratio=one.l1_ratio,
+            head_dim=support.vectors.shape[2],
+            loss=one.loss,
+            scaling=one.scaling,
+            solver=one.solver,
+            max_iter=SOLVER_STEPS[one.solver],
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the report says so
+            models = estimator.path(features, support.labels, grid, relative=one.knob == "share")
+        learnt |= {m: _sparse_learnt(m, model, heads) for m, model in zip(of_path, models, strict=True)}
+    return learnt
+
+
+def _sparse_learnt(
+    method: Sparse, model: SparseGroupLogisticRegression, heads: Int[np.ndarray, " candidate"]
+) -> Learnt:
+    dim, coef = model.head_dim, model.coef_[:, model.features_]
+    # A model that uses no feature reads one head all the same.
+    needed = heads[model.heads_] if len(model.heads_) else heads[:1]
+    sizes = np.bincount(np.searchsorted(model.heads_, model.features_ // dim), (coef**2).sum(axis=0))
+    places = np.searchsorted(needed, heads[model.features_ // dim]), model.features_ % dim
+    report = {
+        "alpha": model.alpha_,
+        "objective": model.objective_,
+        "gap": model.gap_,
+        "n_iter": model.n_iter_,
+        "converged": model.converged_,
+        "degenerate": model.degenerate_,
+        "separated": model.separated_,
+        "saturated": model.saturated_,
+        "heads_alive": len(model.heads_),
+        "features_alive": len(model.features_),
+    }
+    ranked = heads[model.heads_][np.argsort(-sizes, kind="stable")]
+    return Learnt(method, needed, model=(*places, coef, model.intercept_), ranked=ranked, report=report)
 
 
 def _learn_savs(method: Savs, support: Support, scores: dict[Scoring, HeadScores]) -> Learnt:
@@ -144,6 +207,11 @@ def _learn_baseline(method: Baseline, support: Support, scores: dict[Scoring, He
     return Learnt(method, heads, tied, found, model=model)
 
 
+def _tell_apart(name: str, labels: Int[np.ndarray, " sample"]) -> None:
+    if len(np.unique(labels)) < 2:
+        raise ValueError(f"{name} tells classes apart: samples of one class teach it nothing")
+
+
 def _fit(method: Baseline, features: np.ndarray, labels: np.ndarray, seed: int) -> Any:
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.linear_model import LogisticRegression, RidgeClassifier
@@ -152,8 +220,8 @@ def _fit(method: Baseline, features: np.ndarray, labels: np.ndarray, seed: int) 
     from sklearn.preprocessing import StandardScaler
 
     by_head = features.transpose(1, 0, 2)
-    if method.name != "knn" and len(np.unique(labels)) < 2:
-        raise ValueError(f"{method.name} tells classes apart: samples of one class teach it nothing")
+    if method.name != "knn":
+        _tell_apart(method.name, labels)
     if method.name == "knn":
         count = min(method.neighbours, len(labels))
         return by_head, labels, count
@@ -189,6 +257,8 @@ def predict(
         among = allowed if method.restricted else None
         if isinstance(method, Baseline):
             votes.append(_baseline_votes(one, features[:, places], among))
+        elif isinstance(method, Sparse):
+            votes.append(_sparse_votes(one, features, places, among))
         elif method.selection == "layers":
             votes.append(_layer_votes(one, heads, features, among))
         else:
@@ -246,6 +316,17 @@ def _layer_votes(learnt: Learnt, heads: np.ndarray, features: np.ndarray, allowe
     stacked = np.stack(predictions, axis=1)
     scores = count_votes(stacked, learnt.layers[0][1].shape[0])
     return Votes(winner(scores, stacked), scores)
+
+
+def _sparse_votes(
+    learnt: Learnt, features: Shaped[np.ndarray, "sample head dim"], places: Int[np.ndarray, " needed"], among: Allowed
+) -> Votes:
+    """Return the linear scores; of two classes, half of those of the second and their negatives."""
+    head, dim, coef, intercept = learnt.model
+    scores = features[:, places[head], dim].astype(np.float64) @ coef.T + intercept
+    scores = np.hstack([-scores, scores]) / 2 if scores.shape[1] == 1 else scores
+    scores = scores if among is None else np.where(among, scores, -np.inf)
+    return Votes(_first_best(scores), scores)
 
 
 def _baseline_votes(learnt: Learnt, features: np.ndarray, allowed: Allowed) -> Votes:
@@ -307,6 +388,9 @@ def probabilities(method: Method, scores: Float[np.ndarray, "sample class"]) -> 
     """Return scores as probabilities over classes: shares of votes and posteriors, or a softmax of similarities."""
     if isinstance(method, Savs):
         return softmax(scores) if method.vote.startswith("max-similarity") else shares(scores)
+    if isinstance(method, Sparse):
+        apart = method.loss == "one-vs-rest" or method.solver == "liblinear"
+        return shares(expit(scores)) if apart and scores.shape[1] > 2 else softmax(scores)
     return softmax(scores) if method.name == "ridge" else shares(scores)
 
 

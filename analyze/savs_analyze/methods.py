@@ -18,6 +18,8 @@ from savs_analyze.voting import CLASS_VOTES, VOTES
 # The votes that heads of a selection can take: only ranked heads have weights and classes of their own.
 SELECTIONS = {"top": VOTES, "layers": ("majority",), "random": ("majority", "soft")}
 BASELINES = ("knn", "linear-probe", "mlp-probe", "last-layer-probe", "ridge", "gaussian")
+SOLVERS = ("working-set", "group-lasso", "liblinear")
+SCALINGS = ("none", "head_rms", "feature_std")
 ZERO_SHOT, SAVS = "zero-shot", "savs"
 
 
@@ -110,7 +112,47 @@ class Baseline:
         return self
 
 
-Method = Savs | Baseline
+@dataclass(frozen=True)
+class Sparse:
+    """Sparse logistic regression on all heads of the last `layers` layers (second paper).
+
+    `knob` says what `value` is: "alpha", the weight of the penalty, the lasso's "C" = 1 / (n alpha), or the "share"
+    of the least alpha at which no feature is used. `solver` and `scaling` are those of `lasso_classifier`.
+    """
+
+    layers: int
+    knob: str
+    value: int | float
+    l1_ratio: int | float = 1.0
+    loss: str = "multinomial"
+    solver: str = "working-set"
+    scaling: str = "none"
+    restricted: bool = False
+
+    def __post_init__(self) -> None:
+        if self.layers < 1:
+            raise ValueError(f"layers must be at least 1, got {self.layers}")
+        if not self.value > 0:
+            raise ValueError(f"{self.knob} must be above 0, got {self.value}")
+        if not 0 <= self.l1_ratio <= 1:
+            raise ValueError(f"l1_ratio must be from 0 to 1, got {self.l1_ratio}")
+        if self.solver not in SOLVERS or self.scaling not in SCALINGS:
+            raise ValueError(f"unknown solver or scaling: {self.solver!r}, {self.scaling!r}")
+        if self.solver == "liblinear" and self.l1_ratio != 1:
+            raise ValueError("the solver liblinear knows the lasso only")
+        if self.solver == "group-lasso" and self.loss != "multinomial":
+            raise ValueError("the solver group-lasso knows the multinomial loss only")
+
+    @property
+    def least_shots(self) -> int:
+        return 1
+
+    @property
+    def canonical(self) -> Sparse:
+        return self
+
+
+Method = Savs | Baseline | Sparse
 
 
 @dataclass(frozen=True)
@@ -148,11 +190,15 @@ def _per_class(vote: str, criterion: str) -> Callable[..., Savs]:
     return lambda k: Savs(k, Scoring(per_class=criterion), vote=vote)
 
 
+def _sparse(knob: str, **fixed: Any) -> Callable[..., Sparse]:
+    return lambda layers, l1_ratio=1.0, **value: Sparse(layers, knob, value[knob], l1_ratio, **fixed)
+
+
 def _baseline(name: str) -> Callable[..., Baseline]:
     return lambda k=20, strength=1.0, neighbours=5: Baseline(name, k, strength, neighbours)
 
 
-K = {"k": 20}
+K, LAST, HALF = {"k": 20}, {"layers": 4}, {"l1_ratio": 0.5}
 METHODS: dict[str, Recipe] = {
     ZERO_SHOT: Recipe("argmax of log p(answer of c)", "the model itself", {}, lambda: Baseline(ZERO_SHOT)),
     SAVS: Recipe("count of argmax_c cos(x, u_c) = y; majority", FIRST, K, Savs),
@@ -265,8 +311,39 @@ METHODS: dict[str, Recipe] = {
     ),
     "ridge": Recipe("ridge regression on k heads", OURS, {**K, "strength": 1.0}, _baseline("ridge")),
     "gaussian": Recipe("mean posterior of shrunk Gaussian discriminants of k heads", OURS, K, _baseline("gaussian")),
+    "lasso": Recipe(
+        "multinomial logistic loss + |W|_1 / (n C), the last layers",
+        "second paper, there one-vs-rest",
+        {**LAST, "C": 1.0},
+        _sparse("C"),
+    ),
+    "lasso-one-vs-rest": Recipe(
+        "logistic loss of each class against the others + |w|_1 / (n C), the last layers",
+        SECOND.format("by --solver liblinear"),
+        {**LAST, "C": 1.0},
+        _sparse("C", loss="one-vs-rest"),
+    ),
+    "lasso-share": Recipe(
+        "lasso whose penalty is a share of the least that uses no feature",
+        OURS,
+        {**LAST, "share": 0.1},
+        _sparse("share"),
+    ),
+    "sparse-group-lasso": Recipe(
+        "multinomial logistic loss + alpha (l1_ratio |W|_1 + (1 - l1_ratio) sqrt(dim) sum |W_head|), the last layers",
+        "second paper, there of two classes only",
+        {**LAST, "alpha": 0.01, **HALF},
+        _sparse("alpha"),
+    ),
+    "sparse-group-lasso-share": Recipe(
+        "sparse-group lasso whose alpha is a share of the least that uses no feature",
+        OURS,
+        {**LAST, "share": 0.1, **HALF},
+        _sparse("share"),
+    ),
 }
 COUNTED = {"k": "heads", "layers": "layers"}
+KNOBS = ("C", "alpha", "share")  # always said: they decide everything
 DISPLAYED = {SAVS: "SAVs"}
 WHOLE_NUMBERS = ("k", "layers", "neighbours")
 
@@ -279,12 +356,16 @@ class Setting:
     parameters: tuple[tuple[str, int | float], ...] = ()
     restricted: bool = False
     papers_order: bool = False
+    solver: str = ""
+    scaling: str = ""
 
     @cached_property
     def method(self) -> Method:
         method = METHODS[self.name].make(**dict(self.parameters))
         if isinstance(method, Savs) and self.papers_order:
             method = replace(method, papers_order=True, voting=COSINE)
+        if isinstance(method, Sparse):
+            method = replace(method, solver=self.solver or method.solver, scaling=self.scaling or method.scaling)
         return replace(method, restricted=self.restricted)
 
     @cached_property
@@ -304,9 +385,11 @@ class Setting:
         defaults, words = METHODS[self.name].defaults, [DISPLAYED.get(self.name, self.name)]
         for name, value in self.parameters:
             if name in COUNTED:
-                words.append(f"{value} {COUNTED[name]}")
-            elif value != defaults[name]:
-                words.append(f"{name}={value:.12g}")
+                words.append(f"{value} {COUNTED[name] if value != 1 else COUNTED[name][:-1]}")
+            elif value != defaults[name] or name in KNOBS:
+                words.append(f"{name}={value:.6g}")
+        words += [f"by {self.solver}"] if self.solver not in ("", SOLVERS[0]) else []
+        words += [self.scaling] if self.scaling not in ("", SCALINGS[0]) else []
         words += ["printed options"] if self.restricted else []
         return ", ".join(words + (["papers' way"] if self.papers_order else []))
 
@@ -316,6 +399,8 @@ class Setting:
             "parameters": dict(self.parameters),
             "restricted": self.restricted,
             "papers_order": self.papers_order,
+            "solver": self.solver,
+            "scaling": self.scaling,
         }
 
     @classmethod
@@ -331,8 +416,17 @@ def _simplicity(method: Method) -> tuple[bool, ...]:
     return scoring.transform != NONE, scoring.similarity != scoring.similarity.base, scoring.criterion != "count"
 
 
-def make_setting(name: str, restricted: bool = False, papers_order: bool = False, **parameters: int | float) -> Setting:
+def make_setting(
+    name: str,
+    restricted: bool = False,
+    papers_order: bool = False,
+    solver: str = "",
+    scaling: str = "",
+    **parameters: int | float,
+) -> Setting:
     """Return a setting; hyperparameters that are not given have their defaults.
+
+    `solver` and `scaling` concern the lasso and its relatives; other methods have none.
 
     Raises ValueError suggesting the nearest method, and naming the hyperparameters that one has.
     """
@@ -352,7 +446,11 @@ def make_setting(name: str, restricted: bool = False, papers_order: bool = False
     values = tuple((key, int(merged[key]) if key in WHOLE_NUMBERS else float(merged[key])) for key in defaults)
     setting = Setting(name, values, restricted)
     method = setting.method  # a value out of range shows here
-    # The papers' code has an order of its own for the heads that it keeps, nothing else.
+    if isinstance(method, Sparse):
+        papers = "liblinear" if papers_order and method.l1_ratio == 1 else SOLVERS[0]
+        method = replace(method, solver=solver or papers, scaling=scaling or SCALINGS[0])  # a wrong one shows here
+        return replace(setting, solver=method.solver, scaling=method.scaling)
+    # The papers' code has an order of its own for the heads that it keeps.
     ranks = isinstance(method, Savs) and method.selection == "top"
     return replace(setting, papers_order=papers_order and ranks)
 
@@ -362,18 +460,22 @@ def expand_settings(
     grid: Mapping[str, Sequence[int] | Sequence[float]],
     restricted: bool = False,
     papers_order: bool = False,
+    solver: str = "",
+    scaling: str = "",
 ) -> list[Setting]:
     """Return every method with every combination of the grid's values of its own hyperparameters.
 
-    Raises ValueError for a hyperparameter that none of the methods has.
+    Raises ValueError for a hyperparameter, a solver or a scaling that none of the methods has.
     """
-    for name in names:
-        make_setting(name)  # unknown names first
+    sparse = any(isinstance(make_setting(name).method, Sparse) for name in names)  # unknown names first
+    if (solver or scaling) and not sparse:
+        raise ValueError(f"no method here has a {'solver' if solver else 'scaling'}: {', '.join(names)}")
     if unused := set(grid) - {key for name in names for key in METHODS[name].defaults}:
         raise ValueError(f"no method here has {', '.join(sorted(unused))}: {', '.join(names)}")
     settings = []
     for name in names:
         keys = [key for key in METHODS[name].defaults if key in grid]
         for values in product(*(grid[key] for key in keys)):
-            settings.append(make_setting(name, restricted, papers_order, **dict(zip(keys, values, strict=True))))
+            chosen = dict(zip(keys, values, strict=True))
+            settings.append(make_setting(name, restricted, papers_order, solver, scaling, **chosen))
     return list(dict.fromkeys(settings))

@@ -55,6 +55,8 @@ def sweep(
     grid: Mapping[str, Sequence[int] | Sequence[float]] | None = None,
     restricted: bool = False,
     papers_order: bool = False,
+    solver: str = "",
+    scaling: str = "",
     keep_leaks: bool = False,
     allow_partial: bool = False,
     models: Sequence[str] = (),
@@ -65,12 +67,13 @@ def sweep(
 
     `heads` are the values of every method's k, `grid` those of other hyperparameters. `restricted` predicts
     among the classes that a prompt prints, `papers_order` keeps, lists and votes as the papers' code does.
+    `solver` and `scaling` are those of the lasso and its relatives.
     Raises ValueError for a store without models, and where a class has too few samples for the shots.
     """
     results = Results(out)
     takes_heads = any("k" in METHODS[name].defaults for name in methods if name in METHODS)
     values = {**({"k": heads} if takes_heads else {}), **(grid or {})}
-    chosen = expand_settings(methods, values, restricted, papers_order)
+    chosen = expand_settings(methods, values, restricted, papers_order, solver, scaling)
     for setting in chosen:
         if (least := setting.method.least_shots) > shots:
             raise ValueError(f"{setting.name} needs at least {least} shots, not {shots}")
@@ -250,6 +253,7 @@ def _result(vectors: ModelVectors, group: Group, cell: Cell) -> CellResult:
             "same_as": setting.same_as,
             "tied_at_cut": group.learnt[places[place]].tied if group.learnt else 0,
         }
+        described |= group.learnt[places[place]].report if group.learnt else {}
         for metric, value in units.values().items():
             result.rows.append(shared | described | {"metric": metric, "value": value, "n": len(units.unit)})
     return result

@@ -164,6 +164,28 @@ def listed(summary: pd.DataFrame, all_metrics: bool = False) -> pd.DataFrame:
     return lines.iloc[order][columns].drop(columns=[] if any(lines["same as"]) else ["same as"])
 
 
+def _lasso_notes(learnt: pd.DataFrame) -> list[str]:
+    """Return what is wrong with the fits of the lasso and its relatives, if there are any."""
+    if "gap" not in learnt:
+        return []
+    fits = learnt[
+        learnt["gap"].notna() & (learnt["metric"] == learnt.groupby("benchmark")["metric"].transform("first"))
+    ]
+    notes = []
+    if missed := int((~fits["converged"].astype(bool)).sum()):
+        worst = (fits["gap"] / fits["objective"]).max()
+        notes.append(
+            f"{missed} of {len(fits)} fits are not certified: an objective is up to {worst:.0%} above the least."
+        )
+    if empty := int(fits["degenerate"].astype(bool).sum()):
+        notes.append(
+            f"{empty} of {len(fits)} fits use no feature: they answer the first class, as all are equally many."
+        )
+    if full := int(fits["saturated"].astype(bool).sum()):
+        notes.append(f"{full} of {len(fits)} fits saturate: their training loss is below 1 % of that without features.")
+    return notes
+
+
 def footnotes(cells: Iterable[CellResult]) -> list[str]:
     """Return what a reader of the table must know: excluded samples, ties at the cut, unfinished stores."""
     rows = pd.DataFrame([row for cell in cells for row in cell.rows])
@@ -185,6 +207,7 @@ def footnotes(cells: Iterable[CellResult]) -> list[str]:
         decides = "the later head stays" if papers else "margin, then layer and head decide"
         what = "count" if set(learnt["method"]) == {SAVS} else "score"
         notes.append(f"Up to {most} heads share the {what} at the cut; {decides}.")
+    notes += _lasso_notes(learnt)
     if (rows["same_as"] != "").any():
         notes.append("Same as: predicts the same by algebra; computed once.")
     if rows["keep_leaks"].any():

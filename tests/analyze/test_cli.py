@@ -88,7 +88,7 @@ def test_any_method_can_be_swept(make_store, tmp_path):
         "savs-soft, 3 heads, temperature=1, printed options",
         *(f"savs-rbf, 3 heads{gamma}, printed options" for gamma in (", gamma=0.1", "", ", gamma=10")),
         "class-favoured, 3 heads, printed options",
-        "layers, 1 layers, printed options",
+        "layers, 1 layer, printed options",
         "knn, 3 heads, printed options",
         "SAVs, 3 heads, printed options",
     }

@@ -12,7 +12,12 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from savs_analyze.lasso import Penalty, Problem, path, run
-from savs_analyze.lasso_classifier import PAPER_GRID, LassoLogisticRegression, SparseGroupLogisticRegression
+from savs_analyze.lasso_classifier import (
+    PAPER_GRID,
+    RELATIVE_GRID,
+    LassoLogisticRegression,
+    SparseGroupLogisticRegression,
+)
 from savs_stores import BenchmarkInfo, write_store
 
 HEADS, DIM = 12, 8
@@ -59,7 +64,9 @@ def test_scikit_learn_accepts_it(estimator, check):
 @pytest.mark.parametrize("tol", [1e-4, 1e-8])
 def test_gaps_hold_on_the_whole_path(classes, l1_ratio, tol):
     features, labels = planted(classes)
-    models = SparseGroupLogisticRegression(l1_ratio=l1_ratio, head_dim=DIM, tol=tol).path(features, labels, "relative")
+    models = SparseGroupLogisticRegression(l1_ratio=l1_ratio, head_dim=DIM, tol=tol).path(
+        features, labels, RELATIVE_GRID, relative=True
+    )
     assert len(models) == 9
     for model in models:
         objective, gap = gap_of(model, features, labels, l1_ratio)
@@ -283,7 +290,7 @@ def test_the_grids():
     features, labels = planted(3)
     lasso = LassoLogisticRegression(head_dim=DIM)
     assert [model.C for model in lasso.path(features, labels)] == pytest.approx(PAPER_GRID)
-    relative = lasso.path(features, labels, "relative")
+    relative = lasso.path(features, labels, RELATIVE_GRID, relative=True)
     assert relative[0].alpha_ == pytest.approx(lasso.largest_alpha(features, labels))
     assert [len(relative), relative[-1].alpha_ / relative[0].alpha_] == pytest.approx([9, 1e-4])
     assert [relative[0].degenerate_, relative[1].degenerate_] == [True, False]
@@ -295,7 +302,7 @@ def test_single_precision_is_certified_in_double(classes):
     features[:, 1] *= 3000
     for kind in (np.float64, np.float32):
         model = SparseGroupLogisticRegression(head_dim=DIM, precision="single")
-        for fit in model.path(features.astype(kind), labels, "relative"):
+        for fit in model.path(features.astype(kind), labels, RELATIVE_GRID, relative=True):
             assert fit.converged_
             gap = gap_of(fit, features.astype(kind).astype(np.float64), labels, 0.5)[1]
             assert gap <= 1.0001e-4 * np.log(classes)

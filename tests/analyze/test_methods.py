@@ -202,6 +202,15 @@ def test_unknown_methods_suggest_the_nearest(name, words):
         ("savs", {"gamma": 1.0}, "savs has no gamma; it has k"),
         ("savs-soft", {"gamma": 1.0, "a": 1}, "savs-soft has no a, gamma; it has k, temperature"),
         (ZERO_SHOT, {"k": 20}, "zero-shot has no k; it has nothing to set"),
+        ("lasso", {"C": 0}, "C must be above 0, got 0"),
+        ("lasso", {"layers": 0}, "layers must be at least 1, got 0"),
+        ("sparse-group-lasso", {"alpha": -1}, "alpha must be above 0, got -1"),
+        ("sparse-group-lasso", {"l1_ratio": 2}, "l1_ratio must be from 0 to 1, got 2"),
+        ("sparse-group-lasso", {"C": 1}, "sparse-group-lasso has no C; it has layers, alpha, l1_ratio"),
+        ("lasso", {"solver": "saga"}, "unknown solver or scaling: 'saga', 'none'"),
+        ("lasso", {"scaling": "much"}, "unknown solver or scaling: 'working-set', 'much'"),
+        ("sparse-group-lasso", {"solver": "liblinear"}, "the solver liblinear knows the lasso only"),
+        ("lasso-one-vs-rest", {"solver": "group-lasso"}, "the solver group-lasso knows the multinomial loss only"),
     ],
 )
 def test_bad_hyperparameters_are_named(name, parameters, words):
@@ -334,10 +343,30 @@ def test_columns_name_settings_apart():
         (make_setting("savs-rbf", k=5, gamma=0.5), "savs-rbf, 5 heads, gamma=0.5"),
         (make_setting("layers", layers=3, restricted=True), "layers, 3 layers, printed options"),
         (make_setting(ZERO_SHOT), "zero-shot"),
+        (make_setting("lasso", layers=1), "lasso, 1 layer, C=1"),
+        (make_setting("lasso", solver="liblinear"), "lasso, 4 layers, C=1, by liblinear"),
+        (
+            make_setting("sparse-group-lasso", True, scaling="head_rms", l1_ratio=0),
+            "sparse-group-lasso, 4 layers, alpha=0.01, l1_ratio=0, head_rms, printed options",
+        ),
     ],
 )
 def test_columns(setting, column):
     assert setting.column() == column
+
+
+def test_the_papers_lasso_is_liblinears():
+    assert make_setting("lasso", papers_order=True).method.solver == "liblinear"
+    assert make_setting("lasso", papers_order=True, solver="working-set").method.solver == "working-set"
+    assert make_setting("sparse-group-lasso", papers_order=True).method.solver == "working-set"
+
+
+def test_solvers_and_scalings_are_for_the_lasso_and_its_relatives():
+    found = expand_settings(["savs", "lasso"], {}, solver="liblinear", scaling="head_rms")
+    assert [(setting.solver, setting.scaling) for setting in found] == [("", ""), ("liblinear", "head_rms")]
+    for wanted in ({"solver": "liblinear"}, {"scaling": "head_rms"}):
+        with pytest.raises(ValueError, match=f"no method here has a {next(iter(wanted))}: savs, ridge"):
+            expand_settings(["savs", "ridge"], {}, **wanted)
 
 
 def test_the_papers_order_votes_by_cosine_and_leaves_baselines_alone():

@@ -421,7 +421,7 @@ def test_more_heads_than_there_are_means_all(make_store, tmp_path):
     rows = run(make_store(), tmp_path / "out", heads=(5, 50, 100))
     assert sorted(set(rows.heads)) == [5, 12]
     rows = run(make_store("other"), tmp_path / "other", methods=["layers"], grid={"layers": [1.0, 3.0, 30.0]})
-    assert rows.setting.unique().tolist() == ["layers, 1 layers", "layers, 3 layers"]
+    assert rows.setting.unique().tolist() == ["layers, 1 layer", "layers, 3 layers"]
 
 
 def test_run_json_tells_how_the_rows_were_made(toy, tmp_path):

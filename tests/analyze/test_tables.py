@@ -38,7 +38,7 @@ def test_means_over_draws_are_the_rows_means(cells):
 def test_the_table_has_a_line_a_benchmark_and_a_column_a_method(cells):
     table = spread(summarize(cells))
     assert table.benchmark.tolist() == ["one", "two"]
-    assert table.columns.tolist()[4:] == ["n", "zero-shot", "SAVs, 1 heads", "SAVs, 3 heads"]
+    assert table.columns.tolist()[4:] == ["n", "zero-shot", "SAVs, 1 head", "SAVs, 3 heads"]
     assert not (table == "").to_numpy().any()
 
 
@@ -58,7 +58,7 @@ def test_a_list_has_a_line_a_benchmark_and_method(cells):
     assert table[["benchmark", "setting"]].to_numpy().tolist() == [
         [benchmark, setting]
         for benchmark in ("one", "two")
-        for setting in ("zero-shot", "SAVs, 1 heads", "SAVs, 3 heads")
+        for setting in ("zero-shot", "SAVs, 1 head", "SAVs, 3 heads")
     ]
     # The same numbers as in columns; nothing is the same as anything here.
     for row in table.itertuples():
