@@ -46,11 +46,14 @@ check: setup ## format, lint, types, import contracts, tests
 perf: setup ## measure speed and memory, print the tables
 	$(BIN)/pytest tests/perf -m perf -s -q -o addopts=--import-mode=importlib
 
+planted: setup ## sparse-group lasso on planted stores: docs/sparse-group-lasso.md and its figure
+	$(BIN)/python docs/planted.py
+
 tiny: setup ## train the embedded model again (a few minutes)
 	$(BIN)/python -m savs_harvest.tiny.train
 
 clean: ## remove results and the demo's stores
 	rm -rf results $(DEMO:%=stores/%.zarr)
 
-.PHONY: help setup demo harvest sweep test check perf tiny clean
+.PHONY: help setup demo harvest sweep test check perf planted tiny clean
 .DEFAULT_GOAL := help

@@ -139,6 +139,8 @@ def test_results_do_not_depend_on_the_other_methods(toys, tmp_path):
     for name in MANY[:: 4 if len(MANY) > 8 else 1]:
         alone = run(store, tmp_path / name, methods=[name], draws=2).drop(columns="seconds")
         of_all = together[together.method == name].drop(columns="seconds").reset_index(drop=True)
+        of_all = of_all.dropna(axis=1, how="all") if "gap" not in alone else of_all
+        alone = alone.dropna(axis=1, how="all") if "gap" not in alone else alone
         pd.testing.assert_frame_equal(alone, of_all, check_dtype=False)
 
 
@@ -162,7 +164,7 @@ def test_settings_that_are_the_same_are_learnt_once_and_say_so(toy, tmp_path, mo
     of_setting = rows[rows.metric == "accuracy"].set_index(["method", "setting", "draw", "heads"]).value
     for (name, _, draw, heads), value in of_setting.items():
         if name in ("savs-artanh", "savs-penalty", "savs-balanced"):
-            assert value == of_setting["savs", f"SAVs, {heads} heads", draw, heads]
+            assert value == of_setting["savs", f"SAVs, {heads} {'heads' if heads > 1 else 'head'}", draw, heads]
     assert len(of_setting) == (36 + 1 + 1 + 1 + 2 + 1) * 2 * 3
 
 
