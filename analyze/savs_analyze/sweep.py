@@ -253,9 +253,10 @@ def _result(vectors: ModelVectors, group: Group, cell: Cell) -> CellResult:
             "same_as": setting.same_as,
             "tied_at_cut": group.learnt[places[place]].tied if group.learnt else 0,
         }
-        described |= group.learnt[places[place]].report if group.learnt else {}
+        report = group.learnt[places[place]].report if group.learnt else {}
         for metric, value in units.values().items():
-            result.rows.append(shared | described | {"metric": metric, "value": value, "n": len(units.unit)})
+            measured = {"metric": metric, "value": value, "n": len(units.unit)}
+            result.rows.append(shared | described | measured | report)
     return result
 
 
