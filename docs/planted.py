@@ -16,10 +16,11 @@ import pandas as pd
 from savs_analyze.lasso_classifier import SparseGroupLogisticRegression
 from savs_analyze.results import CellResult, Results
 from savs_analyze.sweep import sweep
+from savs_analyze.validation import Validation
 from savs_stores import BenchmarkInfo, ModelVectors, open_store, write_store
 
 LAYERS, HEADS, DIM, LAST = 6, 28, 64, 4
-# (layer, head): all but the last layer hold one, and the first is out of the lasso's reach.
+# (layer, head); the first two layers are out of the reach of the lasso.
 INFORMATIVE = ((0, 5), (2, 11), (3, 3), (3, 20), (4, 8), (5, 17))
 REACHED = sum(layer >= LAYERS - LAST for layer, _ in INFORMATIVE)
 SHOTS, TEST, DRAWS = 20, 30, 3
@@ -47,10 +48,11 @@ test samples a class.
 |---|---|---|---|---|---|---|
 {rows}
 
-The best penalty of thirteen, chosen on the test samples for every column alike: this compares models, it does not
-estimate what one would get. Features are divided by the root mean variance of their head (`--scaling head_rms`): on
-raw ones a head of large numbers pays less for the same effect, so the penalty prefers it whatever it knows. The
-two-class coding is solved by the same certified solver (groupyr's own also thresholds groups wrongly).
+The best penalty of thirteen (SAVs have none), chosen on the test samples for every column alike: this compares
+models, it does not estimate what one would get. Features are divided by the root mean variance of their head
+(`--scaling head_rms`): on raw ones a head of large numbers pays less for the same effect, so the penalty prefers it
+whatever it knows. The two-class coding is solved by the same certified solver (groupyr's own also thresholds groups
+wrongly).
 
 How many of the {reached} heads with the largest coefficients are planted (and how many heads have any):
 
@@ -103,7 +105,7 @@ def coded_accuracy(vectors: ModelVectors, support: list[int], test: np.ndarray) 
 def measure(vectors: ModelVectors, out: Path, draws: int = DRAWS) -> tuple[pd.DataFrame, list[dict]]:
     """Return (method, share, value) of every draw, and the heads that each sparse-group lasso uses."""
     grid = {"share": SHARES, "layers": [LAST]}
-    common = {"shots": SHOTS, "draws": draws, "grid": grid}
+    common = {"shots": SHOTS, "draws": draws, "grid": grid, "validation": Validation(0)}
     sweep([vectors.store.path], out / "scaled", methods=METHODS, heads=[20], scaling="head_rms", **common)
     sweep([vectors.store.path], out / "raw", methods=METHODS[:1], **common)
     lines, used = [], []

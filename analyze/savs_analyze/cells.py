@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from savs_analyze.methods import ZERO_SHOT, Setting
+from savs_analyze.validation import QUARTER, Validation
 
 # Written into every cell's name: results computed by other rules are computed again.
-RULES = 3
+RULES = 4
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Cell:
     shots: int = 0
     draw: int = 0
     keep_leaks: bool = False
+    validation: Validation = QUARTER
     rules: int = RULES
 
     @property
@@ -45,12 +47,11 @@ class Cell:
 def plan_cells(
     vectors: Cell,
     tasks: Mapping[str, bool],
-    shots: int,
+    shots: Mapping[str, Sequence[int]],
     draws: int,
     settings: Sequence[Setting],
-    keep_leaks: bool = False,
 ) -> list[Cell]:
-    """Return the cells on one model's vectors, named by `vectors`: every method once a task and draw.
+    """Return the cells on one model's vectors, named by `vectors`: every method once a task, number of shots and draw.
 
     `tasks` says of each task whether it has the logits that zero-shot needs; that learns nothing and has no draws.
     """
@@ -62,11 +63,26 @@ def plan_cells(
         for name, of_name in by_name.items():
             cell = replace(vectors, task=task, method=name, settings=tuple(of_name))
             if name == ZERO_SHOT:
-                cells += [cell] if has_logits else []
+                cells += [replace(cell, keep_leaks=False)] if has_logits else []
             else:
-                learns = replace(cell, shots=shots, keep_leaks=keep_leaks)
-                cells += [replace(learns, draw=draw) for draw in range(draws)]
+                cells += [replace(cell, shots=few, draw=draw) for few in shots[task] for draw in range(draws)]
     return cells
+
+
+def of_one_draw(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Return the cells that learn from the same support together, those that learn nothing first."""
+    together: dict[tuple, list[Cell]] = {}
+    for cell in cells:
+        learns = cell.method != ZERO_SHOT
+        together.setdefault((learns, cell.task, cell.shots, cell.draw), []).append(cell)
+    return [together[key] for key in sorted(together, key=lambda key: key[0])]
+
+
+def deal(cells: Sequence[Cell], hands: int) -> list[list[Cell]]:
+    """Return the cells in so many parts of about the same number of draws; cells of one draw stay together."""
+    draws = of_one_draw(cells)
+    parts = [[cell for of_draw in draws[hand::hands] for cell in of_draw] for hand in range(hands)]
+    return [part for part in parts if part]
 
 
 def cap_settings(settings: Sequence[Setting], heads: int, layers: int) -> list[Setting]:
@@ -94,6 +110,17 @@ def parse_range(text: str) -> list[int]:
     if len(numbers) == 3 and 0 < numbers[0] <= numbers[1] and numbers[2] > 0:
         return list(range(numbers[0], numbers[1] + 1, numbers[2]))
     raise ValueError(f"{text!r} is no range of whole numbers above 0: write 20, or 5:50:5 for 5, 10 ... 50")
+
+
+def parse_part(text: str) -> tuple[int, int]:
+    """Return (1, 4) of `1/4`.
+
+    Raises ValueError showing the form.
+    """
+    number, _, count = text.partition("/")
+    if number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
+        return int(number), int(count)
+    raise ValueError(f"{text!r} is no part: write 1/4 for the first of four")
 
 
 def parse_grid(text: str) -> tuple[str, list[float]]:

@@ -24,18 +24,36 @@ app = typer.Typer(
 
 
 class Protocol(StrEnum):
-    """How heads are kept and vote."""
+    """How heads are kept and vote, what validates, and whether leaks are tested."""
 
     ours = "ours"
     paper = "paper"
 
 
+class Backend(StrEnum):
+    """Who computes."""
+
+    loky = "loky"
+    dask = "dask"
+
+
+class TableFormat(StrEnum):
+    """How tables are printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+    markdown = "markdown"
+    latex = "latex"
+
+
 # With more, a table has a line a method.
 MOST_COLUMNS = 5
-WORDS = ("benchmark", "model", "task", "metric", "method", "setting", "formula", "source", "hyperparameters")
+WORDS = tuple("benchmark model task metric method setting other formula source hyperparameters verdict".split())
 StoreArgument = Annotated[str, typer.Argument(help="A store: stores/NAME.zarr.")]
 ResultsArgument = Annotated[Path, typer.Argument(help="A folder of results: results/NAME.")]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print rows.")]
+TableFormatOption = Annotated[TableFormat, typer.Option("--format", help="How to print it.")]
 
 
 @app.callback()
@@ -88,19 +106,29 @@ def sweep(
         str | None, typer.Option("--scaling", help="Of the lasso's features: none, head_rms, feature_std.")
     ] = None,
     protocol: Annotated[
-        Protocol, typer.Option(help="paper: heads kept and listed by index, cosine votes, leaks kept.")
+        Protocol, typer.Option(help="paper: heads kept by index, cosine votes, leaks kept, first 25 % validate.")
     ] = Protocol.ours,
-    shots: Annotated[int, typer.Option(min=1, help="Support samples a class.")] = 20,
+    validation: Annotated[
+        float, typer.Option("--validation", help="Share of the test samples that choose hyperparameters; 0: none.")
+    ] = 0.25,
+    shots: Annotated[str, typer.Option("--shots", help="Support samples a class: 20, or 5:50:5.")] = "20",
     draws: Annotated[int, typer.Option(min=1, help="Random supports.")] = 5,
     model: Annotated[list[str] | None, typer.Option("--model", help="Only this model; repeatable.")] = None,
     keep_leaks: Annotated[bool, typer.Option("--keep-leaks", help="Test also on images of the support.")] = False,
     allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Use the finished part of a harvest.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Processes; default: all cores where that pays.")
+    ] = None,
+    backend: Annotated[Backend, typer.Option(help="loky: processes here; dask: a cluster.")] = Backend.loky,
+    scheduler: Annotated[str, typer.Option("--scheduler", help="Of dask: tcp://HOST:PORT.")] = "",
+    part: Annotated[str, typer.Option("--part", help="Only this part, as in an array job: 1/4.")] = "1/1",
 ) -> None:
     """Run methods over stores: SAVs and zero-shot, or any others. The same command resumes."""
-    from savs_analyze.cells import parse_grids, parse_range
+    from savs_analyze.cells import parse_grids, parse_part, parse_range
     from savs_analyze.methods import SAVS, ZERO_SHOT
     from savs_analyze.progress import CellProgress
     from savs_analyze.sweep import expand, sweep
+    from savs_analyze.validation import Validation
 
     stores, heads = expand(store), parse_range(k)
     folder = out or Path("results") / (Path(stores[0]).stem if len(stores) == 1 else "sweep")
@@ -108,7 +136,7 @@ def sweep(
         rows = sweep(
             stores,
             folder,
-            shots=shots,
+            shots=parse_range(shots),
             draws=draws,
             heads=heads,
             methods=method or (ZERO_SHOT, SAVS),
@@ -118,12 +146,18 @@ def sweep(
             solver=solver or "",
             scaling=scaling or "",
             keep_leaks=keep_leaks or protocol is Protocol.paper,
+            validation=Validation(validation, first=protocol is Protocol.paper),
             allow_partial=allow_partial,
             models=model or (),
+            part=parse_part(part),
+            jobs=jobs,
+            backend=backend.value,
+            scheduler=scheduler,
             command=terminal.command_line(),
             on_cells=progress.update,
         )
-    print(f"{rows}\nnext: {terminal.command('savs-analyze', 'table', folder)}", file=sys.stderr)
+    if rows.suffix == ".csv":
+        print(f"{rows}\nnext: {terminal.command('savs-analyze', 'table', folder)}", file=sys.stderr)
 
 
 @app.command()
@@ -155,24 +189,86 @@ def methods(form: FormatOption = Format.table) -> None:
 @app.command()
 def table(
     results: ResultsArgument,
-    form: FormatOption = Format.table,
+    form: TableFormatOption = TableFormat.table,
     all_metrics: Annotated[
         bool, typer.Option("--all-metrics", help="Also balanced accuracy and macro-F1; csv and json have them.")
     ] = False,
+    all_settings: Annotated[
+        bool, typer.Option("--all-settings", help="Not only the hyperparameters that validation chooses.")
+    ] = False,
 ) -> None:
-    """Print means over draws with 95 % intervals."""
+    """Print means over draws with 95 % intervals, of each method with the hyperparameters that validation chooses."""
+    from savs_analyze.choice import choose
+    from savs_analyze.comparisons import compare
     from savs_analyze.results import Results
     from savs_analyze.tables import footnotes, listed, spread, summarize
 
     cells = list(Results(results).loaded())
-    summary = summarize(cells)
-    if form is Format.csv:
-        print(summary.to_csv(index=False), end="")
-    elif form is Format.json:
-        print(summary.to_json(orient="records", indent=1, double_precision=15))
-    else:
-        lay_out = spread if summary["setting"].nunique() <= MOST_COLUMNS else listed
-        _print_table(lay_out(summary, all_metrics), footnotes(cells))
+    choices = [] if all_settings else choose(cells)
+    compared = compare(cells, choices)
+    summary = summarize(cells, choices, compared)
+    lay_out = spread if summary["setting"].nunique() <= MOST_COLUMNS else listed
+    people = lay_out(summary, all_metrics)
+    _print_rows(summary, form, people, footnotes(cells, choices, compared))
+
+
+@app.command()
+def compare(results: ResultsArgument, form: TableFormatOption = TableFormat.table) -> None:
+    """Test which methods differ on the same samples, corrected for how many pairs there are."""
+    from savs_analyze.choice import choose
+    from savs_analyze.comparisons import compare
+    from savs_analyze.results import Results
+    from savs_analyze.tables import differences
+
+    cells = list(Results(results).loaded())
+    compared = compare(cells, choose(cells))
+    notes = ["Differences in points, in brackets 95 % bootstrap intervals over samples and draws."]
+    notes.append(
+        "p: exact paired test of the signs of samples or groups (McNemar's for one draw); holm: for all pairs."
+    )
+    notes.append("Settings differ where holm is below 5 % and the interval without 0.")
+    _print_rows(compared, form, differences(compared), notes)
+
+
+@app.command()
+def hyperparameters(results: ResultsArgument, form: TableFormatOption = TableFormat.table) -> None:
+    """Print the hyperparameters that the validation samples choose for every method and model."""
+    from savs_analyze.choice import choose, hyperparameters
+    from savs_analyze.results import Results
+
+    table = hyperparameters(choose(Results(results).loaded()))
+    note = "The best mean over benchmarks, equally weighted, of the first metric on the validation samples, in percent."
+    _print_rows(table, form, table, [note])
+
+
+@app.command()
+def stability(results: ResultsArgument, form: TableFormatOption = TableFormat.table) -> None:
+    """Print how alike the heads are that different draws select."""
+    from savs_analyze.choice import choose
+    from savs_analyze.results import Results
+    from savs_analyze.stability import stability
+
+    cells = list(Results(results).loaded())
+    found = stability(cells, choose(cells))
+    notes = ["Jaccard: mean over pairs of draws of heads in both over heads in either; by chance: of random heads."]
+    people = found.assign(**{name: found[name].map("{:.2f}".format) for name in ("jaccard", "by chance")})
+    _print_rows(found, form, people, notes)
+
+
+@app.command()
+def audit(
+    results: ResultsArgument,
+    seed: Annotated[int | None, typer.Option("--seed", help="Which cell to compute again; default: any.")] = None,
+) -> None:
+    """Check that results are what their stores give: files, rows, stores, and one random cell computed again."""
+    from savs_analyze.audit import audit
+
+    findings = list(audit(results, seed))
+    for finding in findings:
+        state = {True: "sound", False: "WRONG", None: "not checked"}[finding.sound]
+        print(f"{finding.checked:<8}{state:<13}{finding.words}")
+    if any(finding.sound is False for finding in findings):
+        raise typer.Exit(terminal.FAILED)
 
 
 @app.command()
@@ -192,14 +288,26 @@ def figures(
     print(draw_head_maps(selection_frequency(cells, heads), heads, out or results / "heads.svg"))
 
 
-def _print_table(table: pd.DataFrame, notes: list[str]) -> None:
+def _print_rows(rows: pd.DataFrame, form: TableFormat, people: pd.DataFrame, notes: list[str]) -> None:
+    """Print rows for programs as they are, for people as they are laid out."""
+    if form is TableFormat.csv:
+        print(rows.to_csv(index=False), end="")
+    elif form is TableFormat.json:
+        print(rows.to_json(orient="records", indent=1, double_precision=15))
+    elif form is TableFormat.latex:
+        print(people.astype(str).style.hide(axis="index").to_latex(hrules=True, convert_css=False), end="")
+    else:
+        _print_table(people, notes, markdown=form is TableFormat.markdown)
+
+
+def _print_table(table: pd.DataFrame, notes: list[str], markdown: bool = False) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     # A pipe has no width, so the table takes what it needs; on a narrow terminal, numbers fold.
-    console = Console(width=None if sys.stdout.isatty() else 1000)
-    printed = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    console = Console(width=None if sys.stdout.isatty() and not markdown else 1000)
+    printed = Table(box=box.MARKDOWN if markdown else box.SIMPLE_HEAD, pad_edge=markdown)
     for name in table.columns:
         words = name in WORDS or name.startswith("same")
         printed.add_column(str(name), justify="left" if words else "right", no_wrap=words, overflow="fold")
@@ -207,7 +315,7 @@ def _print_table(table: pd.DataFrame, notes: list[str]) -> None:
         printed.add_row(*map(str, row))
     console.print(printed)
     for note in notes:
-        console.print(note, highlight=False)
+        console.print(f"\n{note}" if markdown else note, highlight=False, markup=False)
 
 
 def entry() -> None:

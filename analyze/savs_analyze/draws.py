@@ -42,8 +42,7 @@ def draw_support(
     with fewer usable samples than shots, and where nothing is left to test.
     """
     of_task = table.task == list(benchmark.tasks).index(task)
-    pool = of_task & usable & table.in_split("pool", "either")
-    candidates = {name: np.flatnonzero(pool & (table.label == i)) for i, name in enumerate(benchmark.tasks[task])}
+    candidates = _candidates(table, benchmark, task, usable)
     scarcest = min(candidates, key=lambda name: len(candidates[name]))
     if (most := len(candidates[scarcest])) < shots:
         advice = f"use --shots {most} or fewer" if most else "only the splits pool and either give supports"
@@ -56,6 +55,21 @@ def draw_support(
         for label, of_class in enumerate(candidates.values())
     ]
     return _test_on_the_rest(table, benchmark, of_task, usable, np.sort(np.concatenate(chosen)), seed, keep_leaks)
+
+
+def available(
+    table: SampleTable, benchmark: BenchmarkInfo, task: str, usable: Bool[np.ndarray, " sample"]
+) -> dict[str, int]:
+    """Return how many samples of each class of a task a support can be drawn from."""
+    return {name: len(found) for name, found in _candidates(table, benchmark, task, usable).items()}
+
+
+def _candidates(
+    table: SampleTable, benchmark: BenchmarkInfo, task: str, usable: Bool[np.ndarray, " sample"]
+) -> dict[str, Int[np.ndarray, " candidate"]]:
+    of_task = table.task == list(benchmark.tasks).index(task)
+    pool = of_task & usable & table.in_split("pool", "either")
+    return {name: np.flatnonzero(pool & (table.label == i)) for i, name in enumerate(benchmark.tasks[task])}
 
 
 def draw_without_support(

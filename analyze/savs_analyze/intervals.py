@@ -30,8 +30,9 @@ def replicates(
     names, place = np.unique(ids, return_inverse=True)
     means = []
     for _ in range(0, REPLICATES, REPLICATES_AT_ONCE):
-        weights = _resample(len(draws), generator)[:, :, None]  # [replicate, draw, value]
-        units = _resample(len(names), generator)[:, place]
+        # One draw fewer than there are: as many would give too narrow intervals (Rao and Wu, 1988).
+        weights = _resample(len(draws), max(1, len(draws) - 1), generator)[:, :, None]  # [replicate, draw, value]
+        units = _resample(len(names), len(names), generator)[:, place]
         values = np.stack([evaluate(units @ draw) for draw in draws], axis=1)
         # A replicate may pick only draws that tested none of its units: it has no mean.
         counted = weights * np.isfinite(values)
@@ -40,8 +41,8 @@ def replicates(
     return np.concatenate(means)
 
 
-def _resample(count: int, generator: np.random.Generator) -> Float[np.ndarray, "replicate item"]:
-    return generator.multinomial(count, np.full(count, 1 / count), size=REPLICATES_AT_ONCE).astype(np.float64)
+def _resample(items: int, count: int, generator: np.random.Generator) -> Float[np.ndarray, "replicate item"]:
+    return generator.multinomial(count, np.full(items, 1 / items), size=REPLICATES_AT_ONCE).astype(np.float64)
 
 
 def interval(means: Float[np.ndarray, " replicate"]) -> tuple[float, float]:

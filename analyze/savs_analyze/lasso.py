@@ -81,7 +81,9 @@ class Penalty:
             if not hot.any():
                 return alpha * (1 + 1e-12)
             slopes = rest[hot] + self.l1_ratio * np.bincount(groups, over.sum(axis=0), len(rest))[hot] / norms[hot]
-            alpha += float(((norms - alpha * rest)[hot] / slopes).max())
+            before, alpha = alpha, alpha + float(((norms - alpha * rest)[hot] / slopes).max())
+            if alpha == before:  # less than a rounding error is missing
+                return alpha * (1 + 1e-12)
             sizes, groups = sizes[:, hot[groups]], groups[hot[groups]]
 
     def proximal(self, coef: Coef, steps: OfFeature) -> Coef:
@@ -204,15 +206,19 @@ class Problem:
         return intercept, residual, self.loss(scores + intercept)
 
     def largest_alpha(self) -> float:
-        """Return the least alpha at which no feature is used."""
-        return self.penalty.dual_norm(np.abs(self.gradient(self.null()[1])))
+        """Return the least alpha at which no feature is used; 0 where the gradient is no more than rounding errors."""
+        residual = self.null()[1]
+        sizes = np.abs(self.gradient(residual))
+        lengths = np.sqrt(np.einsum("sf,sf->f", self.features, self.features, dtype=np.float64)) * self.factors
+        noise = 1e-13 * np.linalg.norm(residual) * lengths / len(self.features)
+        return self.penalty.dual_norm(np.where(sizes > noise, sizes, 0))
 
 
 @dataclass(frozen=True)
 class Fit:
     """A model in units of the features, with its certificate: its objective is at most `gap` above the least one.
 
-    `null` is the loss without features; `separated`: every training sample is classified right.
+    `null` is the loss without features.
     """
 
     alpha: float
@@ -225,7 +231,6 @@ class Fit:
     null: float
     n_iter: int
     converged: bool
-    separated: bool
 
 
 def _squares(values: Coef) -> OfFeature:
@@ -356,6 +361,8 @@ def path(
             if gap <= tol * null or taken >= max_iter or over or rounds == MAX_ROUNDS:
                 break
             chosen = _choose(problem.penalty, sizes, kept, alpha)
+            if not len(chosen):
+                break
             double = problem.restricted(chosen)
             working, most = (double.single(), SINGLE_STEPS) if single else (double, max_iter)
             start = np.zeros((len(coef), len(chosen)), working.features.dtype)
@@ -417,9 +424,6 @@ def _record(
     tol: float,
     n_iter: int,
 ) -> Fit:
-    loss, null, targets = problem.loss(scores), problem.null()[2], problem.targets
+    loss, null = problem.loss(scores), problem.null()[2]
     gap = max(loss + price - dual, 0.0)
-    others = np.where(targets, -np.inf, scores).max(axis=0) if len(targets) > 1 else 0
-    own = (targets * scores).sum(axis=0) if len(targets) > 1 else (2 * targets - 1) * scores
-    separated = bool((own > others).all())
-    return Fit(alpha, *model, loss, loss + price, gap, null, n_iter, gap <= tol * null, separated)
+    return Fit(alpha, *model, loss, loss + price, gap, null, n_iter, gap <= tol * null)

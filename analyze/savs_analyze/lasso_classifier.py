@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
-from scipy.special import expit
+from scipy.special import expit, log_expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.multiclass import check_classification_targets
@@ -59,7 +60,7 @@ class SparseGroupLogisticRegression(ClassifierMixin, BaseEstimator):
         The head of each feature, where heads are not of one width.
     loss : {"multinomial", "one-vs-rest"}
     intercept : {"free", "penalised"}
-        Penalised: the coefficient of a feature that is 1, as in liblinear.
+        Penalised: the coefficient of a feature that is 1, as in liblinear; slow where features are far from zero.
     scaling : {"none", "head_rms", "feature_std"}
         Divide features by the root mean variance of their head, or by their own deviation, in the training samples.
     solver : {"working-set", "group-lasso", "liblinear"}
@@ -75,6 +76,7 @@ class SparseGroupLogisticRegression(ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     features_ : array [alive], features with coefficients; heads_ : array, the heads they are of.
+    head_norms_ : array, the norm of each such head's coefficients of the features as they are scaled.
     coef_ : array [output, feature]; intercept_ : array [output], in units of the features as given.
     alpha_ : float, the knob. objective_, gap_ : float, the objective is at most gap_ above the least one.
     n_iter_ : int, steps. converged_ : bool, certified.
@@ -119,7 +121,8 @@ class SparseGroupLogisticRegression(ClassifierMixin, BaseEstimator):
         Raises ValueError for one class, for a setting that does not exist, and where heads do not fit the features.
         """
         problems = self._problems(X, y)
-        return self._take(self._solve(problems, np.array([self._alpha(getattr(self, self._knob), problems[0])]))[0])
+        alpha = self._alpha(getattr(self, self._knob), problems[0])
+        return self._take(self._solve(problems, np.array([alpha]))[0], problems)
 
     def path(
         self, X: Any, y: Any, grid: Sequence | np.ndarray = PAPER_GRID, relative: bool = False
@@ -134,16 +137,25 @@ class SparseGroupLogisticRegression(ClassifierMixin, BaseEstimator):
         values = np.asarray(grid, dtype=np.float64)
         if relative:
             # Of features that tell nothing, no share is smaller than another.
-            alphas = (max(problem.largest_alpha() for problem in problems) or 1.0) * values
+            alphas = (self._largest(problems) or 1.0) * values
             values = np.array([base._alpha(alpha, problems[0]) for alpha in alphas])
         else:
             alphas = np.array([base._alpha(value, problems[0]) for value in values])
         models = [copy.copy(base).set_params(**{self._knob: float(value)}) for value in values]
-        return [model._take(fits) for model, fits in zip(models, base._solve(problems, alphas), strict=True)]
+        return [model._take(fits, problems) for model, fits in zip(models, base._solve(problems, alphas), strict=True)]
 
     def largest_alpha(self, X: Any, y: Any) -> float:
-        """Return the least alpha at which no feature is used, exactly."""
-        return max(problem.largest_alpha() for problem in clone(self)._problems(X, y))
+        """Return the least alpha at which no feature is used, exactly.
+
+        Raises ValueError for a penalised intercept, whose value at that alpha would have to be found first.
+        """
+        return self._largest(clone(self)._problems(X, y))
+
+    def _largest(self, problems: list[Problem]) -> float:
+        if not problems[0].free:
+            raise ValueError("the largest alpha, and shares of it, need a free intercept")
+        problems, scale = _scaled(problems)
+        return max(problem.largest_alpha() for problem in problems) / scale
 
     def decision_function(self, X: Any) -> Float[np.ndarray, "*shape"]:
         """Return scores `[sample]` of the second of two classes, or `[sample, class]`; only `features_` are read."""
@@ -164,7 +176,32 @@ class SparseGroupLogisticRegression(ClassifierMixin, BaseEstimator):
             return np.stack([expit(-scores), expit(scores)], axis=1)
         if self.loss == "multinomial" and self.solver != "liblinear":
             return probabilities(scores.T).T
-        return expit(scores) / expit(scores).sum(axis=1, keepdims=True)
+        return softmax(log_expit(scores), axis=1)
+
+    def _settle_ties(self) -> None:
+        """Give classes of one size without coefficients the same intercept: last digits must not decide a tie."""
+        idle = np.logical_not(self._alive_coef.any(axis=1))
+        if len(idle) == 1:
+            if idle[0] and len(set(self._class_counts)) == 1:
+                self.intercept_ = np.zeros(1)
+            return
+        for count in np.unique(self._class_counts[idle]):
+            equal = idle & (self._class_counts == count)
+            self.intercept_[equal] = self.intercept_[equal].mean()
+
+    def _rank_heads(self, factors: Float[np.ndarray, " any"]) -> None:
+        """Note the heads that are used, and the norm of each one's coefficients as they are penalised."""
+        of_feature = self._groups(self.n_features_in_)[self.features_]
+        used, place = np.unique(of_feature, return_inverse=True)
+        sizes = np.abs(self._alive_coef / factors[self.features_])
+        largest = sizes.max(initial=1e-300)
+        self.head_norms_ = largest * np.sqrt(np.bincount(place, ((sizes / largest) ** 2).sum(axis=0), len(used)))
+        self.heads_ = used if self.groups is None else np.unique(self.groups)[used]
+
+    def _scores(self, features: np.ndarray) -> Int[np.ndarray, " sample"]:
+        """Return the place of the class that each sample is given."""
+        scores = features[:, self.features_].astype(np.float64) @ self._alive_coef.T + self.intercept_
+        return (scores[:, 0] > 0).astype(np.int64) if scores.shape[1] == 1 else scores.argmax(axis=1)
 
     @property
     def coef_(self) -> Float[np.ndarray, "output feature"]:
@@ -185,13 +222,15 @@ class SparseGroupLogisticRegression(ClassifierMixin, BaseEstimator):
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(known)}")
+        if not (self.tol > 0 and self.max_iter > 0):
+            raise ValueError(f"tol={self.tol}, max_iter={self.max_iter}: both must be above 0")
         if not 0 <= self.l1_ratio <= 1:
             raise ValueError(f"l1_ratio={self.l1_ratio}: must be from 0 to 1")
         if self.solver == "liblinear" and self.l1_ratio != 1:
             raise ValueError("solver='liblinear' knows the lasso only: l1_ratio=1")
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32])
         check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
+        self.classes_, labels, self._class_counts = np.unique(y, return_inverse=True, return_counts=True)
         if len(self.classes_) < 2:
             raise ValueError(f"all samples are of one class, {self.classes_[0]!r}: at least two are needed")
         groups = self._groups(X.shape[1])
@@ -222,13 +261,18 @@ class SparseGroupLogisticRegression(ClassifierMixin, BaseEstimator):
     def _solve(self, problems: list[Problem], alphas: Float[np.ndarray, " alpha"]) -> list[tuple[Fit, ...]]:
         """Return the models of all problems, for each alpha."""
         if self.solver == "working-set":
+            problems, scale = _scaled(problems)
             single = self.precision == "single"
-            paths = [path(problem, alphas, self.tol, self.max_iter, single) for problem in problems]
-            return list(zip(*run(problems, paths), strict=True))
+            paths = [path(problem, alphas * scale, self.tol, self.max_iter, single) for problem in problems]
+            found = [
+                [replace(fit, alpha=float(alpha)) for fit, alpha in zip(fits, alphas, strict=True)]
+                for fits in run(problems, paths)
+            ]
+            return list(zip(*found, strict=True))
         reference = _group_lasso if self.solver == "group-lasso" else _liblinear
         return [tuple(reference(problem, float(a), self.tol, self.max_iter) for problem in problems) for a in alphas]
 
-    def _take(self, fits: tuple[Fit, ...]) -> SparseGroupLogisticRegression:
+    def _take(self, fits: tuple[Fit, ...], problems: list[Problem]) -> SparseGroupLogisticRegression:
         """Take over the models of all problems as one."""
         alive = np.unique(np.concatenate([fit.features for fit in fits]))
         coef = np.zeros((sum(len(fit.coef) for fit in fits), len(alive)))
@@ -238,16 +282,18 @@ class SparseGroupLogisticRegression(ClassifierMixin, BaseEstimator):
         constant = alive == self.n_features_in_  # the feature that stands for a penalised intercept
         if constant.any():
             self.intercept_ = self.intercept_ + coef[:, constant][:, 0]
-        self.features_, self._alive_coef = alive[~constant], coef[:, ~constant]
-        self.heads_ = np.unique(self._groups(self.n_features_in_)[self.features_])
+        self.features_: np.ndarray = alive[~constant]
+        self._alive_coef: np.ndarray = coef[:, ~constant]
+        self._rank_heads(problems[0].factors)
         self.alpha_ = fits[0].alpha
         self.objective_, self.gap_ = sum(fit.objective for fit in fits), sum(fit.gap for fit in fits)
         self.n_iter_ = max(fit.n_iter for fit in fits)
         self.converged_ = all(fit.converged for fit in fits)
-        # Classes of one size without coefficients are a tie: the last digits must not decide it.
-        self.intercept_ = np.round(self.intercept_, 9) + 0.0
+        self._settle_ties()
         self.degenerate_ = not len(self.features_)
-        self.separated_ = all(fit.separated for fit in fits)
+        labels = np.argmax([target for problem in problems for target in problem.targets], axis=0)
+        labels = labels if len(self.classes_) > 2 else problems[0].targets[0].astype(np.int64)
+        self.separated_ = bool((self._scores(problems[0].features) == labels).all())
         null = sum(fit.null for fit in fits)
         self.saturated_ = sum(fit.loss for fit in fits) < SATURATED * null
         if not self.converged_:
@@ -306,6 +352,14 @@ def _factors(
     if scaling == "head_rms":
         variance = (np.bincount(groups, variance) / np.bincount(groups))[groups]
     return np.divide(1, np.sqrt(variance), out=np.zeros_like(variance), where=variance > 0)
+
+
+def _scaled(problems: list[Problem]) -> tuple[list[Problem], float]:
+    """Return the problems with the largest feature near 1, for squares must neither overflow nor vanish; by what."""
+    features, factors = problems[0].features, problems[0].factors
+    peaks = np.maximum(features.max(axis=0), -features.min(axis=0)).astype(np.float64) * factors
+    scale = 2.0 ** -float(np.ceil(np.log2(peaks.max(initial=0) or 1.0)))
+    return [replace(problem, factors=factors * scale) for problem in problems], scale
 
 
 def _group_lasso(problem: Problem, alpha: float, tol: float, max_iter: int) -> Fit:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
-from scipy.special import expit
+from scipy.special import log_expit
 from sklearn.exceptions import ConvergenceWarning
 
 from savs_analyze.lasso_classifier import SparseGroupLogisticRegression
@@ -144,7 +144,6 @@ def _sparse_learnt(
     dim, coef = model.head_dim, model.coef_[:, model.features_]
     # A model that uses no feature reads one head all the same.
     needed = heads[model.heads_] if len(model.heads_) else heads[:1]
-    sizes = np.bincount(np.searchsorted(model.heads_, model.features_ // dim), (coef**2).sum(axis=0))
     places = np.searchsorted(needed, heads[model.features_ // dim]), model.features_ % dim
     report = {
         "alpha": model.alpha_,
@@ -158,7 +157,7 @@ def _sparse_learnt(
         "heads_alive": len(model.heads_),
         "features_alive": len(model.features_),
     }
-    ranked = heads[model.heads_][np.argsort(-sizes, kind="stable")]
+    ranked = heads[model.heads_][np.argsort(-model.head_norms_, kind="stable")]
     return Learnt(method, needed, model=(*places, coef, model.intercept_), ranked=ranked, report=report)
 
 
@@ -390,7 +389,7 @@ def probabilities(method: Method, scores: Float[np.ndarray, "sample class"]) -> 
         return softmax(scores) if method.vote.startswith("max-similarity") else shares(scores)
     if isinstance(method, Sparse):
         apart = method.loss == "one-vs-rest" or method.solver == "liblinear"
-        return shares(expit(scores)) if apart and scores.shape[1] > 2 else softmax(scores)
+        return softmax(log_expit(scores) if apart and scores.shape[1] > 2 else scores)
     return softmax(scores) if method.name == "ridge" else shares(scores)
 
 

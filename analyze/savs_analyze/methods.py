@@ -140,6 +140,10 @@ class Sparse:
             raise ValueError(f"unknown solver or scaling: {self.solver!r}, {self.scaling!r}")
         if self.solver == "liblinear" and self.l1_ratio != 1:
             raise ValueError("the solver liblinear knows the lasso only")
+        if self.solver == "liblinear" and self.knob == "share":
+            raise ValueError(
+                "the solver liblinear penalises the intercept, so no share of the largest penalty is known"
+            )
         if self.solver == "group-lasso" and self.loss != "multinomial":
             raise ValueError("the solver group-lasso knows the multinomial loss only")
 
@@ -447,7 +451,7 @@ def make_setting(
     setting = Setting(name, values, restricted)
     method = setting.method  # a value out of range shows here
     if isinstance(method, Sparse):
-        papers = "liblinear" if papers_order and method.l1_ratio == 1 else SOLVERS[0]
+        papers = "liblinear" if papers_order and method.l1_ratio == 1 and method.knob == "C" else SOLVERS[0]
         method = replace(method, solver=solver or papers, scaling=scaling or SCALINGS[0])  # a wrong one shows here
         return replace(setting, solver=method.solver, scaling=method.scaling)
     # The papers' code has an order of its own for the heads that it keeps.

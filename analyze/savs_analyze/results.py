@@ -8,7 +8,9 @@ results/demo/cells/KEY.npz     its predictions, for intervals and tests
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,17 +27,18 @@ class CellResult:
     """A finished cell.
 
     `facts` are its settings and what was found; `predicted` is `[setting, sample]`, and `sample`, `label`,
-    `group`, `slot` describe the tested samples.
+    `group`, `slot` describe the samples; those in `validation` choose hyperparameters, the others are tested.
     """
 
     facts: dict[str, Any]
     rows: list[dict[str, Any]]
     arrays: dict[str, np.ndarray]
 
-    def units(self, setting: int) -> Units:
-        """Return the scored units of one setting."""
-        described = {name: self.arrays[name] for name in ("label", "sample", "group", "slot")}
-        predicted = self.arrays["predicted"][setting]
+    def units(self, setting: int, split: str = "test") -> Units:
+        """Return the scored units of one setting, on the samples that are tested or on those that validate."""
+        of_split = self.arrays["validation"] == (split == "validation")
+        described = {name: self.arrays[name][of_split] for name in ("label", "sample", "group", "slot")}
+        predicted = self.arrays["predicted"][setting][of_split]
         return unit_scores(self.facts["metric"], predicted, **described, classes=self.facts["classes"])
 
 
@@ -52,16 +55,26 @@ class Results:
     def save(self, key: str, result: CellResult) -> None:
         """Write a cell: arrays first, then the file that says it is finished."""
         self.cells.mkdir(parents=True, exist_ok=True)
-        arrays = self.cells / f".{key}.npz"
+        arrays = self.cells / f".{key}.{os.getpid()}.npz"
         with arrays.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **result.arrays)
+        digest = hashlib.sha256(arrays.read_bytes()).hexdigest()
         arrays.replace(self.cells / f"{key}.npz")
-        _write_text(self.cells / f"{key}.json", json.dumps({"facts": result.facts, "rows": result.rows}, indent=1))
+        saved = {"facts": result.facts, "rows": result.rows, "arrays_sha256": digest}
+        _write_text(self.cells / f"{key}.json", json.dumps(saved, indent=1))
 
     def load(self, key: str) -> CellResult:
         saved = json.loads((self.cells / f"{key}.json").read_text())
         with np.load(self.cells / f"{key}.npz", allow_pickle=False) as arrays:
             return CellResult(saved["facts"], saved["rows"], dict(arrays))
+
+    def is_intact(self, key: str) -> bool:
+        """Tell whether a cell is there, with the arrays that it was saved with."""
+        arrays = self.cells / f"{key}.npz"
+        if not self.has(key) or not arrays.exists():
+            return False
+        saved = json.loads((self.cells / f"{key}.json").read_text())
+        return bool(hashlib.sha256(arrays.read_bytes()).hexdigest() == saved["arrays_sha256"])
 
     def finish(self, run: dict[str, Any]) -> Path:
         """Write `run.json` and the rows of the run's cells; return the file of the rows."""
@@ -71,7 +84,12 @@ class Results:
         return self.folder / "rows.csv"
 
     def loaded(self) -> Iterable[CellResult]:
-        """Yield the cells of the last finished sweep in this folder.
+        """Yield the cells of the last finished sweep in this folder; raises as `run`."""
+        for key in self.run()["cells"]:
+            yield self.load(key)
+
+    def run(self) -> dict[str, Any]:
+        """Return what `run.json` says of the last finished sweep: command, sources, cells, versions.
 
         Raises FileNotFoundError where none has finished.
         """
@@ -81,12 +99,11 @@ class Results:
                 f"{self.folder} holds no finished sweep; make one with: "
                 f"savs-analyze sweep --store STORE --out {self.folder}"
             )
-        for key in json.loads(run.read_text())["cells"]:
-            yield self.load(key)
+        return dict(json.loads(run.read_text()))
 
 
 def _write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.new")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
     beside.write_text(text)
     beside.replace(path)

@@ -4,51 +4,30 @@ from __future__ import annotations
 
 import glob
 import platform
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
-from savs_analyze.cells import Cell, cap_settings, plan_cells
-from savs_analyze.draws import Draw, draw_support, draw_without_support
-from savs_analyze.learners import Learnt, Support, learn, predict
-from savs_analyze.methods import METHODS, SAVS, ZERO_SHOT, Method, Setting, expand_settings
-from savs_analyze.results import CellResult, Results
-from savs_analyze.voting import allowed_classes
+from savs_analyze.cells import Cell, cap_settings, deal, plan_cells
+from savs_analyze.draws import available
+from savs_analyze.methods import METHODS, SAVS, ZERO_SHOT, Setting, expand_settings
+from savs_analyze.results import Results
+from savs_analyze.validation import QUARTER, Validation
+from savs_analyze.work import Work
 from savs_stores import ModelVectors, Store, open_store
 from savs_stores.fingerprint import short_hash
-
-# Similarities that are held at a time, [sample, class, head].
-SIMILARITY_BYTES = 100_000_000
-
-
-@dataclass
-class Group:
-    """The cells of one draw between their support and their test, and what each different method learnt and predicts.
-
-    Methods that provably predict the same share a place in `methods`, `learnt` and `predicted`.
-    """
-
-    cells: list[Cell]
-    draw: Draw
-    methods: list[Method]
-    learnt: list[Learnt] = field(default_factory=list)
-    heads: Int[np.ndarray, " head"] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    centroids: Float[np.ndarray, "class head dim"] = field(default_factory=lambda: np.empty((0, 0, 0)))
-    predicted: Int[np.ndarray, "method test"] = field(default_factory=lambda: np.empty((0, 0), dtype=np.int16))
-    seconds: float = 0.0
 
 
 def sweep(
     stores: Sequence[str | Path],
     out: Path,
     *,
-    shots: int = 20,
+    shots: int | Sequence[int] = 20,
     draws: int = 5,
     heads: Sequence[int] = (20,),
     methods: Sequence[str] = (ZERO_SHOT, SAVS),
@@ -58,13 +37,21 @@ def sweep(
     solver: str = "",
     scaling: str = "",
     keep_leaks: bool = False,
+    validation: Validation = QUARTER,
     allow_partial: bool = False,
     models: Sequence[str] = (),
+    part: tuple[int, int] = (1, 1),
+    jobs: int | None = 1,
+    backend: str = "loky",
+    scheduler: str = "",
     command: str = "",
     on_cells: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
     """Run every cell of every model in the stores that is not finished yet; return the file of the rows.
 
+    With several shots, those that a class has too few samples for are left out. `part` (i, n) runs the i-th of n
+    parts of the sweep; while other parts are missing, the path of the cells is returned. `jobs` processes share the
+    work (None: as many as pay), of joblib's `backend`: loky, or dask at the address `scheduler`.
     `heads` are the values of every method's k, `grid` those of other hyperparameters. `restricted` predicts
     among the classes that a prompt prints, `papers_order` keeps, lists and votes as the papers' code does.
     `solver` and `scaling` are those of the lasso and its relatives.
@@ -75,19 +62,26 @@ def sweep(
     values = {**({"k": heads} if takes_heads else {}), **(grid or {})}
     chosen = expand_settings(methods, values, restricted, papers_order, solver, scaling)
     for setting in chosen:
-        if (least := setting.method.least_shots) > shots:
-            raise ValueError(f"{setting.name} needs at least {least} shots, not {shots}")
-    plan = _plan([open_store(path, allow_partial) for path in stores], models, shots, draws, chosen, keep_leaks)
+        fewest = shots if isinstance(shots, int) else min(shots)
+        if (least := setting.method.least_shots) > fewest:
+            raise ValueError(f"{setting.name} needs at least {least} shots, not {fewest}")
+    pattern = Cell("", "", "", "", "", "", keep_leaks=keep_leaks, validation=validation)
+    plan = _plan([open_store(path, allow_partial) for path in stores], models, shots, draws, chosen, pattern)
     keys = [cell.key for _, cells in plan for cell in cells]
-    done = sum(results.has(key) for key in keys)
-    on_cells(done, len(keys))
-    for vectors, cells in plan:
-        missing = [cell for cell in cells if not results.has(cell.key)]
-        for result_key, result in run_cells(vectors, missing):
-            results.save(result_key, result)
-            done += 1
-            on_cells(done, len(keys))
-    return results.finish(_run_facts(command, keys))
+    number, parts = part
+    hands = [deal(cells, parts) for _, cells in plan]
+    mine = [
+        (vectors, [cell for cell in of_vectors[number - 1] if not results.has(cell.key)])
+        for (vectors, _), of_vectors in zip(plan, hands, strict=True)
+        if len(of_vectors) >= number
+    ]
+    missing = [(vectors, cells) for vectors, cells in mine if cells]
+    work = Work(results, len(keys), on_cells)
+    work.run(missing, jobs, backend, scheduler)
+    if left := sum(not results.has(key) for key in keys):
+        print(f"{left:,} of {len(keys):,} cells are left to the other parts", file=sys.stderr)
+        return results.cells
+    return results.finish(_run_facts(command, plan))
 
 
 def expand(patterns: Sequence[str]) -> list[str]:
@@ -107,10 +101,10 @@ def expand(patterns: Sequence[str]) -> list[str]:
 def _plan(
     stores: Sequence[Store],
     models: Sequence[str],
-    shots: int,
+    shots: int | Sequence[int],
     draws: int,
     settings: Sequence[Setting],
-    keep_leaks: bool,
+    pattern: Cell,
 ) -> list[tuple[ModelVectors, list[Cell]]]:
     """Return the vectors of every model in the stores with their cells; vectors that are named twice come once."""
     found: dict[Cell, tuple[ModelVectors, list[Cell]]] = {}
@@ -120,7 +114,7 @@ def _plan(
             raise ValueError(f"{store.path} holds no model's vectors yet: harvest into it first")
         for name in names:
             vectors = store[name]
-            base = _base_cell(vectors)
+            base = base_cell(vectors, pattern)
             other, elsewhere = places.setdefault((base.benchmark, name), (base, store))
             if other != base:
                 raise ValueError(
@@ -128,14 +122,32 @@ def _plan(
                     "their results would look alike, sweep them apart (--out)"
                 )
             capped = cap_settings(settings, len(vectors.heads), len(np.unique(vectors.heads.layer)))
-            found[base] = vectors, plan_cells(base, tasks_with_logits(vectors), shots, draws, capped, keep_leaks)
+            within = {task: _shots_within(vectors, task, shots) for task in store.benchmark.tasks}
+            found[base] = vectors, plan_cells(base, tasks_with_logits(vectors), within, draws, capped)
     return list(found.values())
 
 
-def _base_cell(vectors: ModelVectors) -> Cell:
+def _shots_within(vectors: ModelVectors, task: str, shots: int | Sequence[int]) -> list[int]:
+    """Return the shots that every class has samples for; a single one is taken at its word."""
+    if isinstance(shots, int) or len(shots) == 1:
+        return [shots] if isinstance(shots, int) else list(shots)
+    counts = available(vectors.store.samples, vectors.store.benchmark, task, vectors.usable)
+    return [few for few in shots if few <= min(counts.values())] or [min(shots)]
+
+
+def base_cell(vectors: ModelVectors, pattern: Cell) -> Cell:
+    """Return the pattern with the identity of these vectors."""
     benchmark = vectors.store.benchmark
     records = f"{short_hash(vectors.records.tobytes()):016x}"
-    return Cell(benchmark.name, vectors.name, vectors.fingerprint, vectors.store.index_hash, records, benchmark.metric)
+    return replace(
+        pattern,
+        benchmark=benchmark.name,
+        model=vectors.name,
+        fingerprint=vectors.fingerprint,
+        index_hash=vectors.store.index_hash,
+        records=records,
+        metric=benchmark.metric,
+    )
 
 
 def tasks_with_logits(vectors: ModelVectors) -> dict[str, bool]:
@@ -151,133 +163,9 @@ def tasks_with_logits(vectors: ModelVectors) -> dict[str, bool]:
     return found
 
 
-def run_cells(vectors: ModelVectors, cells: Sequence[Cell]) -> Iterable[tuple[str, CellResult]]:
-    """Yield (key, result) of every cell, all tested in one pass over the vectors."""
-    together: dict[tuple, list[Cell]] = {}
-    for cell in cells:
-        learns = cell.method != ZERO_SHOT
-        together.setdefault((cell.task, cell.shots, cell.draw, cell.keep_leaks, learns), []).append(cell)
-    voting = []
-    for of_draw in sorted(together.values(), key=lambda found: found[0].method != ZERO_SHOT):
-        group = learn_group(vectors, of_draw)
-        if group.learnt:
-            voting.append(group)
-        else:
-            yield from ((cell.key, _result(vectors, group, cell)) for cell in group.cells)
-    if voting:
-        _predict_in_one_pass(vectors, voting)
-    for group in voting:
-        yield from ((cell.key, _result(vectors, group, cell)) for cell in group.cells)
-
-
-def learn_group(vectors: ModelVectors, cells: list[Cell]) -> Group:
-    """Return the cells of one draw with their methods learnt, or with predictions made where nothing is learnt."""
-    started = time.perf_counter()
-    table, benchmark = vectors.store.samples, vectors.store.benchmark
-    first, classes = cells[0], len(benchmark.tasks[cells[0].task])
-    methods = list(dict.fromkeys(setting.method.canonical for cell in cells for setting in cell.settings))
-    if first.method == ZERO_SHOT:
-        draw = draw_without_support(table, benchmark, first.task, vectors.usable)
-        group = Group(cells, draw, methods)
-        logits = vectors.logits[draw.test, :classes]
-        allowed = allowed_classes(table.options[draw.test], classes)
-        found = [np.where(allowed | (not method.restricted), logits, -np.inf).argmax(axis=1) for method in methods]
-        group.predicted = np.stack(found).astype(np.int16)
-    else:
-        draw = draw_support(table, benchmark, first.task, vectors.usable, first.shots, first.draw, first.keep_leaks)
-        group = Group(cells, draw, methods)
-        support = Support(
-            vectors.read(draw.support), table.label[draw.support], classes, vectors.heads.layer, first.draw
-        )
-        group.learnt = learn(methods, support)
-        group.heads = np.unique(np.concatenate([one.heads for one in group.learnt]))
-        group.centroids = support.centroids[:, group.heads]
-        group.predicted = np.full((len(methods), len(draw.test)), -1, dtype=np.int16)
-    group.seconds = time.perf_counter() - started
-    return group
-
-
-def _predict_in_one_pass(vectors: ModelVectors, groups: Sequence[Group]) -> None:
-    """Fill in the predictions of all groups; every byte that any of them needs is read once."""
-    options = vectors.store.samples.options
-    samples = np.unique(np.concatenate([group.draw.test for group in groups]))
-    union = np.unique(np.concatenate([group.heads for group in groups]))
-    for block, features in vectors.blocks(samples, union.tolist()):
-        for group in groups:
-            started = time.perf_counter()
-            tested = np.flatnonzero(np.isin(block, group.draw.test))
-            at_once = max(1, SIMILARITY_BYTES // (8 * group.centroids[:, :, 0].size))
-            for start in range(0, len(tested), at_once):
-                rows = tested[start : start + at_once]
-                places = np.searchsorted(group.draw.test, block[rows])
-                all_of_it = len(rows) == len(block) and len(group.heads) == len(union)
-                own = features if all_of_it else features[np.ix_(rows, np.searchsorted(union, group.heads))]
-                allowed = allowed_classes(options[block[rows]], len(group.centroids))
-                for method, votes in enumerate(predict(group.learnt, group.heads, own, group.centroids, allowed)):
-                    group.predicted[method, places] = votes.predicted
-            group.seconds += time.perf_counter() - started
-
-
-def _result(vectors: ModelVectors, group: Group, cell: Cell) -> CellResult:
-    table, test = vectors.store.samples, group.draw.test
-    places = [group.methods.index(setting.method.canonical) for setting in cell.settings]
-    arrays = {
-        "predicted": group.predicted[places],
-        "sample": test,
-        "label": table.label[test],
-        "group": table.group[test],
-        "slot": table.slot[test],
-    }
-    shared = {
-        "benchmark": cell.benchmark,
-        "model": cell.model,
-        "task": cell.task,
-        "method": cell.method,
-        "shots": cell.shots,
-        "draw": cell.draw,
-        "split": "test",
-        "leaked": group.draw.leaked,
-        "failed": group.draw.failed,
-        "incomplete": group.draw.incomplete,
-        "partial": vectors.partial,
-        "keep_leaks": cell.keep_leaks,
-        "seconds": round(group.seconds / len(group.cells), 4),
-        "fingerprint": cell.fingerprint,
-    }
-    result = CellResult(asdict(cell) | _facts(vectors, group, cell, places), [], arrays)
-    for place, setting in enumerate(cell.settings):
-        units = result.units(place)
-        described = {
-            "heads": dict(setting.parameters).get("k", 0),
-            "setting": setting.column(),
-            "same_as": setting.same_as,
-            "tied_at_cut": group.learnt[places[place]].tied if group.learnt else 0,
-        }
-        report = group.learnt[places[place]].report if group.learnt else {}
-        for metric, value in units.values().items():
-            measured = {"metric": metric, "value": value, "n": len(units.unit)}
-            result.rows.append(shared | described | measured | report)
-    return result
-
-
-def _facts(vectors: ModelVectors, group: Group, cell: Cell, places: Sequence[int]) -> dict[str, Any]:
-    """Return what was found besides predictions: the support, and the heads that each setting keeps."""
-    facts: dict[str, Any] = {
-        "settings": [setting.to_json() for setting in cell.settings],
-        "columns": [setting.column() for setting in cell.settings],
-        "classes": len(vectors.store.benchmark.tasks[cell.task]),
-    }
-    if group.learnt:
-        table = vectors.heads
-        learnt = [group.learnt[place] for place in places]
-        kept = [(one.heads if one.ranked is None else one.ranked).tolist() for one in learnt]
-        facts["kept"] = [[[int(table.layer[h]), int(table.head_in_layer[h])] for h in heads] for heads in kept]
-        facts["head_table"] = [table.layer.tolist(), table.head_in_layer.tolist()]
-        facts["support"] = group.draw.support.tolist()
-    return facts
-
-
-def _run_facts(command: str, keys: list[str]) -> dict[str, Any]:
+def _run_facts(command: str, plan: Sequence[tuple[ModelVectors, list[Cell]]]) -> dict[str, Any]:
     versions = {name: version(name) for name in ("savs", "numpy", "scipy", "scikit-learn")}
     versions["python"] = platform.python_version()
-    return {"command": command, "cells": keys, "versions": versions}
+    sources = [{"store": str(vectors.store.path), "model": vectors.name, "cells": len(of)} for vectors, of in plan]
+    keys = [cell.key for _, cells in plan for cell in cells]
+    return {"command": command, "sources": sources, "cells": keys, "versions": versions}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,14 @@ import pandas as pd
 from jaxtyping import Float
 from scipy.sparse import csr_array, hstack
 
+from savs_analyze.choice import Choice
+from savs_analyze.comparisons import LEVEL, indistinct
 from savs_analyze.intervals import interval, replicates
-from savs_analyze.methods import SAVS, ZERO_SHOT, Setting
-from savs_analyze.metrics import OF_CLASSES, Units, class_metrics
+from savs_analyze.methods import DISPLAYED, SAVS, ZERO_SHOT, Setting
+from savs_analyze.metrics import METRICS, OF_CLASSES, Units, class_metrics
 from savs_analyze.results import CellResult
 
+LINE = ("benchmark", "model", "task")
 LEFT_OUT = {
     "leaked": "because the support shows their image or belongs to their group",
     "failed": "because they have no vectors",
@@ -26,19 +29,24 @@ LEFT_OUT = {
 
 @dataclass(frozen=True)
 class Measurement:
-    """One method on one task under one metric, over all its draws; `means` are bootstrap replicates."""
+    """One method on one task under one metric: its value in every draw; `means` are bootstrap replicates."""
 
-    value: float
+    values: Float[np.ndarray, " draw"]
     means: Float[np.ndarray, " replicate"]
     units: int
 
 
-def summarize(cells: Iterable[CellResult]) -> pd.DataFrame:
-    """Return tidy means over draws: benchmark, model, task, metric, method, shots, heads, draws, n, value, low, high.
+def summarize(
+    cells: Iterable[CellResult], choices: Sequence[Choice] = (), compared: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Return tidy means over draws: benchmark ... shots, heads, draws, n, value, sd, low, high, close.
 
-    A benchmark of several tasks has a further line, the unweighted mean over them, for every method that
-    has results on all of them; tasks are resampled independently.
+    `sd` is the standard deviation over draws. With choices, a method that has one comes with the chosen setting only.
+    `close` marks what `compared` does not distinguish from the best of its line. A benchmark of several tasks has a
+    further line, the unweighted mean over them, for every method that has results on all of them; tasks are resampled
+    independently.
     """
+    chosen = {choice.key: choice.setting for choice in choices}
     families: dict[tuple, list[CellResult]] = {}
     for cell in cells:
         family = tuple(cell.facts[name] for name in ("benchmark", "model", "method", "shots", "task"))
@@ -50,11 +58,13 @@ def summarize(cells: Iterable[CellResult]) -> pd.DataFrame:
     by_task: dict[tuple[tuple[str, Any], ...], list[Measurement]] = {}
     for (benchmark, model, method, shots, task), of_family in families.items():
         first = of_family[0].facts
-        for (setting, metric), measured in _measure(of_family).items():
-            chosen = Setting.from_json(first["settings"][setting])
+        kept = chosen.get((model, method, shots))
+        places = [place for place, name in enumerate(first["columns"]) if kept in (None, name)]
+        for (setting, metric), measured in _measure(of_family, places).items():
+            ran = Setting.from_json(first["settings"][setting])
             keys = {"benchmark": benchmark, "model": model, "metric": metric, "method": method, "shots": shots}
-            keys |= {"setting": chosen.column(), "same_as": chosen.same_as, "draws": len(of_family)}
-            keys |= {"heads": dict(chosen.parameters).get("k", 0)}
+            keys |= {"setting": ran.column(), "same_as": ran.same_as, "draws": len(of_family)}
+            keys |= {"heads": dict(ran.parameters).get("k", 0)}
             rows.append(keys | {"task": task} | _numbers(measured))
             by_task.setdefault(tuple(keys.items()), []).append(measured)
     for method_keys, measurements in by_task.items():
@@ -63,19 +73,33 @@ def summarize(cells: Iterable[CellResult]) -> pd.DataFrame:
         if count > 1 and len(measurements) == count:
             rows.append(described | {"task": f"mean of {count} tasks"} | _numbers(_mean(measurements)))
     order = ["benchmark", "model", "task", "metric", "method", "setting", "same_as", "shots", "heads", "draws", "n"]
-    order += ["value", "low", "high"]
+    order += ["value", "sd", "low", "high", "close"]
     place = {benchmark: i for i, benchmark in enumerate(dict.fromkeys(row["benchmark"] for row in rows))}
+    near = {} if compared is None else indistinct(compared)
+    for row in rows:
+        row["close"] = _is_close(row, near)
     return pd.DataFrame(sorted(rows, key=lambda row: place[row["benchmark"]]), columns=order)
 
 
-def _measure(family: list[CellResult]) -> dict[tuple[int, str], Measurement]:
-    """Return each setting's means over the draws of a family, its draws' test units laid over each other."""
+def _is_close(row: Mapping[str, Any], near: Mapping[tuple, set[str]]) -> bool:
+    """Tell whether a row's setting is not distinguishable from the best, of zero-shot: for any number of shots."""
+    first = row["metric"] in {names[0] for names in METRICS.values()} or row["metric"] == "accuracy"
+    found = [
+        names for (*line, shots), names in near.items() if line == [row[n] for n in LINE] and row["shots"] in (0, shots)
+    ]
+    return first and any(row["setting"] in names for names in found)
+
+
+def _measure(family: list[CellResult], places: Sequence[int]) -> dict[tuple[int, str], Measurement]:
+    """Return the means of the settings at these places over the draws of a family, its draws' units over each other."""
     # Settings that predict the same are resampled once.
     first_like: dict[bytes, int] = {}
-    like = [
-        first_like.setdefault(b"".join(cell.arrays["predicted"][setting].tobytes() for cell in family), setting)
-        for setting in range(len(family[0].facts["settings"]))
-    ]
+    like = {
+        setting: first_like.setdefault(
+            b"".join(cell.arrays["predicted"][setting].tobytes() for cell in family), setting
+        )
+        for setting in places
+    }
     settings = list(first_like.values())
     draws = [[cell.units(setting) for setting in settings] for cell in family]
     names = np.unique(np.concatenate([of_draw[0].unit for of_draw in draws]))
@@ -96,10 +120,10 @@ def _measure(family: list[CellResult]) -> dict[tuple[int, str], Measurement]:
     found = [[of_setting.values() for of_setting in of_draw] for of_draw in draws]
     keys = [(place, metric) for place in range(len(settings)) for metric in found[0][place]]
     measured = {
-        (settings[place], metric): Measurement(float(np.mean([row[place][metric] for row in found])), column, units)
+        (settings[place], metric): Measurement(np.array([row[place][metric] for row in found]), column, units)
         for (place, metric), column in zip(keys, means.T, strict=True)
     }
-    return {(setting, metric): measured[first, metric] for setting, first in enumerate(like) for metric in found[0][0]}
+    return {(setting, metric): measured[first, metric] for setting, first in like.items() for metric in found[0][0]}
 
 
 def _columns(units: Units, names: np.ndarray) -> csr_array:
@@ -120,8 +144,10 @@ def _values_of_sums(sums: np.ndarray, scores: int) -> np.ndarray:
 
 
 def _mean(measurements: list[Measurement]) -> Measurement:
+    draws = {len(m.values) for m in measurements}
+    values = [m.values if len(draws) == 1 else np.array([m.values.mean()]) for m in measurements]
     return Measurement(
-        value=float(np.mean([m.value for m in measurements])),
+        values=np.mean(values, axis=0),
         means=np.mean([m.means for m in measurements], axis=0),
         units=sum(m.units for m in measurements),
     )
@@ -129,7 +155,24 @@ def _mean(measurements: list[Measurement]) -> Measurement:
 
 def _numbers(measured: Measurement) -> dict[str, int | float]:
     low, high = interval(measured.means)
-    return {"n": measured.units, "value": measured.value, "low": low, "high": high}
+    spread = float(measured.values.std(ddof=1)) if len(measured.values) > 1 else float("nan")
+    return {"n": measured.units, "value": float(measured.values.mean()), "sd": spread, "low": low, "high": high}
+
+
+def _text(row: Any) -> str:
+    return f"{100 * row.value:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]{' °' if row.close else ''}"
+
+
+def _columns_of(summary: pd.DataFrame) -> pd.Series:
+    """Return the column of each row: its setting, the method where models chose different ones, with its shots."""
+    per_model = summary.groupby(["method", "model", "shots"])["setting"].transform("nunique")
+    per_method = summary.groupby("method")["setting"].transform("nunique")
+    named = summary["method"].map(lambda name: f"{DISPLAYED.get(name, name)}, chosen")
+    columns = summary["setting"].where((per_model > 1) | (per_method == 1), named)
+    learnt = summary["shots"] > 0
+    if summary.loc[learnt, "shots"].nunique() > 1:
+        columns = columns.where(~learnt, columns + ", " + summary["shots"].astype(str) + " shots")
+    return columns
 
 
 def spread(summary: pd.DataFrame, all_metrics: bool = False) -> pd.DataFrame:
@@ -141,8 +184,8 @@ def spread(summary: pd.DataFrame, all_metrics: bool = False) -> pd.DataFrame:
     if not all_metrics:
         summary = summary[~summary["metric"].isin(OF_CLASSES)]
     lines = summary.assign(
-        column=summary["setting"],
-        text=[f"{100 * r.value:.1f} [{100 * r.low:.1f}, {100 * r.high:.1f}]" for r in summary.itertuples()],
+        column=_columns_of(summary),
+        text=[_text(row) for row in summary.itertuples()],
     )
     index = ["benchmark", "model", "task", "metric"]
     columns = list(dict.fromkeys(lines["column"]))
@@ -156,27 +199,63 @@ def listed(summary: pd.DataFrame, all_metrics: bool = False) -> pd.DataFrame:
     """Return the table for people where there are many methods: one line a method, in percent."""
     if not all_metrics:
         summary = summary[~summary["metric"].isin(OF_CLASSES)]
-    text = [f"{100 * r.value:.1f} [{100 * r.low:.1f}, {100 * r.high:.1f}]" for r in summary.itertuples()]
-    lines = summary.assign(result=text, n=summary["n"].map("{:,}".format)).rename(columns={"same_as": "same as"})
+    text = [_text(row) for row in summary.itertuples()]
+    # Here a chosen setting can be named for each model.
+    labels = summary["setting"]
+    if summary.loc[summary["shots"] > 0, "shots"].nunique() > 1:
+        labels = labels.where(summary["shots"] == 0, labels + ", " + summary["shots"].astype(str) + " shots")
+    lines = summary.assign(setting=labels, result=text, n=summary["n"].map("{:,}".format)).rename(
+        columns={"same_as": "same as"}
+    )
     index = ["benchmark", "model", "task", "metric"]
     columns = [*index, "setting", "n", "result", "same as"]
     order = np.argsort(lines.groupby(index, sort=False).ngroup(), kind="stable")  # as they appear, not by letter
     return lines.iloc[order][columns].drop(columns=[] if any(lines["same as"]) else ["same as"])
 
 
+def differences(compared: pd.DataFrame) -> pd.DataFrame:
+    """Return tested differences for people: in points, with p and the verdict."""
+    text = [f"{100 * r.difference:+.1f} [{100 * r.low:+.1f}, {100 * r.high:+.1f}]" for r in compared.itertuples()]
+    chances = {name: compared[name].map(lambda p: "<0.001" if p < 0.001 else f"{p:.3f}") for name in ("p", "holm")}
+    drop = [] if compared["shots"].nunique() > 1 else ["shots"]
+    return compared.assign(difference=text, **chances).drop(columns=["low", "high", *drop])
+
+
+def _validation_notes(cells: Sequence[CellResult], choices: Sequence[Choice]) -> list[str]:
+    """Return what chose hyperparameters, and which."""
+    validated = {cell.facts["benchmark"]: cell.facts for cell in cells if cell.arrays["validation"].any()}
+    if not validated:
+        return []
+    rule = next(iter(validated.values()))["validation"]
+    which = "the first in file order" if rule["first"] else "stratified, whole groups and images"
+    notes = [
+        f"{rule['share']:.0%} of the test samples of {', '.join(validated)} validate ({which}) and are not reported."
+    ]
+    if idle := [name for name, facts in validated.items() if not facts["chooses"]]:
+        notes.append(f"Those of {', '.join(idle)} choose nothing, as in the paper: they are set aside.")
+    for choice in choices:
+        if choice.settings > 1:
+            equal = f", {choice.tied} as good" if choice.tied > 1 else ""
+            over = f"{len(choice.benchmarks)} benchmarks" if len(choice.benchmarks) > 1 else choice.benchmarks[0]
+            notes.append(
+                f"{choice.model}: {choice.setting} chosen of {choice.settings}{equal} by validation on {over} "
+                f"({100 * choice.value:.1f} %)."
+            )
+    return notes
+
+
 def _lasso_notes(learnt: pd.DataFrame) -> list[str]:
     """Return what is wrong with the fits of the lasso and its relatives, if there are any."""
     if "gap" not in learnt:
         return []
-    fits = learnt[
-        learnt["gap"].notna() & (learnt["metric"] == learnt.groupby("benchmark")["metric"].transform("first"))
-    ]
+    first = learnt["metric"] == learnt.groupby("benchmark")["metric"].transform("first")
+    fits = learnt[(learnt["split"] == "test") & learnt["gap"].notna() & first]
     notes = []
     if missed := int((~fits["converged"].astype(bool)).sum()):
-        worst = (fits["gap"] / fits["objective"]).max()
-        notes.append(
-            f"{missed} of {len(fits)} fits are not certified: an objective is up to {worst:.0%} above the least."
-        )
+        open_ones = fits[~fits["converged"].astype(bool)]
+        excess = open_ones["gap"] / (open_ones["objective"] - open_ones["gap"]).clip(lower=1e-300)
+        most = f"{100 * excess.max():.2g} %" if excess.max() < 100 else "many times"
+        notes.append(f"{missed} of {len(fits)} fits are not certified: an objective may be {most} above the least.")
     if empty := int(fits["degenerate"].astype(bool).sum()):
         notes.append(
             f"{empty} of {len(fits)} fits use no feature: they answer the first class, as all are equally many."
@@ -186,8 +265,11 @@ def _lasso_notes(learnt: pd.DataFrame) -> list[str]:
     return notes
 
 
-def footnotes(cells: Iterable[CellResult]) -> list[str]:
-    """Return what a reader of the table must know: excluded samples, ties at the cut, unfinished stores."""
+def footnotes(
+    cells: Iterable[CellResult], choices: Sequence[Choice] = (), compared: pd.DataFrame | None = None
+) -> list[str]:
+    """Return what a reader of the table must know: choices, exclusions, ties at the cut, unfinished stores."""
+    cells = list(cells)
     rows = pd.DataFrame([row for cell in cells for row in cell.rows])
     learnt = rows[rows["method"] != ZERO_SHOT]
     shots, draws = sorted(set(learnt["shots"])), learnt["draw"].nunique()
@@ -197,6 +279,9 @@ def footnotes(cells: Iterable[CellResult]) -> list[str]:
         who = "SAVs" if set(learnt["method"]) == {SAVS} else "All but zero-shot"
         times = f"mean of {draws} random draws of them." if draws > 1 else "one random draw of them."
         notes.append(f"{who} learn from {'/'.join(map(str, shots))} samples a class; {times}")
+    notes += _validation_notes(cells, choices)
+    if compared is not None and indistinct(compared):
+        notes.append(f"°: not distinguishable from the best of its line (paired test, Holm-corrected, {LEVEL:.0%}).")
     for reason, words in LEFT_OUT.items():
         for name, most in rows.groupby("benchmark")[reason].max().items():
             if most:

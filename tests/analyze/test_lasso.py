@@ -434,3 +434,98 @@ def test_a_large_step_does_not_look_flat(outputs, size):
     moved = np.stack([np.zeros(20), change[0]]) if outputs == 1 else change
     exact = logsumexp(np.log(whole) + moved, axis=0) - (whole * moved).sum(axis=0)
     assert _divergence(found, change) == pytest.approx(exact.mean(), rel=1e-6, abs=1e-15 + 1e-16 * size)
+
+
+@pytest.mark.parametrize("power", range(2, 13))
+def test_the_dual_norm_ends_however_little_is_left_to_groups(power):
+    generator, little = np.random.default_rng(0), Penalty(1 - 10.0**-power, np.arange(32) // 4, np.full(8, 2.0))
+    for _ in range(20):
+        sizes = np.abs(generator.normal(size=(3, 32)))
+        alpha = little.dual_norm(sizes)
+        assert little.excess(sizes, alpha * (1 + 1e-6)).max() <= 1 + 1e-6
+        assert alpha == pytest.approx(sizes.max(), rel=10 * 10.0**-power + 1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-160, 1e-30, 1e30, 1e150])
+@pytest.mark.parametrize("precision", ["double", "single"])
+def test_no_scale_is_too_large_or_too_small(problem, scale, precision):
+    features, labels = flat(problem, 3)
+    model = SparseGroupLogisticRegression(head_dim=5, precision=precision)
+    here = model.path(features, labels, [0.5, 0.1], relative=True)
+    there = model.path(features * scale, labels, [0.5, 0.1], relative=True)
+    for one, other in zip(here, there, strict=True):
+        assert other.converged_
+        assert other.objective_ == pytest.approx(one.objective_, rel=2e-4)
+        assert (other.predict(features * scale) == one.predict(features)).all()
+
+
+def flat(problem, classes, **shape):
+    vectors, labels = problem(0, classes=classes, **shape)
+    return vectors.reshape(len(vectors), -1), labels
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_features_that_tell_nothing_are_used_at_no_share(classes):
+    features, labels = np.ones((12 * classes, 8)), np.arange(12 * classes) % classes
+    features[:, 4:] = np.repeat(np.random.default_rng(0).normal(size=(12, 4)), classes, axis=0)
+    for model in SparseGroupLogisticRegression(head_dim=4).path(features, labels, RELATIVE_GRID, relative=True):
+        assert model.degenerate_
+        assert model.converged_
+        assert model.predict(features).tolist() == [0] * len(labels)
+
+
+def test_a_tolerance_that_cannot_be_met_ends(problem):
+    features, labels = flat(problem, 2)
+    with pytest.warns(ConvergenceWarning):
+        assert SparseGroupLogisticRegression(tol=1e-300, max_iter=200).fit(features, labels).gap_ >= 0
+    with pytest.raises(ValueError, match="tol=0, max_iter=10000: both must be above 0"):
+        SparseGroupLogisticRegression(tol=0).fit(features, labels)
+
+
+@pytest.mark.parametrize("solver", ["working-set", "liblinear"])
+def test_one_vs_rest_without_features_ties_and_the_first_class_wins(problem, solver):
+    features, labels = flat(problem, 10)
+    model = LassoLogisticRegression(C=3, loss="one-vs-rest", solver=solver).fit(features * 1e-3, labels)
+    assert model.degenerate_
+    assert np.ptp(model.intercept_) == 0
+    assert model.predict(features).tolist() == [0] * len(labels)
+
+
+def test_separated_means_that_all_training_samples_are_classified_right(problem):
+    features, labels = flat(problem, 5, per_class=5)
+    for C in (0.1, 0.3, 1, 100):
+        for loss in ("multinomial", "one-vs-rest"):
+            model = LassoLogisticRegression(C, loss=loss).fit(features, labels)
+            assert model.separated_ == (model.score(features, labels) == 1)
+
+
+def test_heads_are_named_as_the_groups_are(problem):
+    features, labels = flat(problem, 3)
+    plain = SparseGroupLogisticRegression(0.05, head_dim=5).fit(features, labels)
+    named = SparseGroupLogisticRegression(0.05, groups=np.repeat(np.arange(6) * 10, 5)).fit(features, labels)
+    assert named.heads_.tolist() == (10 * plain.heads_).tolist()
+    assert named.head_norms_ == pytest.approx(plain.head_norms_)
+
+
+def test_norms_of_heads_do_not_depend_on_units_where_features_are_scaled(problem):
+    features, labels = flat(problem, 4)
+    units = np.repeat(10.0 ** np.arange(-3, 3), 5)
+    model = SparseGroupLogisticRegression(head_dim=5, scaling="head_rms")
+    [one], [other] = (model.path(x, labels, [0.1], relative=True) for x in (features, features * units))
+    assert other.head_norms_ == pytest.approx(one.head_norms_, rel=1e-6)
+
+
+def test_probabilities_far_from_the_data_are_numbers(problem):
+    features, labels = flat(problem, 3)
+    far = LassoLogisticRegression(100.0, loss="one-vs-rest").fit(features, labels).predict_proba(-1e3 * features)
+    assert np.isfinite(far).all()
+    assert far.sum(axis=1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "model", [LassoLogisticRegression(intercept="penalised"), LassoLogisticRegression(solver="liblinear")]
+)
+def test_a_penalised_intercept_has_no_shares(problem, model):
+    features, labels = flat(problem, 3)
+    with pytest.raises(ValueError, match="need a free intercept"):
+        model.path(features, labels, [0.1], relative=True)

@@ -94,7 +94,7 @@ def test_without_logits_there_is_no_zero_shot(toy, tmp_path):
 
 def test_a_second_sweep_computes_nothing_and_changes_nothing(toy, tmp_path, monkeypatch):
     first = run(toy, tmp_path / "out")
-    monkeypatch.setattr("savs_analyze.sweep.learn", lambda *_: pytest.fail("a finished cell was computed again"))
+    monkeypatch.setattr("savs_analyze.group.learn", lambda *_: pytest.fail("a finished cell was computed again"))
     pd.testing.assert_frame_equal(first, run(toy, tmp_path / "out"))
 
 
@@ -125,7 +125,7 @@ def test_another_method_computes_nothing_else_again(toy, tmp_path, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
     learnt = []
     monkeypatch.setattr(
-        "savs_analyze.sweep.learn", lambda methods, support: learnt.extend(methods) or learn(methods, support)
+        "savs_analyze.group.learn", lambda methods, support: learnt.extend(methods) or learn(methods, support)
     )
     many = run(toy, out, methods=["savs", "ridge", "savs-l2"])
     assert {method.name for method in learnt} == {"ridge"}
@@ -147,7 +147,7 @@ def test_results_do_not_depend_on_the_other_methods(toys, tmp_path):
 def test_settings_that_are_the_same_are_learnt_once_and_say_so(toy, tmp_path, monkeypatch):
     learnt = []
     monkeypatch.setattr(
-        "savs_analyze.sweep.learn", lambda methods, support: learnt.extend(methods) or learn(methods, support)
+        "savs_analyze.group.learn", lambda methods, support: learnt.extend(methods) or learn(methods, support)
     )
     pairs = np.linspace(0.3, 1.5, 6).tolist()
     names = ["savs-artanh", "savs-penalty", "savs", "savs-balanced", "savs-rbf", "savs-l2"]
