@@ -96,20 +96,20 @@ def cap_settings(settings: Sequence[Setting], heads: int, layers: int) -> list[S
 
 
 def parse_range(text: str) -> list[int]:
-    """Return the numbers of `20` or of `first:last:step`, up to the last where a step meets it.
+    """Return the numbers of `20`, `5,10,20` or `first:last:step`, up to the last where a step meets it.
 
-    Raises ValueError showing both forms.
+    Raises ValueError showing all forms.
     """
-    parts = text.split(":")
+    listed = "," in text
     try:
-        numbers = [int(part) for part in parts]
+        numbers = [int(part) for part in text.split("," if listed else ":")]
     except ValueError:
         numbers = []
-    if len(numbers) == 1 and numbers[0] > 0:
-        return numbers
+    if (listed or len(numbers) == 1) and numbers and min(numbers) > 0:
+        return list(dict.fromkeys(numbers))
     if len(numbers) == 3 and 0 < numbers[0] <= numbers[1] and numbers[2] > 0:
         return list(range(numbers[0], numbers[1] + 1, numbers[2]))
-    raise ValueError(f"{text!r} is no range of whole numbers above 0: write 20, or 5:50:5 for 5, 10 ... 50")
+    raise ValueError(f"{text!r} is no range of whole numbers above 0: write 20, or 5,10,20, or 5:50:5 for 5, 10 ... 50")
 
 
 def parse_part(text: str) -> tuple[int, int]:

@@ -161,6 +161,54 @@ def sweep(
 
 
 @app.command()
+def study(
+    name: Annotated[str, typer.Argument(help="methods, shots, heads, layers, classifiers, per-class or lasso.")],
+    store: Annotated[list[str], typer.Option("--store", help="A store, or a pattern 'stores/*.zarr'; repeatable.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the results; default: results/NAME.")] = None,
+    protocol: Annotated[Protocol, typer.Option(help="As of sweep.")] = Protocol.ours,
+    draws: Annotated[int, typer.Option(min=1, help="Random supports.")] = 5,
+    model: Annotated[list[str] | None, typer.Option("--model", help="Only this model; repeatable.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Processes; default: all cores where that pays.")
+    ] = None,
+) -> None:
+    """Run a study of the papers: a sweep of what it asks for, its table, and its curves. The same command resumes."""
+    from savs_analyze.choice import choose
+    from savs_analyze.figures import draw_curves
+    from savs_analyze.progress import CellProgress
+    from savs_analyze.results import Results
+    from savs_analyze.studies import find_study
+    from savs_analyze.sweep import expand, sweep
+    from savs_analyze.tables import summarize
+    from savs_analyze.validation import Validation
+
+    asked, folder, papers = find_study(name), out or Path("results") / name, protocol is Protocol.paper
+    with CellProgress() as progress:
+        sweep(
+            expand(store),
+            folder,
+            shots=asked.shots,
+            draws=draws,
+            heads=asked.heads,
+            methods=asked.methods,
+            grid=asked.grid,
+            papers_order=papers,
+            keep_leaks=papers,
+            validation=Validation(first=papers),
+            models=model or (),
+            jobs=jobs,
+            command=terminal.command_line(),
+            on_cells=progress.update,
+        )
+    table(folder, all_settings=bool(asked.along))
+    if asked.along:
+        cells = list(Results(folder).loaded())
+        print(draw_curves(summarize(cells), asked.along, folder / f"{asked.along}.svg"))
+    elif choose(Results(folder).loaded()):
+        hyperparameters(folder)
+
+
+@app.command()
 def methods(form: FormatOption = Format.table) -> None:
     """List the methods: formula, source, hyperparameters, and which provably predict the same."""
     import pandas as pd
@@ -201,13 +249,13 @@ def table(
     from savs_analyze.choice import choose
     from savs_analyze.comparisons import compare
     from savs_analyze.results import Results
-    from savs_analyze.tables import footnotes, listed, spread, summarize
+    from savs_analyze.tables import columns_of, footnotes, listed, spread, summarize
 
     cells = list(Results(results).loaded())
     choices = [] if all_settings else choose(cells)
     compared = compare(cells, choices)
     summary = summarize(cells, choices, compared)
-    lay_out = spread if summary["setting"].nunique() <= MOST_COLUMNS else listed
+    lay_out = spread if columns_of(summary).nunique() <= MOST_COLUMNS else listed
     people = lay_out(summary, all_metrics)
     _print_rows(summary, form, people, footnotes(cells, choices, compared))
 

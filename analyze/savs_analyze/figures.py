@@ -1,4 +1,4 @@
-"""Figures from results: where the selected heads are."""
+"""Figures from results: where the selected heads are, and means along heads or shots."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
-from savs_analyze.methods import SAVS
+from savs_analyze.methods import DISPLAYED, SAVS
 from savs_analyze.results import CellResult
 
 PANEL_WIDTH, PANEL_HEIGHT = 1.9, 1.9
@@ -46,6 +47,70 @@ def selection_frequency(cells: Iterable[CellResult], heads: int) -> dict[str, Fl
         task = "" if facts["task"] == "all" else f" / {facts['task']}"
         counted.setdefault(f"{facts['model']}\n{facts['benchmark']}{task}", []).append(grid)
     return {title: np.mean(grids, axis=0) for title, grids in counted.items()}
+
+
+def draw_curves(summary: pd.DataFrame, along: str, path: Path) -> Path:
+    """Draw means with 95 % intervals along `heads` or `shots`, a panel a benchmark and model, into `path`; return it.
+
+    A benchmark of several tasks is drawn by their mean. What has no value along the axis is a level line. Raises
+    ValueError where there is nothing along the axis.
+    """
+    rows = _first_metric(summary)
+    if rows.loc[rows[along] > 0, along].nunique() < 2:
+        raise ValueError(f"these results hold no two values of {along} to draw along")
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    from matplotlib.ticker import MaxNLocator
+
+    panels = list(rows.groupby(["benchmark", "model"], sort=False))
+    columns = min(3, len(panels))
+    colours = dict(zip(dict.fromkeys(rows["method"]), map(pyplot.get_cmap("tab10"), range(100)), strict=False))
+    with matplotlib.rc_context(REPRODUCIBLE | {"font.size": 8}):
+        size = (3 * columns + 0.3, 2.3 * -(-len(panels) // columns))
+        figure, axes = pyplot.subplots(
+            -(-len(panels) // columns), columns, figsize=size, squeeze=False, layout="constrained"
+        )
+        for axis, (names, panel) in zip(axes.flat, panels, strict=False):
+            for method, curve in panel.sort_values(along, kind="stable").groupby("method", sort=False):
+                _draw_curve(axis, curve, along, DISPLAYED.get(method, method), colours[method])
+            axis.set(title=" / ".join(names), xlabel={"shots": "support samples a class"}.get(along, along))
+            axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+            axis.set_ylabel(f"{panel['metric'].iloc[0].replace('_', ' ')}, %")
+            axis.spines[["top", "right"]].set_visible(False)
+        for axis in list(axes.flat)[len(panels) :]:
+            axis.remove()
+        axes.flat[0].legend(frameon=False, fontsize=7)
+        _save(figure, path)
+    return path
+
+
+def _draw_curve(axis: Any, curve: pd.DataFrame, along: str, name: str, colour: Any) -> None:
+    low, high = 100 * curve["low"], 100 * curve["high"]
+    if (curve[along] == 0).all():
+        axis.axhline(100 * curve["value"].iloc[0], color=colour, ls="--", lw=1, label=name)
+    elif curve[along].nunique() == 1:
+        axis.axhline(100 * curve["value"].iloc[0], color=colour, ls=":", lw=1, label=name)
+    else:
+        axis.plot(curve[along], 100 * curve["value"], "o-", ms=3, lw=1.2, color=colour, label=name)
+        axis.fill_between(curve[along], low, high, color=colour, alpha=0.15, lw=0)
+
+
+def _first_metric(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of each benchmark's first metric, of the mean over tasks where there are several."""
+    first = summary["metric"] == summary.groupby("benchmark")["metric"].transform("first")
+    tasks = summary.groupby(["benchmark", "model"])["task"].transform("nunique")
+    return summary[first & ((tasks == 1) | summary["task"].str.startswith("mean of "))]
+
+
+def _save(figure: Any, path: Path) -> None:
+    from matplotlib import pyplot
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
+    figure.savefig(path, metadata=metadata, dpi=160)
+    pyplot.close(figure)
 
 
 def draw_head_maps(frequencies: dict[str, Float[np.ndarray, "layer head_in_layer"]], heads: int, path: Path) -> Path:
@@ -85,8 +150,5 @@ def draw_head_maps(frequencies: dict[str, Float[np.ndarray, "layer head_in_layer
             axis.remove()
         bar = figure.colorbar(axes.flat[0].images[0], ax=list(axes.flat)[: len(frequencies)], shrink=0.9)
         bar.set_label(f"share of draws\n(best {heads} heads)")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        metadata = {"Date": None} if path.suffix == ".svg" else None
-        figure.savefig(path, metadata=metadata, dpi=160)
-        pyplot.close(figure)
+        _save(figure, path)
     return path

@@ -19,6 +19,13 @@ from savs_analyze.methods import DISPLAYED, SAVS, ZERO_SHOT, Setting
 from savs_analyze.metrics import METRICS, OF_CLASSES, Units, class_metrics
 from savs_analyze.results import CellResult
 
+# What the papers' protocol does not follow, as it cannot be had or says nothing of the data.
+DEVIATIONS = (
+    "supports are random draws from the pool; theirs is one fixed file.",
+    "means and similarities are in double precision; theirs are summed in half precision.",
+    "of equal heads the later ones stay; theirs depend on the processor.",
+    "a sparse-group lasso is multinomial; theirs knows two classes.",
+)
 LINE = ("benchmark", "model", "task")
 LEFT_OUT = {
     "leaked": "because the support shows their image or belongs to their group",
@@ -163,7 +170,7 @@ def _text(row: Any) -> str:
     return f"{100 * row.value:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]{' °' if row.close else ''}"
 
 
-def _columns_of(summary: pd.DataFrame) -> pd.Series:
+def columns_of(summary: pd.DataFrame) -> pd.Series:
     """Return the column of each row: its setting, the method where models chose different ones, with its shots."""
     per_model = summary.groupby(["method", "model", "shots"])["setting"].transform("nunique")
     per_method = summary.groupby("method")["setting"].transform("nunique")
@@ -184,7 +191,7 @@ def spread(summary: pd.DataFrame, all_metrics: bool = False) -> pd.DataFrame:
     if not all_metrics:
         summary = summary[~summary["metric"].isin(OF_CLASSES)]
     lines = summary.assign(
-        column=_columns_of(summary),
+        column=columns_of(summary),
         text=[_text(row) for row in summary.itertuples()],
     )
     index = ["benchmark", "model", "task", "metric"]
@@ -295,6 +302,8 @@ def footnotes(
     notes += _lasso_notes(learnt)
     if (rows["same_as"] != "").any():
         notes.append("Same as: predicts the same by algebra; computed once.")
+    if any(cell.facts["validation"]["first"] for cell in cells):
+        notes += [f"Unlike the papers: {words}" for words in DEVIATIONS]
     if rows["keep_leaks"].any():
         notes.append("Leaks kept: some test samples show an image or belong to a group of the support.")
     for name in rows.loc[rows["partial"], "benchmark"].unique():

@@ -1,0 +1,87 @@
+"""The studies of the papers by name: which methods and values are run, and what the figure shows. No I/O."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+Grid = Mapping[str, Sequence[int] | Sequence[float]]
+PENALTIES = [10.0**power for power in range(-5, 3)]
+LINEAR: Grid = {"layers": [1, 2, 3, 4], "C": PENALTIES, "alpha": PENALTIES}
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is asked, where it is from, and the sweep that answers; `along` is the axis of its curves, if any."""
+
+    question: str
+    source: str
+    methods: Sequence[str]
+    heads: Sequence[int] = (20,)
+    shots: Sequence[int] = (20,)
+    grid: Grid = field(default_factory=dict)
+    along: str = ""
+
+
+STUDIES = {
+    "methods": Study(
+        "every method of both papers on every benchmark, hyperparameters chosen by validation",
+        "both papers, Table 1; second paper, Table 2",
+        (
+            *("zero-shot savs savs-penalty savs-artanh paper-rbf paper-laplacian paper-sigmoid savs-l2".split()),
+            *("lasso sparse-group-lasso class-favoured class-similarity".split()),
+        ),
+        grid={**LINEAR, **{name: [0.3, 0.54, 0.78, 1.02, 1.26, 1.5] for name in ("a", "b")}},
+    ),
+    "shots": Study(
+        "accuracy against support samples a class",
+        "SAVs, arXiv 2412.00142",
+        ("zero-shot", "savs", "savs-soft", "last-layer-probe"),
+        shots=(5, 10, 20, 50, 100, 200),
+        along="shots",
+    ),
+    "heads": Study(
+        "accuracy against the number of heads",
+        "both papers",
+        ("savs", "savs-soft", "random"),
+        heads=tuple(range(5, 51, 5)),
+        along="heads",
+    ),
+    "layers": Study(
+        "a few heads against whole layers",
+        "SAVs, arXiv 2412.00142",
+        ("zero-shot", "savs", "layers", "last-layer-probe"),
+        grid={"layers": [1, 2, 4]},
+    ),
+    "classifiers": Study(
+        "what classifies the heads' vectors",
+        "SAVs, arXiv 2412.00142, Table 3a",
+        ("savs", "knn", "linear-probe", "mlp-probe", "ridge", "gaussian"),
+    ),
+    "per-class": Study(
+        "heads of every class's own, by both votes, and what mends them",
+        "second paper, 3.4",
+        ("savs", "class-favoured", "class-similarity", "class-favoured-balanced", "class-similarity-balanced"),
+        heads=(5, 10, 20, 25),
+        along="heads",
+    ),
+    "lasso": Study(
+        "linear models of few features on the last layers",
+        "second paper",
+        ("savs", "lasso", "lasso-one-vs-rest", "sparse-group-lasso"),
+        grid=LINEAR,
+    ),
+}
+
+
+def find_study(name: str) -> Study:
+    """Return a study by its name.
+
+    Raises ValueError suggesting the nearest.
+    """
+    if name not in STUDIES:
+        close = difflib.get_close_matches(name, STUDIES, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else f": {', '.join(STUDIES)}"
+        raise ValueError(f"there is no study {name!r}{hint}")
+    return STUDIES[name]

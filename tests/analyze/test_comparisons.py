@@ -1,0 +1,223 @@
+"""Paired tests against scipy and statsmodels; what is chosen by validation, by hand; tables that say so."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest, permutation_test
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from typer.testing import CliRunner
+
+from savs_analyze.choice import choose, hyperparameters
+from savs_analyze.cli import app
+from savs_analyze.comparisons import compare, holm, indistinct, sign_flip_test
+from savs_analyze.results import CellResult, Results
+from savs_analyze.sweep import sweep
+from savs_analyze.tables import differences, footnotes, spread, summarize
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@given(better=st.integers(0, 40), worse=st.integers(0, 40), same=st.integers(0, 40))
+def test_of_single_samples_it_is_mcnemars_exact_test(better, worse, same):
+    differences = np.repeat([1.0, -1.0, 0.0], [better, worse, same])
+    expected = mcnemar([[same, better], [worse, 0]], exact=True).pvalue
+    assert sign_flip_test(differences) == pytest.approx(expected, rel=1e-9, abs=1e-13)
+    if better + worse:
+        assert expected == pytest.approx(binomtest(better, better + worse).pvalue)
+
+
+@given(seed=seeds, count=st.integers(2, 9))
+def test_of_groups_it_is_the_exact_permutation_test(seed, count):
+    differences = np.random.default_rng(seed).integers(-8, 9, count) / 4
+    expected = permutation_test(
+        (differences,), lambda values, axis: values.sum(axis=axis), permutation_type="samples", n_resamples=np.inf
+    ).pvalue
+    assert sign_flip_test(differences) == pytest.approx(min(1, expected), abs=1e-9)
+
+
+def test_what_is_no_multiple_of_a_quarter_is_tossed():
+    differences = np.random.default_rng(0).normal(0.4, 1, 30)
+    expected = permutation_test(
+        (differences,),
+        lambda values, axis: values.sum(axis=axis),
+        permutation_type="samples",
+        n_resamples=50_000,
+        rng=0,
+    ).pvalue
+    assert sign_flip_test(differences) == pytest.approx(expected, abs=0.01)
+
+
+def test_many_samples_neither_overflow_nor_underflow():
+    assert sign_flip_test(np.repeat([1.0, -1.0], [20_000, 20_000])) == 1
+    assert sign_flip_test(np.ones(20_000)) == pytest.approx(0, abs=1e-12)
+    expected = binomtest(10_150, 20_000).pvalue
+    assert sign_flip_test(np.repeat([1.0, -1.0], [10_150, 9_850])) == pytest.approx(expected, rel=1e-6)
+
+
+@settings(max_examples=20)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_statsmodels(chances):
+    assert holm(chances) == pytest.approx(multipletests(chances, method="holm")[1])
+
+
+def made_cell(method, predicted, draw, benchmark="made", columns=("only",), validation=None, **facts):
+    """Return a cell of samples whose label is 0; predicted is [setting, sample]."""
+    predicted = np.atleast_2d(predicted)
+    count = predicted.shape[1]
+    arrays = {"predicted": predicted, "sample": np.arange(count), "label": np.zeros(count, dtype=int)}
+    arrays |= {"group": np.full(count, -1), "slot": np.full(count, -1)}
+    arrays["validation"] = np.zeros(count, dtype=bool) if validation is None else validation
+    names = {"benchmark": benchmark, "model": "m", "task": "all", "method": method, "draw": draw}
+    named = names | {"shots": 0 if method == "zero-shot" else 20, "metric": "accuracy", "classes": 2}
+    named |= {"columns": list(columns), "validation": {"share": 0.25, "first": False}, "chooses": True} | facts
+    cell = CellResult(named, [], arrays)
+    for place, setting in enumerate(columns):
+        for split in ("validation", "test") if arrays["validation"].any() else ("test",):
+            value = cell.units(place, split).values()["accuracy"]
+            row = {**names, "shots": named["shots"], "setting": setting, "split": split, "metric": "accuracy"}
+            cell.rows.append(row | {"value": value})
+    return cell
+
+
+def test_differences_are_paired_by_sample_and_zero_shot_meets_every_draw():
+    generator = np.random.default_rng(0)
+    right = {name: (generator.random((3, 200)) > wrong) for name, wrong in (("savs", 0.1), ("ridge", 0.12))}
+    zero = generator.random(200) > 0.5
+    cells = [made_cell("zero-shot", np.where(zero, 0, 1), 0, columns=["zero-shot"])]
+    for name, of_draw in right.items():
+        cells += [made_cell(name, np.where(of_draw[draw], 0, 1), draw, columns=[name]) for draw in range(3)]
+    found = compare(cells).set_index(["setting", "other"])
+    totals = {name: of_draw.sum(axis=0) for name, of_draw in right.items()} | {"zero-shot": 3 * zero.astype(int)}
+    for (one, other), row in found.iterrows():
+        difference = totals[one] - totals[other]
+        assert row.difference == pytest.approx(difference.mean() / 3)
+        assert row.p == pytest.approx(sign_flip_test(difference.astype(float)))
+        assert row.low < row.difference < row.high
+        assert row.n == 200
+    assert len(found) == 3
+    assert found.holm.tolist() == pytest.approx(multipletests(found.p, method="holm")[1].tolist())
+    assert found.loc[("savs", "zero-shot"), "verdict"] == "differ"
+    assert set(found.verdict) == {"differ", "not distinguishable"}
+
+
+def test_a_draw_decides_nothing_that_other_draws_contradict():
+    # In one draw the first is always right, in the other the second: a sample's test alone would see a difference.
+    one, other = np.zeros((2, 100), dtype=int), np.ones((2, 100), dtype=int)
+    one[1, :60], other[1, :] = 1, 0
+    cells = [
+        made_cell(name, of[d], d, columns=[name]) for name, of in (("savs", one), ("ridge", other)) for d in (0, 1)
+    ]
+    [row] = compare(cells).to_dict("records")
+    assert row["low"] < 0 < row["high"]
+    assert row["verdict"] == "not distinguishable"
+
+
+def test_many_settings_are_compared_with_the_best_only():
+    generator = np.random.default_rng(1)
+    predicted = (generator.random((14, 100)) < 0.5).astype(int)
+    predicted[5, :90] = 0
+    found = compare([made_cell("savs", predicted, 0, columns=[f"s{i}" for i in range(14)])])
+    assert len(found) == 13
+    assert set(found.setting) == {"s5"}
+    assert indistinct(found) == {}
+
+
+def test_what_is_close_to_the_best_is_marked():
+    generator = np.random.default_rng(2)
+    predicted = np.ones((3, 300), dtype=int)
+    for place, right in enumerate((0.9, 0.89, 0.3)):
+        predicted[place, : int(300 * right)] = 0
+        generator.shuffle(predicted[place])
+    found = compare([made_cell("savs", predicted, 0, columns=["a", "b", "c"])])
+    assert indistinct(found) == {("made", "m", "all", 20): {"a", "b"}}
+
+
+def test_validation_chooses_by_the_mean_over_benchmarks_and_reports_on_the_rest():
+    validation = np.arange(100) < 40
+
+    def of(benchmark, rights, draw, chooses=True):
+        predicted = np.ones((3, 100), dtype=int)
+        for place, (on_validation, on_test) in enumerate(rights):
+            predicted[place, :on_validation] = 0
+            predicted[place, 40 : 40 + on_test] = 0
+        columns = ["k=1", "k=2", "k=3"]
+        return made_cell("savs", predicted, draw, benchmark, columns, validation, chooses=chooses)
+
+    cells = [
+        of("one", [(20, 60), (30, 10), (24, 5)], 0),
+        of("one", [(20, 60), (34, 10), (24, 5)], 1),
+        of("two", [(40, 60), (32, 20), (36, 5)], 0),
+        of("two", [(40, 60), (32, 20), (36, 5)], 1),
+        of("small", [(40, 60), (0, 20), (0, 5)], 0, chooses=False),
+    ]
+    [choice] = choose(cells)
+    assert choice.setting == "k=2"
+    assert choice.value == pytest.approx((32 / 40 + 32 / 40) / 2)
+    assert (choice.benchmarks, choice.settings, choice.tied) == (("one", "two"), 3, 1)
+    assert cells[0].units(1).values()["accuracy"] == pytest.approx(10 / 60)
+    assert hyperparameters([choice]).to_dict("records")[0]["setting"] == "k=2"
+    # The papers judge by plain accuracy, and equal settings are taken in their order.
+    even = [of("one", [(30, 0), (30, 9), (1, 9)], 0)]
+    assert (choose(even)[0].setting, choose(even)[0].tied) == ("k=1", 2)
+    assert choose([of("one", [(30, 0)] * 3, 0, chooses=False)]) == []
+
+
+@pytest.fixture(scope="module")
+def swept(write_toy, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chosen")
+    generator = np.random.default_rng(0)
+    stores = [write_toy(folder, generator, name, classes=2, count=210).path for name in ("one", "two")]
+    sweep(stores, folder / "out", shots=5, draws=3, heads=(1, 3, 12), methods=["savs", "random"])
+    return folder / "out"
+
+
+def test_a_sweep_reports_the_chosen_setting_on_the_samples_that_did_not_choose(swept):
+    cells = list(Results(swept).loaded())
+    rows = pd.read_csv(swept / "rows.csv")
+    assert set(rows.split) == {"validation", "test"}
+    assert set(rows[rows.split == "validation"].n) == {104}
+    assert set(rows[rows.split == "test"].n) == {316}
+    choices = choose(cells)
+    first = rows[(rows.split == "validation") & (rows.metric == "accuracy")]
+    for choice in choices:
+        means = (
+            first[first.method == choice.method]
+            .groupby(["setting", "benchmark"])
+            .value.mean()
+            .groupby("setting")
+            .mean()
+        )
+        assert choice.value == means.max() == means[choice.setting]
+    table = spread(summarize(cells, choices))
+    assert table.columns.tolist()[5:] == [choice.setting for choice in choices]
+    tested = rows[(rows.split == "test") & (rows.metric == "accuracy") & (rows.setting == choices[0].setting)]
+    assert summarize(cells, choices).iloc[0].value == pytest.approx(tested[tested.benchmark == "one"].value.mean())
+    assert summarize(cells, choices).iloc[0].sd == pytest.approx(tested[tested.benchmark == "one"].value.std())
+    notes = footnotes(cells, choices)
+    assert any(note.startswith("25% of the test samples of one, two validate (stratified") for note in notes)
+    assert any("chosen of 3" in note and "by validation on 2 benchmarks" in note for note in notes)
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json", "markdown", "latex"])
+@pytest.mark.parametrize("command", ["table", "compare", "hyperparameters", "stability"])
+def test_every_table_comes_in_every_format(swept, command, form):
+    printed = CliRunner().invoke(app, [command, str(swept), "--format", form])
+    assert printed.exit_code == 0, printed.output
+    if form == "json":
+        assert json.loads(printed.stdout)
+    if form == "markdown":
+        assert "|---" in printed.stdout
+    if form == "latex":
+        assert printed.stdout.startswith("\\begin{tabular}")
+        assert "toprule" in printed.stdout
+
+
+def test_differences_for_people_are_in_points(swept):
+    shown = differences(compare(Results(swept).loaded()))
+    assert shown.difference.str.match(r"[+-]\d+\.\d \[[+-]\d+\.\d, [+-]\d+\.\d\]").all()
+    assert set(shown.columns) >= {"setting", "other", "p", "holm", "verdict"}
