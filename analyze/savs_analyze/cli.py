@@ -175,6 +175,19 @@ def table(
         _print_table(lay_out(summary, all_metrics), footnotes(cells))
 
 
+@app.command("compare-paper")
+def compare_paper(results: ResultsArgument, form: FormatOption = Format.table) -> None:
+    """Print results beside the published numbers, and whether they agree within the noise of both."""
+    from savs_analyze.papers import compare, footnotes, laid_out, without_counterpart
+    from savs_analyze.results import Results
+
+    cells = list(Results(results).loaded())
+    compared = compare(cells)
+    if compared.empty:
+        print(without_counterpart(cells), file=sys.stderr)
+    _print_rows(compared, form, laid_out(compared), footnotes(compared))
+
+
 @app.command()
 def figures(
     results: ResultsArgument,
@@ -190,6 +203,15 @@ def figures(
     cells = list(Results(results).loaded())
     heads = k or most_heads(cells)
     print(draw_head_maps(selection_frequency(cells, heads), heads, out or results / "heads.svg"))
+
+
+def _print_rows(rows: pd.DataFrame, form: Format, table: pd.DataFrame, notes: list[str]) -> None:
+    if form is Format.csv:
+        print(rows.to_csv(index=False), end="")
+    elif form is Format.json:
+        print(rows.to_json(orient="records", indent=1, double_precision=15))
+    else:
+        _print_table(table, notes)
 
 
 def _print_table(table: pd.DataFrame, notes: list[str]) -> None:
