@@ -32,7 +32,22 @@ class Protocol(StrEnum):
 
 # With more, a table has a line a method.
 MOST_COLUMNS = 5
-WORDS = ("benchmark", "model", "task", "metric", "method", "setting", "formula", "source", "hyperparameters")
+WORDS = (
+    "benchmark",
+    "model",
+    "source",
+    "target",
+    "takes",
+    "published in",
+    "verdict",
+    "task",
+    "metric",
+    "method",
+    "setting",
+    "formula",
+    "source",
+    "hyperparameters",
+)
 StoreArgument = Annotated[str, typer.Argument(help="A store: stores/NAME.zarr.")]
 ResultsArgument = Annotated[Path, typer.Argument(help="A folder of results: results/NAME.")]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print rows.")]
@@ -203,6 +218,29 @@ def figures(
     cells = list(Results(results).loaded())
     heads = k or most_heads(cells)
     print(draw_head_maps(selection_frequency(cells, heads), heads, out or results / "heads.svg"))
+
+
+@app.command()
+def transfer(
+    store: Annotated[list[str], typer.Option("--store", help="A store, or a pattern 'stores/*.zarr'; repeatable.")],
+    model: Annotated[str, typer.Option("--model", help="Default: the one that all stores have.")] = "",
+    k: Annotated[int, typer.Option("--k", min=1, help="Heads that vote.")] = 20,
+    shots: Annotated[int, typer.Option(min=1, help="Support samples a class.")] = 20,
+    draws: Annotated[int, typer.Option(min=1, help="Random supports.")] = 5,
+    out: Annotated[Path, typer.Option("--out", help="The figure; its ending says the format.")] = Path(
+        "results/transfer.svg"
+    ),
+    form: FormatOption = Format.table,
+) -> None:
+    """Classify each task with the heads of every other one, and draw source by target."""
+    from savs_analyze import transfer as transfers
+    from savs_analyze.sweep import expand
+    from savs_stores import open_store
+
+    tasks = transfers.tasks_of([open_store(path) for path in expand(store)], model)
+    rows = transfers.transfer(tasks, k, shots, draws)
+    _print_rows(rows, form, transfers.laid_out(rows), transfers.footnotes(rows))
+    print(transfers.draw_transfer(rows, out), file=sys.stderr)
 
 
 def _print_rows(rows: pd.DataFrame, form: Format, table: pd.DataFrame, notes: list[str]) -> None:

@@ -176,7 +176,7 @@ def draw_variance(cells: Iterable[CellResult], ours: Mapping[str, Any]) -> float
             value = cell.units(setting).values()[ours["metric"]]
             by_task.setdefault(cell.facts["task"], []).append(value)
     variances = [np.var(values, ddof=1) if len(values) > 1 else np.nan for values in by_task.values()]
-    return float(np.sum(variances) / len(variances) ** 2)
+    return float(sum(variances) / len(variances) ** 2)
 
 
 def _beside(ours: dict[str, Any], theirs: dict[str, Any], fits: bool, variance: float) -> dict[str, Any]:
