@@ -243,6 +243,26 @@ def transfer(
     print(transfers.draw_transfer(rows, out), file=sys.stderr)
 
 
+@app.command()
+def projection(
+    store: Annotated[str, typer.Option("--store", help="A store: stores/NAME.zarr.")],
+    model: Annotated[str, typer.Option("--model", help="Default: the only one.")] = "",
+    task: Annotated[str, typer.Option("--task", help="Default: the only one.")] = "",
+    head: Annotated[str | None, typer.Option("--head", help="LAYER,HEAD; default: the best on the support.")] = None,
+    shots: Annotated[int, typer.Option(min=1, help="Support samples a class.")] = 20,
+    out: Annotated[Path | None, typer.Option("--out", help="Default: results/STORE-projection.svg.")] = None,
+) -> None:
+    """Draw one head's vectors of the test samples in the plane, beside those of a median head."""
+    from savs_analyze.projection import draw_projection, parse_head, project, task_of
+    from savs_stores import open_store
+
+    of = task_of(open_store(store), model, task)
+    found = project(of, parse_head(head) if head else None, shots)
+    for plane in found.planes:
+        print(plane)
+    print(draw_projection(found, out or Path("results") / f"{Path(store).stem}-projection.svg"))
+
+
 def _print_rows(rows: pd.DataFrame, form: Format, table: pd.DataFrame, notes: list[str]) -> None:
     if form is Format.csv:
         print(rows.to_csv(index=False), end="")

@@ -29,11 +29,13 @@ def write_tasks(folder, name, planted, classes=("cat", "dog"), directions=None, 
             vectors[rows, head] += directions[labels[rows], head]
     columns = {"split": ["either"] * len(labels), "label": [classes[label] for label in labels]}
     columns["task"] = np.repeat(list(planted), PER_CLASS * len(classes)).tolist()
+    metric, identity = more.pop("metric", "accuracy"), more.pop("identity", None)
     return write_store(
         folder / f"{name}.zarr",
-        benchmark=BenchmarkInfo(name, {task: list(classes) for task in planted}, metric=more.pop("metric", "accuracy")),
+        benchmark=BenchmarkInfo(name, {task: list(classes) for task in planted}, metric=metric),
         samples={**columns, **more},
         model=model,
+        identity=identity,
         heads=vectors.reshape(len(labels), 3, 8, DIM),
         shard_samples=32,
     )
@@ -197,6 +199,11 @@ def test_what_cannot_be_done_says_why(tmp_path, directions, tasks):
         tasks_of([one, two])
     with pytest.raises(ValueError, match="no model 'qwen2'; did you mean 'qwen2vl'"):
         tasks_of([one], "qwen2")
+    other = write_tasks(
+        tmp_path, "three", {"all": range(6)}, directions=directions, model="llava-ov", identity={"dtype": "float32"}
+    )
+    with pytest.raises(ValueError, match="hold different models named 'llava-ov'"):
+        tasks_of([two, open_store(other.path)])
     with pytest.raises(ValueError, match="each task can come once"):
         tasks_of([one, one])
     with pytest.raises(ValueError, match="transfer needs two tasks"):
