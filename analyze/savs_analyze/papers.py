@@ -46,7 +46,7 @@ SHOWN = [
 # What is known to be wrong or different about a published number.
 NOTES = {
     "retrieval": "The second paper's NaturalBench is NaturalBench-Retrieval: 950 groups, not 9,500, of which 713 are "
-    "in its Table 1. Its support is groups 1 to 10 of the same file, and 6 groups tested are copies of them.",
+    "in its Table 1. Its support is of groups 1 to 10 of the same file; 6 tested groups hold copies of it.",
     "counting": "The second paper asks one constant question of all 120 pictures of BLINK's Counting: 20.0 and 16.7 % "
     "there, below chance, are one fourteenth of its mean. The first quarter of every task is not in its mean.",
     "mhalu": "The second paper's support and test are both of the validation file; 142 test claims share a picture "

@@ -68,6 +68,15 @@ class Source:
     centroids: Float[np.ndarray, "class head dim"]
 
 
+@dataclass(frozen=True)
+class Trial:
+    """What is tried on a target: `key` is (source, what is taken), `given` lends the centroids."""
+
+    key: tuple[str, str]
+    learnt: Learnt
+    given: Source
+
+
 def choose(kind: str, there: Sequence[str], wanted: str = "") -> str:
     """Return the wanted name, or the only one there is.
 
@@ -122,13 +131,13 @@ def transfer(tasks: Sequence[Task], k: int = 20, shots: int = 20, draws: int = 5
         sources = [_source(task, draw, k) for task, draw in zip(tasks, of_draw, strict=True)]
         for place, (task, draw) in enumerate(zip(tasks, of_draw, strict=True)):
             test = without_leaks(task, draw, tasks, of_draw)
-            found[place].append(_test(task, test, sources, place, k, seed))
+            found[place].append(_test(task, test, _trials(task, sources, place, k, seed)))
     rows = []
     for place, task in enumerate(tasks):
-        shared = {"model": task.vectors.name, "target": task.name, "metric": task.metric, "shots": shots}
-        shared |= {"heads": min(k, len(task.vectors.heads)), "draws": draws}
+        common = {"model": task.vectors.name, "target": task.name, "metric": task.metric, "shots": shots}
+        common |= {"heads": min(k, len(task.vectors.heads)), "draws": draws}
         seed = zlib.crc32(task.name.encode())
-        rows += [shared | row for row in _measure(found[place], (task.name, OWN), task.metric, seed)]
+        rows += [common | row for row in _measure(found[place], (task.name, OWN), task.metric, seed)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -158,37 +167,43 @@ def _source(task: Task, draw: Draw, k: int) -> Source:
     return Source(task, learn([Savs(min(k, len(task.vectors.heads)))], support)[0], support.centroids)
 
 
-def _test(
-    target: Task, test: Int[np.ndarray, " test"], sources: Sequence[Source], place: int, k: int, seed: int
-) -> dict[tuple[str, str], Units]:
-    """Return the scored test samples of one draw by (source, what is taken)."""
-    heads = len(target.vectors.heads)
-    chance = np.random.default_rng([seed, heads]).permutation(heads)[:k]
-    own = sources[place]
-    # (source, what is taken), the heads, the task of the centroids
-    tried = [((target.name, OWN), own.learnt, own), ((RANDOM, HEADS), replace(own.learnt, heads=chance), own)]
+def _trials(target: Task, sources: Sequence[Source], place: int, k: int, seed: int) -> list[Trial]:
+    """Return what is tried on the target, whose own source stands at `place`."""
+    own, heads = sources[place], len(target.vectors.heads)
+    chance = replace(own.learnt, heads=np.random.default_rng([seed, heads]).permutation(heads)[:k])
+    trials = [Trial((target.name, OWN), own.learnt, own), Trial((RANDOM, HEADS), chance, own)]
     for source in sources:
         if source is not own:
-            tried.append(((source.task.name, HEADS), source.learnt, own))
+            trials.append(Trial((source.task.name, HEADS), source.learnt, own))
             if list(source.task.classes) == list(target.classes):
-                tried.append(((source.task.name, ALL), source.learnt, source))
-    predicted = np.empty((len(tried), len(test)), dtype=np.int64)
-    union = np.unique(np.concatenate([learnt.heads for _, learnt, _ in tried]))
+                trials.append(Trial((source.task.name, ALL), source.learnt, source))
+    return trials
+
+
+def _predict(target: Task, test: Int[np.ndarray, " test"], trials: Sequence[Trial]) -> Int[np.ndarray, "trial test"]:
+    """Return every trial's predictions; each vector that any needs is read once."""
+    predicted = np.empty((len(trials), len(test)), dtype=np.int64)
+    union = np.unique(np.concatenate([trial.learnt.heads for trial in trials]))
+    at_once = max(1, SIMILARITY_BYTES // (8 * len(target.classes) * len(union)))
     for block, features in target.vectors.blocks(test, union.tolist()):
-        at_once = max(1, SIMILARITY_BYTES // (8 * len(own.centroids) * len(union)))
         for start in range(0, len(block), at_once):
             rows = slice(start, start + at_once)
             places = np.searchsorted(test, block[rows])
-            for centroids in {id(of): of for _, _, of in tried}.values():
-                mine = [row for row, (_, _, of) in enumerate(tried) if of is centroids]
-                votes = predict([tried[row][1] for row in mine], union, features[rows], centroids.centroids[:, union])
+            for given in {id(trial.given): trial.given for trial in trials}.values():
+                mine = [row for row, trial in enumerate(trials) if trial.given is given]
+                votes = predict([trials[row].learnt for row in mine], union, features[rows], given.centroids[:, union])
                 for row, vote in zip(mine, votes, strict=True):
                     predicted[row, places] = vote.predicted
-    table, benchmark = target.vectors.store.samples, target.vectors.store.benchmark
+    return predicted
+
+
+def _test(target: Task, test: Int[np.ndarray, " test"], trials: Sequence[Trial]) -> dict[tuple[str, str], Units]:
+    """Return the scored test samples of one draw by (source, what is taken)."""
+    table, metric = target.vectors.store.samples, target.vectors.store.benchmark.metric
     described = {"label": table.label[test], "sample": test, "group": table.group[test], "slot": table.slot[test]}
     return {
-        key: unit_scores(benchmark.metric, predicted[row], **described, classes=len(target.classes))
-        for row, (key, _, _) in enumerate(tried)
+        trial.key: unit_scores(metric, predicted, **described, classes=len(target.classes))
+        for trial, predicted in zip(trials, _predict(target, test, trials), strict=True)
     }
 
 

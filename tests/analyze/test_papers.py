@@ -90,7 +90,7 @@ def test_every_figure_has_names_of_ours_or_is_of_something_we_do_not_have():
 def test_the_known_numbers_are_there():
     figures = published_figures().set_index(["paper", "place", "model", "benchmark", "metric", "method", "reading"])
     figures = figures.sort_index()
-    table = figures["value"].loc["second", "Table 1"]
+    table = figures["value"].loc["second paper", "Table 1"]
     assert table["llava-ov", "naturalbench-retrieval", "group_accuracy", "savs", ""] == 0.54
     assert table["qwen2vl", "pets", "accuracy", "savs", ""] == 0.985
     assert figures["value"]["SAVs", "Table 3", "llava-ov", "mhalu", "accuracy", "knn", ""] == 0.53
@@ -112,7 +112,7 @@ def test_the_known_numbers_are_there():
     ],
 )
 def test_the_sampling_noise_of_the_second_papers_first_row(benchmark, metric, points):
-    rows = published_figures().query("paper == 'second' and place == 'Table 1' and model == 'llava-ov'")
+    rows = published_figures().query("paper == 'second paper' and place == 'Table 1' and model == 'llava-ov'")
     [row] = rows[(rows.method == "savs") & (rows.benchmark == benchmark) & (rows.metric == metric)].itertuples()
     assert 196 * sampling_error(row.value, [int(row.n)]) == pytest.approx(points, abs=0.05)
 
@@ -144,7 +144,7 @@ def test_verdicts():
 
 def test_a_row_says_what_plain_arithmetic_says(cells, compared):
     compared = compared.set_index(["benchmark", "method", "paper", "place", "setting"]).sort_index()
-    row = compared.loc["pets-paper", "savs", "second", "Table 1", "SAVs, 20 heads"]
+    row = compared.loc["pets-paper", "savs", "second paper", "Table 1", "SAVs, 20 heads"]
     values = [
         measured["value"]
         for cell in cells
@@ -184,13 +184,13 @@ def test_known_errors_stand_at_the_rows_they_touch(compared):
     def noted(key, *row):
         return compared.loc[row].notes.str.contains(NOTES[key], regex=False).all()
 
-    assert noted("counting", "blink", "savs", "second")
+    assert noted("counting", "blink", "savs", "second paper")
     assert not noted("counting", "blink", "savs", "SAVs")
     assert noted("exchanged", "eurosat", "lasso-one-vs-rest")
     assert set(compared.loc["eurosat", "lasso-one-vs-rest"].published) == {0.812, 0.651}
     assert noted("table2", "pets-paper", "lasso-one-vs-rest")
     assert noted("algebra", "blink", "savs-penalty")
-    assert noted("validation", "eurosat", "savs", "second", "Figures 5-6")
+    assert noted("validation", "eurosat", "savs", "second paper", "Figures 5-6")
     assert noted("strings", "blink", "zero-shot")
     # Our kernel as in the text stands beside the published one of the code.
     assert noted("formula", "pets-paper", "savs-rbf")
@@ -198,7 +198,7 @@ def test_known_errors_stand_at_the_rows_they_touch(compared):
 
 
 def test_the_mean_of_fourteen_tasks_is_compared_and_its_draws_vary_as_a_mean_does(cells, compared):
-    row = compared[(compared.benchmark == "blink") & (compared.method == "savs") & (compared.paper == "second")]
+    row = compared[(compared.benchmark == "blink") & (compared.method == "savs") & (compared.paper == "second paper")]
     assert row.task.tolist() == ["mean of 14 tasks"]
     assert row.published_n.tolist() == [816]
     by_task = {}
@@ -251,7 +251,7 @@ def test_the_command(tmp_path):
         return result
 
     rows = pd.read_csv(io.StringIO(called(tmp_path / "out", "--format", "csv").stdout))
-    assert set(rows.paper) == {"SAVs", "second"}
+    assert set(rows.paper) == {"SAVs", "second paper"}
     assert len(pd.read_json(io.StringIO(called(tmp_path / "out", "--format", "json").stdout))) == len(rows)
     assert "Figures 5 and 6 show validation samples" in called(tmp_path / "out").stdout
     nothing = called(tmp_path / "none", "--format", "csv")
