@@ -33,21 +33,10 @@ class Protocol(StrEnum):
 # With more, a table has a line a method.
 MOST_COLUMNS = 5
 WORDS = (
-    "benchmark",
-    "model",
-    "source",
-    "target",
-    "takes",
-    "published in",
-    "verdict",
-    "task",
-    "metric",
-    "method",
-    "setting",
-    "formula",
-    "source",
-    "hyperparameters",
+    *("benchmark", "model", "task", "metric", "method", "setting", "formula", "source", "hyperparameters"),
+    *("target", "takes", "published in", "verdict"),
 )
+
 StoreArgument = Annotated[str, typer.Argument(help="A store: stores/NAME.zarr.")]
 ResultsArgument = Annotated[Path, typer.Argument(help="A folder of results: results/NAME.")]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print rows.")]
