@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from savs_stores import terminal
-from savs_stores.terminal import Format
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,10 +48,12 @@ class TableFormat(StrEnum):
 
 # With more, a table has a line a method.
 MOST_COLUMNS = 5
-WORDS = tuple("benchmark model task metric method setting other formula source hyperparameters verdict".split())
+WORDS = (
+    *"benchmark model task metric method setting other formula source hyperparameters target takes verdict".split(),
+    "published in",
+)
 StoreArgument = Annotated[str, typer.Argument(help="A store: stores/NAME.zarr.")]
 ResultsArgument = Annotated[Path, typer.Argument(help="A folder of results: results/NAME.")]
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print rows.")]
 TableFormatOption = Annotated[TableFormat, typer.Option("--format", help="How to print it.")]
 
 
@@ -209,7 +210,7 @@ def study(
 
 
 @app.command()
-def methods(form: FormatOption = Format.table) -> None:
+def methods(form: TableFormatOption = TableFormat.table) -> None:
     """List the methods: formula, source, hyperparameters, and which provably predict the same."""
     import pandas as pd
 
@@ -226,12 +227,7 @@ def methods(form: FormatOption = Format.table) -> None:
             "same_as": [make_setting(name).same_as for name in METHODS],
         }
     )
-    if form is Format.csv:
-        print(rows.to_csv(index=False), end="")
-    elif form is Format.json:
-        print(rows.to_json(orient="records", indent=1))
-    else:
-        _print_table(rows, [])
+    _print_rows(rows, form, rows, [])
 
 
 @app.command()
@@ -319,6 +315,19 @@ def audit(
         raise typer.Exit(terminal.FAILED)
 
 
+@app.command("compare-paper")
+def compare_paper(results: ResultsArgument, form: TableFormatOption = TableFormat.table) -> None:
+    """Print results beside the published numbers, and whether they agree within the noise of both."""
+    from savs_analyze.papers import compare, footnotes, laid_out, without_counterpart
+    from savs_analyze.results import Results
+
+    cells = list(Results(results).loaded())
+    compared = compare(cells)
+    if compared.empty:
+        print(without_counterpart(cells), file=sys.stderr)
+    _print_rows(compared, form, laid_out(compared), footnotes(compared))
+
+
 @app.command()
 def figures(
     results: ResultsArgument,
@@ -334,6 +343,49 @@ def figures(
     cells = list(Results(results).loaded())
     heads = k or most_heads(cells)
     print(draw_head_maps(selection_frequency(cells, heads), heads, out or results / "heads.svg"))
+
+
+@app.command()
+def transfer(
+    store: Annotated[list[str], typer.Option("--store", help="A store, or a pattern 'stores/*.zarr'; repeatable.")],
+    model: Annotated[str, typer.Option("--model", help="Default: the one that all stores have.")] = "",
+    k: Annotated[int, typer.Option("--k", min=1, help="Heads that vote.")] = 20,
+    shots: Annotated[int, typer.Option(min=1, help="Support samples a class.")] = 20,
+    draws: Annotated[int, typer.Option(min=1, help="Random supports.")] = 5,
+    out: Annotated[Path, typer.Option("--out", help="The figure; its ending says the format.")] = Path(
+        "results/transfer.svg"
+    ),
+    form: TableFormatOption = TableFormat.table,
+) -> None:
+    """Classify each task with the heads of every other one, and draw source by target."""
+    from savs_analyze import transfer as transfers
+    from savs_analyze.sweep import expand
+    from savs_stores import open_store
+
+    tasks = transfers.tasks_of([open_store(path) for path in expand(store)], model)
+    rows = transfers.transfer(tasks, k, shots, draws)
+    _print_rows(rows, form, transfers.laid_out(rows), transfers.footnotes(rows))
+    print(transfers.draw_transfer(rows, out), file=sys.stderr)
+
+
+@app.command()
+def projection(
+    store: Annotated[str, typer.Option("--store", help="A store: stores/NAME.zarr.")],
+    model: Annotated[str, typer.Option("--model", help="Default: the only one.")] = "",
+    task: Annotated[str, typer.Option("--task", help="Default: the only one.")] = "",
+    head: Annotated[str | None, typer.Option("--head", help="LAYER,HEAD; default: the best on the support.")] = None,
+    shots: Annotated[int, typer.Option(min=1, help="Support samples a class.")] = 20,
+    out: Annotated[Path | None, typer.Option("--out", help="Default: results/STORE-projection.svg.")] = None,
+) -> None:
+    """Draw one head's vectors of the test samples in the plane, beside those of a median head."""
+    from savs_analyze.projection import draw_projection, parse_head, project, task_of
+    from savs_stores import open_store
+
+    of = task_of(open_store(store), model, task)
+    found = project(of, parse_head(head) if head else None, shots)
+    for plane in found.planes:
+        print(plane)
+    print(draw_projection(found, out or Path("results") / f"{Path(store).stem}-projection.svg"))
 
 
 def _print_rows(rows: pd.DataFrame, form: TableFormat, people: pd.DataFrame, notes: list[str]) -> None:

@@ -1,6 +1,7 @@
 """The sweep against the estimator and brute force; its resuming, its exclusions, its one pass."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from savs_analyze.learners import learn
 from savs_analyze.methods import METHODS, Savs, Setting, expand_settings, make_setting
 from savs_analyze.results import Results
 from savs_analyze.sweep import expand, sweep
+from savs_analyze.validation import Validation
 from savs_stores import BenchmarkInfo, IncompleteStoreError, ModelVectors, add_model, open_store, write_store
 
 LEARNING = [name for name in METHODS if name != "zero-shot"]
@@ -437,26 +439,37 @@ def test_run_json_tells_how_the_rows_were_made(toy, tmp_path):
 def test_cells_differ_in_name_when_anything_differs():
     base = Cell("b", "m", "f", "i", "r", "accuracy")
     both = expand_settings(["zero-shot", "savs"], {"k": [5, 20]})
-    cells = plan_cells(base, {"one": True, "two": False}, 20, 3, both)
+    few, twenty = {"one": [10]}, {"one": [20], "two": [20]}
+    cells = plan_cells(base, {"one": True, "two": False}, twenty, 3, both)
     assert len(cells) == 1 + 2 * 3
     other = [
-        *plan_cells(base, {"one": True}, 10, 1, both),
-        *plan_cells(base, {"one": True}, 20, 1, expand_settings(["savs"], {"k": [5]})),
-        *plan_cells(base, {"one": True}, 20, 1, expand_settings(["savs"], {"k": [5, 20]}, restricted=True)),
-        *plan_cells(base, {"one": True}, 20, 1, expand_settings(["savs"], {"k": [5, 20]}, papers_order=True)),
-        *plan_cells(base, {"one": True}, 20, 1, expand_settings(["savs-l2"], {"k": [5, 20]})),
-        *plan_cells(base, {"one": True}, 20, 1, expand_settings(["savs-rbf"], {"k": [5], "gamma": [1, 2]})),
-        *plan_cells(base, {"one": True}, 20, 1, both, keep_leaks=True),
-        *plan_cells(Cell("b", "m", "g", "i", "r", "accuracy"), {"one": True}, 20, 1, both),
-        *plan_cells(Cell("b", "m", "f", "i", "s", "accuracy"), {"one": True}, 20, 1, both),
-        *plan_cells(Cell("b", "m", "f", "i", "r", "question-image-group"), {"one": True}, 20, 1, both),
+        *plan_cells(base, {"one": True}, few, 1, both),
+        *plan_cells(base, {"one": True}, twenty, 1, expand_settings(["savs"], {"k": [5]})),
+        *plan_cells(base, {"one": True}, twenty, 1, expand_settings(["savs"], {"k": [5, 20]}, restricted=True)),
+        *plan_cells(base, {"one": True}, twenty, 1, expand_settings(["savs"], {"k": [5, 20]}, papers_order=True)),
+        *plan_cells(base, {"one": True}, twenty, 1, expand_settings(["savs-l2"], {"k": [5, 20]})),
+        *plan_cells(base, {"one": True}, twenty, 1, expand_settings(["savs-rbf"], {"k": [5], "gamma": [1, 2]})),
+        *plan_cells(replace(base, keep_leaks=True), {"one": True}, twenty, 1, both),
+        *plan_cells(replace(base, validation=Validation(0.5)), {"one": True}, twenty, 1, both),
+        *plan_cells(replace(base, validation=Validation(first=True)), {"one": True}, twenty, 1, both),
+        *plan_cells(Cell("b", "m", "g", "i", "r", "accuracy"), {"one": True}, twenty, 1, both),
+        *plan_cells(Cell("b", "m", "f", "i", "s", "accuracy"), {"one": True}, twenty, 1, both),
+        *plan_cells(Cell("b", "m", "f", "i", "r", "question-image-group"), {"one": True}, twenty, 1, both),
     ]
     learning = [cell.key for cell in cells + other if cell.method != "zero-shot"]
-    assert len(set(learning)) == len(learning) == 6 + 10
+    assert len(set(learning)) == len(learning) == 6 + 12
 
 
 @pytest.mark.parametrize(
-    ("text", "numbers"), [("20", [20]), ("5:20:5", [5, 10, 15, 20]), ("5:21:5", [5, 10, 15, 20]), ("3:3:1", [3])]
+    ("text", "numbers"),
+    [
+        ("20", [20]),
+        ("5,10,200", [5, 10, 200]),
+        ("5,5", [5]),
+        ("5:20:5", [5, 10, 15, 20]),
+        ("5:21:5", [5, 10, 15, 20]),
+        ("3:3:1", [3]),
+    ],
 )
 def test_ranges_include_their_end(text, numbers):
     assert parse_range(text) == numbers
