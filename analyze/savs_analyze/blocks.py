@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 from jaxtyping import Int
+from pandas.api.types import is_numeric_dtype
 
 from savs_analyze.confusion import confused, recalls, worst_first
 
@@ -38,7 +39,7 @@ class Table:
     @classmethod
     def of(cls, frame: pd.DataFrame, caption: str = "") -> Table:
         """Return a data frame as it is: numbers right, words left."""
-        words = [not pd.api.types.is_numeric_dtype(column) for _, column in frame.items()]
+        words = [column.dtype == bool or not is_numeric_dtype(column) for _, column in frame.items()]
         lines = [[Cell(_words(value)) for value in line] for line in frame.itertuples(index=False)]
         return cls([Cell(str(name)) for name in frame.columns], words, lines, caption)
 

@@ -35,7 +35,7 @@ class Curve:
     high: Sequence[float]
 
 
-def draw_curves(curves: Sequence[Curve], level: float | None, x_label: str, y_label: str, name: str) -> str:
+def draw_curves(curves: Sequence[Curve], level: float | None, x_label: str, name: str) -> str:
     """Return SVG elements of curves, with a dashed line at `level`; `name` keeps the ids of a page's charts apart."""
     import matplotlib
 
@@ -54,10 +54,9 @@ def draw_curves(curves: Sequence[Curve], level: float | None, x_label: str, y_la
             marker = MARKERS[curve.place] if known else ""
             axis.plot(curve.x, curve.value, color=colour, marker=marker, markersize=3.5, linewidth=1.4)
             if known:
-                axis.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.13, linewidth=0)
+                axis.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.1, linewidth=0)
         if level is not None:
-            axis.axhline(level, color=INK, linewidth=1, linestyle=(0, (4, 3)))
-        axis.set(xlabel=x_label, ylabel=y_label)
+            _draw_level(axis, level)
         known_x = sorted({x for curve in curves for x in curve.x})
         axis.xaxis.set_major_locator(FixedLocator(known_x) if len(known_x) <= MOST_TICKS else MaxNLocator(integer=True))
         axis.grid(axis="y", linewidth=0.6)
@@ -67,6 +66,23 @@ def draw_curves(curves: Sequence[Curve], level: float | None, x_label: str, y_la
         figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None})
         pyplot.close(figure)
     return _inline(drawn.getvalue())
+
+
+def _draw_level(axis: Any, level: float) -> None:
+    """Draw zero-shot as a dashed line, or say it where it is so far away that curves would become flat."""
+    low, high = axis.get_ylim()
+    if low - (high - low) <= level <= high + (high - low):
+        axis.axhline(level, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        return
+    below = level < low
+    axis.text(
+        1,
+        0.03 if below else 0.97,
+        f"zero-shot {level:.1f} {'↓' if below else '↑'}",
+        transform=axis.transAxes,
+        ha="right",
+        va="bottom" if below else "top",
+    )
 
 
 def _inline(svg: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -56,14 +57,10 @@ class Found:
 
     def overall(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of means over tasks, and of the only task where there is one."""
-        tasks = {family: self.tasks(*family) for family in zip(rows["benchmark"], rows["model"], strict=True)}
+        known = {tuple(cell.facts[name] for name in ("benchmark", "model", "task")) for cell in self.cells}
+        tasks = Counter(key[:2] for key in known)
         keys = zip(rows["benchmark"], rows["model"], rows["task"], strict=True)
-        return rows[
-            [
-                (task in tasks[benchmark, model]) == (len(tasks[benchmark, model]) == 1)
-                for benchmark, model, task in keys
-            ]
-        ]
+        return rows[[(key in known) == (tasks[key[:2]] == 1) for key in keys]]
 
     @cached_property
     def headlines(self) -> pd.DataFrame:
@@ -116,22 +113,24 @@ def metrics_of_classes(found: Found) -> Section:
 def _wide(summary: pd.DataFrame) -> Table:
     """Return a table with a line a benchmark, task and metric, and a column a setting."""
     settings, lines = _settings_and_lines(summary)
-    first, labels = _labels(lines)
-    again = pd.Series([label.text for label in labels]).duplicated()  # lines of a benchmark follow each other
+    corner, labels = _labels(lines)
+    names = pd.Series([label.text for label in labels])
+    again = names == names.shift()
     firsts = [replace(label, text="") if repeated else label for label, repeated in zip(labels, again, strict=True)]
     numbers = lines[[setting.text for setting in settings]].to_numpy().tolist()
-    rows = [[label, Cell(n), *_best(texts)] for label, n, texts in zip(firsts, lines["n"], numbers, strict=True)]
-    return Table([Cell(first), Cell("n"), *settings], [True] + [False] * (1 + len(settings)), rows)
+    rows = [[label, *_best(texts), Cell(n)] for label, texts, n in zip(firsts, numbers, lines["n"], strict=True)]
+    return Table([corner, *settings, Cell("n")], [True] + [False] * (1 + len(settings)), rows)
 
 
 def _long(summary: pd.DataFrame, caption: str = "") -> Table:
     """Return a table with a line a setting, and a column a benchmark, task and metric."""
     settings, lines = _settings_and_lines(summary)
-    counted = zip(_labels(lines)[1], lines["n"], strict=True)
+    corner, labels = _labels(lines)
+    counted = zip(labels, lines["n"], strict=True)
     labels = [replace(label, small=f"{label.small}\nn = {n}".strip()) for label, n in counted]
     columns = [_best(texts) for texts in lines[[setting.text for setting in settings]].to_numpy().tolist()]
     rows = [list(row) for row in zip(settings, *columns, strict=True)]
-    return Table([Cell("method"), *labels], [True] + [False] * len(labels), rows, caption)
+    return Table([replace(corner, text="method"), *labels], [True] + [False] * len(labels), rows, caption)
 
 
 def _settings_and_lines(summary: pd.DataFrame) -> tuple[list[Cell], pd.DataFrame]:
@@ -144,14 +143,21 @@ def _settings_and_lines(summary: pd.DataFrame) -> tuple[list[Cell], pd.DataFrame
     return settings, spread(summary, all_metrics=True)
 
 
-def _labels(lines: pd.DataFrame) -> tuple[str, list[Cell]]:
-    """Return what the lines of a table are named by, and for each a cell: the name, and what else tells it apart."""
+def _labels(lines: pd.DataFrame) -> tuple[Cell, list[Cell]]:
+    """Return a cell for the corner of a table and one for each line: what tells it from others, and in small the rest.
+
+    What all lines measure is said in the corner.
+    """
     first, *others = [key for key in KEYS if lines[key].nunique() > 1] or ["benchmark"]
-    words = lines.assign(metric=lines["metric"].str.replace("_", " "), task=lines["task"].replace("all", ""))
-    rest = dict.fromkeys([*others, *({"metric"} - {first})])
-    return first, [
-        Cell(line[first], ", ".join(line[key] for key in rest if line[key])) for line in words.to_dict("records")
-    ]
+    rest = [key for key in KEYS if key in (*others, "task") and key != first]
+    lines = lines.assign(metric=lines["metric"].map(_metric), task=lines["task"].replace("all", ""))
+    corner = Cell(first, "" if lines["metric"].nunique() > 1 else lines["metric"].iloc[0])
+    labels = [Cell(line[first], ", ".join(filter(None, map(line.get, rest)))) for line in lines.to_dict("records")]
+    return corner, labels
+
+
+def _metric(name: str) -> str:
+    return name.replace("_", " ").replace("f1", "F1")
 
 
 def _best(texts: Sequence[str]) -> list[Cell]:
@@ -216,8 +222,8 @@ def _against(found: Found, x: str, title: str, rows: pd.DataFrame) -> Section | 
         ]
         if curves:
             level = next(iter(100 * of_family.loc[of_family["method"] == ZERO_SHOT, "value"]), None)
-            metric, caption = of_family["metric"].iloc[0].replace("_", " "), found.title(*family)
-            charts.append(Chart(caption, draw_curves(curves, level, X_LABELS[x], f"{metric}, %", f"{x} {caption}")))
+            caption = f"{found.title(*family)}: {_metric(of_family['metric'].iloc[0])}"
+            charts.append(Chart(caption, draw_curves(curves, level, X_LABELS[x], f"{x} {caption}")))
     note = "Percent; bands are 95 % intervals, the dashed line is zero-shot."
     return Section(title, note, charts, legend=list(places)) if charts else None
 
@@ -265,10 +271,8 @@ def left_out(found: Found) -> Section:
     families = counted.groupby(["benchmark", "model", "task"], sort=False)
     table = families[["tested", *LEFT_OUT]].agg(_least_to_most)
     table["store"] = families["partial"].any().map({True: "unfinished: finished samples only", False: "finished"})
-    why = "; ".join(f"{name}: {words}" for name, words in LEFT_OUT.items())
-    return Section(
-        "Left out", f"Test samples a draw. Not tested are those that {why}.", [Table.of(table.reset_index())]
-    )
+    why = "; ".join(f"{name}, {words}" for name, words in LEFT_OUT.items())
+    return Section("Left out", f"Test samples a draw. Not tested: {why}.", [Table.of(table.reset_index())])
 
 
 def _least_to_most(counts: pd.Series) -> str:
