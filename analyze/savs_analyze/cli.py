@@ -388,6 +388,17 @@ def projection(
     print(draw_projection(found, out or Path("results") / f"{Path(store).stem}-projection.svg"))
 
 
+@app.command()
+def report(
+    results: ResultsArgument,
+    out: Annotated[Path | None, typer.Option("--out", help="Default: RESULTS/report.html.")] = None,
+) -> None:
+    """Write all of it as one HTML page that needs nothing else: tables, head maps, curves, classes."""
+    from savs_analyze.report import write_report
+
+    print(write_report(results, out or results / "report.html"))
+
+
 def _print_rows(rows: pd.DataFrame, form: TableFormat, people: pd.DataFrame, notes: list[str]) -> None:
     """Print rows for programs as they are, for people as they are laid out."""
     if form is TableFormat.csv:

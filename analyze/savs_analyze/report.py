@@ -1,0 +1,48 @@
+"""A report: one HTML file that shows the results of a sweep, and needs nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from savs_analyze.charts import SHAPES, VIEW
+from savs_analyze.methods import ZERO_SHOT
+from savs_analyze.results import Results
+from savs_analyze.sections import Found, sections
+
+TEMPLATE = "report.html.j2"
+
+
+def write_report(results: Path, out: Path) -> Path:
+    """Write the report of a folder of results into `out` and return it.
+
+    Raises FileNotFoundError where no sweep has finished.
+    """
+    found = Found(list(Results(results).loaded()))
+    run = json.loads((results / "run.json").read_text())
+    pages = Environment(
+        loader=PackageLoader("savs_analyze", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = pages.get_template(TEMPLATE).render(
+        name=results.name, facts=_facts(found), run=run, sections=sections(found), shapes=SHAPES, view=VIEW
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(page, encoding="utf-8")
+    return out
+
+
+def _facts(found: Found) -> dict[str, Any]:
+    """Return what ran, for the first lines of the page."""
+    learnt = [cell.facts for cell in found.cells if cell.facts["method"] != ZERO_SHOT]
+    return {
+        **{name: found.every(name) for name in ("benchmark", "model", "method")},
+        "shots": sorted({facts["shots"] for facts in learnt}),
+        "draws": len({facts["draw"] for facts in learnt}),
+    }
