@@ -153,6 +153,7 @@ def _facts(vectors: ModelVectors, group: Group, cell: Cell, places: Sequence[int
         "settings": [setting.to_json() for setting in cell.settings],
         "columns": [setting.column() for setting in cell.settings],
         "classes": len(vectors.store.benchmark.tasks[cell.task]),
+        "class_names": list(vectors.store.benchmark.tasks[cell.task]),
         "chooses": cell.validation.chooses(vectors.store.samples, vectors.store.benchmark),
     }
     if group.learnt:

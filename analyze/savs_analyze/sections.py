@@ -12,14 +12,18 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
+from savs_analyze import papers
 from savs_analyze.blocks import Cell, Chart, Classes, HeadMap, Section, Table
 from savs_analyze.charts import Curve, draw_curves
+from savs_analyze.choice import Choice, choose, hyperparameters
+from savs_analyze.comparisons import compare
 from savs_analyze.confusion import confusion
 from savs_analyze.figures import most_heads, selection_frequency
 from savs_analyze.methods import SAVS, ZERO_SHOT, Setting
 from savs_analyze.metrics import METRICS, OF_CLASSES
 from savs_analyze.results import CellResult
-from savs_analyze.tables import LEFT_OUT, footnotes, spread, summarize
+from savs_analyze.stability import stability
+from savs_analyze.tables import LEFT_OUT, columns_of, differences, footnotes, spread, summarize
 
 # Maps and curves against shots are of the papers' number of heads, or the nearest that there is.
 PAPERS_HEADS = 20
@@ -31,13 +35,27 @@ X_LABELS = {"heads": "heads", "shots": "samples a class"}
 
 @dataclass(frozen=True)
 class Found:
-    """All that a report is made from: the cells of a sweep, and their means."""
+    """All that a report is made from: the cells of a sweep, what validation chooses, tests, and means."""
 
     cells: list[CellResult]
 
     @cached_property
+    def choices(self) -> list[Choice]:
+        return choose(self.cells)
+
+    @cached_property
+    def compared(self) -> pd.DataFrame:
+        return compare(self.cells, self.choices)
+
+    @cached_property
     def summary(self) -> pd.DataFrame:
+        """Every setting."""
         return summarize(self.cells)
+
+    @cached_property
+    def chosen(self) -> pd.DataFrame:
+        """The chosen setting of every method, or all where nothing chooses."""
+        return summarize(self.cells, self.choices, self.compared)
 
     def every(self, fact: str) -> list[Any]:
         """Return the different values of a fact, as they appear."""
@@ -62,22 +80,22 @@ class Found:
         keys = zip(rows["benchmark"], rows["model"], rows["task"], strict=True)
         return rows[[(key in known) == (tasks[key[:2]] == 1) for key in keys]]
 
-    @cached_property
-    def headlines(self) -> pd.DataFrame:
-        """The rows to look at: each benchmark's first metric, over all its tasks."""
+    def headlines(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows to look at: each benchmark's first metric, over all its tasks."""
         metrics = {cell.facts["benchmark"]: METRICS[cell.facts["metric"]][0] for cell in self.cells}
-        rows = self.overall(self.summary)
+        rows = self.overall(rows)
         return rows[rows["metric"] == rows["benchmark"].map(metrics)]
 
 
 def sections(found: Found) -> list[Section]:
-    """Return the sections that have something to say, in their order.
-
-    A further table is one line here: `lambda found: Section("Paired tests", "What it says.", [Table.of(frame)])`.
-    """
+    """Return the sections that have something to say, in their order."""
     makers: Sequence[Callable[[Found], Section | None]] = (
         results,
+        paired_tests,
+        published,
+        hyperparameters_of,
         head_maps,
+        stability_of,
         against_heads,
         against_shots,
         classes,
@@ -89,8 +107,8 @@ def sections(found: Found) -> list[Section]:
 
 def results(found: Found) -> Section:
     """Return the table to look at first; where settings are many, tasks and further metrics come below it."""
-    first, *others = footnotes(found.cells)
-    rows = found.summary[~found.summary["metric"].isin(OF_CLASSES)]
+    first, *others = footnotes(found.cells, found.choices, found.compared)
+    rows = found.chosen[~found.chosen["metric"].isin(OF_CLASSES)]
     if rows["setting"].nunique() <= MOST_COLUMNS:
         tables = [_wide(rows)]
     else:
@@ -98,13 +116,63 @@ def results(found: Found) -> Section:
         details = [
             (family, lines) for family, lines in families if len(lines[["task", "metric"]].drop_duplicates()) > 1
         ]
-        tables = [_long(found.headlines), *(_long(lines, found.title(*family)) for family, lines in details)]
+        tables = [
+            _long(found.headlines(found.chosen)),
+            *(_long(lines, found.title(*family)) for family, lines in details),
+        ]
     return Section("Results", f"{first} Bold is the best on each benchmark.", tables, others)
+
+
+def paired_tests(found: Found) -> Section | None:
+    """Return which methods differ."""
+    if found.compared.empty:
+        return None
+    note = (
+        "Differences in points with 95 % intervals over samples and draws; p of an exact paired test of the signs of "
+    )
+    note += (
+        "samples or groups, holm corrected for all pairs. What differs has holm below 5 % and an interval without 0."
+    )
+    return Section("Which methods differ", note, [Table.of(_telling(differences(found.compared)))])
+
+
+def published(found: Found) -> Section | None:
+    """Return the papers' numbers beside ours, where they have any."""
+    beside = papers.compare(found.cells)
+    if beside.empty:
+        return None
+    first, *notes = papers.footnotes(beside)
+    return Section("Beside the papers' numbers", first, [Table.of(papers.laid_out(beside))], notes)
+
+
+def hyperparameters_of(found: Found) -> Section | None:
+    """Return what validation chose, where there was a choice."""
+    if not any(choice.settings > 1 for choice in found.choices):
+        return None
+    note = "The best mean over benchmarks, equally weighted, of the first metric on the samples that validate, percent."
+    return Section("Chosen hyperparameters", note, [Table.of(_telling(hyperparameters(found.choices)))])
+
+
+def stability_of(found: Found) -> Section | None:
+    """Return how alike the heads of different draws are."""
+    alike = stability(found.cells, found.choices)
+    alike = alike[alike["draws"] > 1]
+    if alike.empty:
+        return None
+    shown = alike.assign(**{name: alike[name].map("{:.2f}".format) for name in ("jaccard", "by chance")})
+    note = "Jaccard: the mean over pairs of draws of heads in both over heads in either; by chance: of random heads."
+    return Section("How alike draws select", note, [Table.of(_telling(shown))])
+
+
+def _telling(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table without what is the same in every line and known."""
+    known = [name for name in ("model", "task", "metric", "shots") if name in frame and frame[name].nunique() == 1]
+    return frame.drop(columns=known)
 
 
 def metrics_of_classes(found: Found) -> Section:
     """Return the table of what a constant answer does not win."""
-    rows = found.overall(found.summary[found.summary["metric"].isin(OF_CLASSES)])
+    rows = found.overall(found.chosen[found.chosen["metric"].isin(OF_CLASSES)])
     note = "The means over classes of recall and of F1, percent: what always gives the same answer has little of them."
     lay_out = _wide if rows["setting"].nunique() <= MOST_COLUMNS else _long
     return Section("Balanced accuracy and macro-F1", note, [lay_out(rows)])
@@ -135,10 +203,7 @@ def _long(summary: pd.DataFrame, caption: str = "") -> Table:
 
 def _settings_and_lines(summary: pd.DataFrame) -> tuple[list[Cell], pd.DataFrame]:
     """Return the settings, which say their shots where there are several, and their numbers, a column for each."""
-    if summary.loc[summary["shots"] > 0, "shots"].nunique() > 1:
-        shots = summary["shots"].map(lambda count: f", {count} shots" if count else "")
-        summary = summary.assign(setting=summary["setting"] + shots)
-    same_as = dict(zip(summary["setting"], summary["same_as"], strict=True))
+    same_as = dict(zip(columns_of(summary), summary["same_as"], strict=True))
     settings = [Cell(setting, f"same as {same}" if same else "") for setting, same in same_as.items()]
     return settings, spread(summary, all_metrics=True)
 
@@ -194,13 +259,14 @@ def against_heads(found: Found) -> Section | None:
         for setting in map(Setting.from_json, cell.facts["settings"]):
             parameters = tuple((name, value) for name, value in setting.parameters if name != "k")
             names[setting.column()] = replace(setting, parameters=parameters).column()
-    rows = found.headlines[found.headlines["shots"].isin([0, found.headlines["shots"].max()])]
+    rows = found.headlines(found.summary)
+    rows = rows[rows["shots"].isin([0, rows["shots"].max()])]
     return _against(found, "heads", "Against the number of heads", rows.assign(curve=rows["setting"].map(names)))
 
 
 def against_shots(found: Found) -> Section | None:
     """Return charts against the number of support samples a class, where there are several numbers."""
-    rows = found.headlines
+    rows = found.headlines(found.summary)
     heads = min(set(rows["heads"]) - {0}, key=lambda count: abs(count - PAPERS_HEADS), default=0)
     rows = rows[rows["heads"].isin([0, heads])]
     return _against(found, "shots", "Against the number of samples a class", rows.assign(curve=rows["setting"]))
@@ -236,7 +302,7 @@ def _curve(points: pd.DataFrame, x: str, place: int) -> Curve:
 def classes(found: Found) -> Section:
     """Return for the best method of every benchmark how often each class is right, and what it is taken for."""
     blocks = []
-    rows = found.headlines
+    rows = found.headlines(found.chosen)
     for best in rows.loc[rows.groupby(["benchmark", "model"], sort=False)["value"].idxmax()].itertuples():
         for task in found.tasks(best.benchmark, best.model):
             of_best = {"method": best.method, "shots": best.shots}
@@ -253,8 +319,9 @@ def classes(found: Found) -> Section:
 
 
 def _answers(cell: CellResult, setting: str) -> tuple[Int[np.ndarray, " sample"], Int[np.ndarray, " sample"]]:
-    """Return predictions and labels of one setting."""
-    return cell.arrays["predicted"][cell.facts["columns"].index(setting)], cell.arrays["label"]
+    """Return predictions and labels of one setting, of the samples that are tested."""
+    tested = ~cell.arrays["validation"]
+    return cell.arrays["predicted"][cell.facts["columns"].index(setting)][tested], cell.arrays["label"][tested]
 
 
 def left_out(found: Found) -> Section:
@@ -262,16 +329,18 @@ def left_out(found: Found) -> Section:
     learnt = [cell for cell in found.cells if cell.facts["method"] != ZERO_SHOT] or found.cells
     counted = pd.DataFrame(
         {name: cell.facts[name] for name in ("benchmark", "model", "task")}
-        | {"tested": len(cell.arrays["label"])}
+        | {"tested": int((~cell.arrays["validation"]).sum()), "validating": int(cell.arrays["validation"].sum())}
         | {name: cell.rows[0][name] for name in (*LEFT_OUT, "partial")}
         for cell in learnt
     )
-    if not counted[[*LEFT_OUT, "partial"]].to_numpy().any():
+    if not counted[["validating", *LEFT_OUT, "partial"]].to_numpy().any():
         return Section("Left out", "Nothing: every test sample was tested in every draw.")
     families = counted.groupby(["benchmark", "model", "task"], sort=False)
-    table = families[["tested", *LEFT_OUT]].agg(_least_to_most)
+    table = families[["tested", "validating", *LEFT_OUT]].agg(_least_to_most)
     table["store"] = families["partial"].any().map({True: "unfinished: finished samples only", False: "finished"})
-    why = "; ".join(f"{name}, {words}" for name, words in LEFT_OUT.items())
+    why = "validating, because they choose hyperparameters; " + "; ".join(
+        f"{name}, {words}" for name, words in LEFT_OUT.items()
+    )
     return Section("Left out", f"Test samples a draw. Not tested: {why}.", [Table.of(table.reset_index())])
 
 

@@ -264,9 +264,7 @@ def _lasso_notes(learnt: pd.DataFrame) -> list[str]:
         most = f"{100 * excess.max():.2g} %" if excess.max() < 100 else "many times"
         notes.append(f"{missed} of {len(fits)} fits are not certified: an objective may be {most} above the least.")
     if empty := int(fits["degenerate"].astype(bool).sum()):
-        notes.append(
-            f"{empty} of {len(fits)} fits use no feature: they answer the first class, as all are equally many."
-        )
+        notes.append(f"{empty} of {len(fits)} fits use no feature: all classes tie, the first is the answer.")
     if full := int(fits["saturated"].astype(bool).sum()):
         notes.append(f"{full} of {len(fits)} fits saturate: their training loss is below 1 % of that without features.")
     return notes
