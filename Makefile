@@ -20,11 +20,9 @@ setup: .venv/ready ## make .venv and install everything into it (TORCH=torch for
 	$(BIN)/python -m pip install --quiet --editable ".[harvest,dev]"
 	touch $@
 
-demo: setup ## harvest the embedded model over the digits benchmarks, classify, print the table, draw the heads
+demo: setup ## harvest the embedded model over the digits benchmarks, classify, print the table, write the report
 	for data in $(DEMO); do $(BIN)/savs-harvest run --model tiny --data $$data || exit 1; done
-	$(BIN)/savs-analyze sweep $(DEMO:%=--store stores/%.zarr) --k 5:20:15 --out results/demo
-	$(BIN)/savs-analyze table results/demo
-	$(BIN)/savs-analyze figures results/demo --k 5
+	$(BIN)/savs-analyze demo $(DEMO:%=--store stores/%.zarr)
 
 harvest: setup ## run MODEL over DATA into STORE (make harvest MODEL=qwen2vl DATA=digits)
 	$(BIN)/savs-harvest run --model $(MODEL) --data $(DATA) --store $(STORE)
@@ -32,6 +30,9 @@ harvest: setup ## run MODEL over DATA into STORE (make harvest MODEL=qwen2vl DAT
 sweep: setup ## classify from STORE and print the table
 	$(BIN)/savs-analyze sweep --store $(STORE) --out results/$(basename $(notdir $(STORE)))
 	$(BIN)/savs-analyze table results/$(basename $(notdir $(STORE)))
+
+report: setup ## write results/NAME/report.html of the results of STORE
+	$(BIN)/savs-analyze report results/$(basename $(notdir $(STORE)))
 
 test: setup ## run the tests
 	$(BIN)/pytest
@@ -55,5 +56,5 @@ tiny: setup ## train the embedded model again (a few minutes)
 clean: ## remove results and the demo's stores
 	rm -rf results $(DEMO:%=stores/%.zarr)
 
-.PHONY: help setup demo harvest sweep test check perf planted tiny clean
+.PHONY: help setup demo harvest sweep report test check perf planted tiny clean
 .DEFAULT_GOAL := help

@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 
 from savs_analyze.lasso_classifier import SparseGroupLogisticRegression
+from savs_analyze.planted import INFORMATIVE, write_planted
 from savs_analyze.results import CellResult, Results
 from savs_analyze.sweep import sweep
 from savs_analyze.validation import Validation
-from savs_stores import BenchmarkInfo, ModelVectors, open_store, write_store
+from savs_stores import ModelVectors
 
 LAYERS, HEADS, DIM, LAST = 6, 28, 64, 4
-# (layer, head); the first two layers are out of the reach of the lasso.
-INFORMATIVE = ((0, 5), (2, 11), (3, 3), (3, 20), (4, 8), (5, 17))
+# The first two layers are out of the reach of the lasso.
 REACHED = sum(layer >= LAYERS - LAST for layer, _ in INFORMATIVE)
 SHOTS, TEST, DRAWS = 20, 30, 3
 METHODS = ("sparse-group-lasso-share", "lasso-share", "savs")
@@ -65,30 +65,9 @@ store.
 """
 
 
-def make_store(folder: Path, classes: int, seed: int = 0) -> ModelVectors:
+def make_store(folder: Path, classes: int) -> ModelVectors:
     """Write the planted store of so many classes and return its vectors."""
-    generator = np.random.default_rng(seed)
-    labels = np.concatenate([np.repeat(np.arange(classes), SHOTS + 10), np.repeat(np.arange(classes), TEST)])
-    split = ["pool"] * (classes * (SHOTS + 10)) + ["test"] * (classes * TEST)
-    latent = generator.normal(size=(len(labels), 16))
-    vectors = np.empty((len(labels), LAYERS, HEADS, DIM), dtype=np.float16)
-    for layer in range(LAYERS):
-        for head in range(HEADS):
-            found = generator.normal(size=(len(labels), DIM)) + latent @ generator.normal(size=(16, DIM)) / 4
-            if (layer, head) in INFORMATIVE:
-                found += 0.6 * generator.normal(size=(classes, DIM))[labels]
-            large = np.where(np.arange(DIM) < 3, 4, 1)
-            found = (found + 3 * generator.normal(size=DIM)) * large * 10 ** generator.uniform(-1, 0)
-            vectors[:, layer, head] = found
-    names = [f"class {number:02}" for number in range(classes)]
-    store = write_store(
-        folder / f"planted-{classes}.zarr",
-        benchmark=BenchmarkInfo(f"planted-{classes}", {"all": names}),
-        samples={"label": [names[label] for label in labels], "split": split},
-        model="planted",
-        heads=vectors,
-    )
-    return open_store(store.path)["planted"]
+    return write_planted(folder / f"planted-{classes}.zarr", classes, SHOTS + 10, TEST, LAYERS, HEADS, DIM)["planted"]
 
 
 def coded_accuracy(vectors: ModelVectors, support: list[int], test: np.ndarray) -> list[float]:

@@ -12,7 +12,11 @@ import typer
 from savs_stores import terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
+
+    from savs_analyze.studies import Study
 
 app = typer.Typer(
     help="Classify from stores of head vectors, as often as you like, on a CPU.",
@@ -163,7 +167,7 @@ def sweep(
 
 @app.command()
 def study(
-    name: Annotated[str, typer.Argument(help="methods, shots, heads, layers, classifiers, per-class or lasso.")],
+    name: Annotated[str, typer.Argument(help="methods, shots, heads, layers, classifiers, per-class, lasso or demo.")],
     store: Annotated[list[str], typer.Option("--store", help="A store, or a pattern 'stores/*.zarr'; repeatable.")],
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the results; default: results/NAME.")] = None,
     protocol: Annotated[Protocol, typer.Option(help="As of sweep.")] = Protocol.ours,
@@ -176,37 +180,40 @@ def study(
     """Run a study of the papers: a sweep of what it asks for, its table, and its curves. The same command resumes."""
     from savs_analyze.choice import choose
     from savs_analyze.figures import draw_curves
-    from savs_analyze.progress import CellProgress
     from savs_analyze.results import Results
     from savs_analyze.studies import find_study
-    from savs_analyze.sweep import expand, sweep
     from savs_analyze.tables import summarize
-    from savs_analyze.validation import Validation
 
-    asked, folder, papers = find_study(name), out or Path("results") / name, protocol is Protocol.paper
-    with CellProgress() as progress:
-        sweep(
-            expand(store),
-            folder,
-            shots=asked.shots,
-            draws=draws,
-            heads=asked.heads,
-            methods=asked.methods,
-            grid=asked.grid,
-            papers_order=papers,
-            keep_leaks=papers,
-            validation=Validation(first=papers),
-            models=model or (),
-            jobs=jobs,
-            command=terminal.command_line(),
-            on_cells=progress.update,
-        )
+    asked, folder = find_study(name), out or Path("results") / name
+    _run(asked, store, folder, papers=protocol is Protocol.paper, draws=draws, models=model or (), jobs=jobs)
     table(folder, all_settings=bool(asked.along))
     if asked.along:
         cells = list(Results(folder).loaded())
         print(draw_curves(summarize(cells), asked.along, folder / f"{asked.along}.svg"))
     elif choose(Results(folder).loaded()):
         hyperparameters(folder)
+
+
+@app.command()
+def demo(
+    store: Annotated[
+        list[str] | None, typer.Option("--store", help="A store, or a pattern; default: 'stores/digits*.zarr'.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("results/demo"),
+) -> None:
+    """Show everything once: a sweep of a few methods, the table, and the report. Without stores, on made-up vectors."""
+    from savs_analyze.planted import write_planted
+    from savs_analyze.report import write_report
+    from savs_analyze.studies import find_study
+
+    found = store or sorted(map(str, Path("stores").glob("digits*.zarr")))
+    if not found:
+        print("no stores/digits*.zarr here (make demo harvests them): vectors are made up", file=sys.stderr)
+        made = out / "planted.zarr"
+        found = [str(made if made.exists() else write_planted(made, test=50).path)]
+    _run(find_study("demo"), found, out)
+    table(out)
+    print(write_report(out, out / "report.html"))
 
 
 @app.command()
@@ -399,6 +406,39 @@ def report(
     print(write_report(results, out or results / "report.html"))
 
 
+def _run(
+    asked: Study,
+    stores: list[str],
+    folder: Path,
+    papers: bool = False,
+    draws: int = 5,
+    models: Sequence[str] = (),
+    jobs: int | None = None,
+) -> None:
+    """Sweep as a study asks."""
+    from savs_analyze.progress import CellProgress
+    from savs_analyze.sweep import expand, sweep
+    from savs_analyze.validation import Validation
+
+    with CellProgress() as progress:
+        sweep(
+            expand(stores),
+            folder,
+            shots=asked.shots,
+            draws=draws,
+            heads=asked.heads,
+            methods=asked.methods,
+            grid=asked.grid,
+            papers_order=papers,
+            keep_leaks=papers,
+            validation=Validation(first=papers),
+            models=models,
+            jobs=jobs,
+            command=terminal.command_line(),
+            on_cells=progress.update,
+        )
+
+
 def _print_rows(rows: pd.DataFrame, form: TableFormat, people: pd.DataFrame, notes: list[str]) -> None:
     """Print rows for programs as they are, for people as they are laid out."""
     if form is TableFormat.csv:
@@ -421,7 +461,8 @@ def _print_table(table: pd.DataFrame, notes: list[str], markdown: bool = False) 
     printed = Table(box=box.MARKDOWN if markdown else box.SIMPLE_HEAD, pad_edge=markdown)
     for name in table.columns:
         words = name in WORDS or name.startswith("same")
-        printed.add_column(str(name), justify="left" if words else "right", no_wrap=words, overflow="fold")
+        heading = str(name) if words or markdown else str(name).replace(", ", ",\n")
+        printed.add_column(heading, justify="left" if words else "right", no_wrap=words, overflow="fold")
     for row in table.itertuples(index=False):
         printed.add_row(*map(str, row))
     console.print(printed)

@@ -91,13 +91,13 @@ def sections(found: Found) -> list[Section]:
     """Return the sections that have something to say, in their order."""
     makers: Sequence[Callable[[Found], Section | None]] = (
         results,
-        paired_tests,
         published,
-        hyperparameters_of,
         head_maps,
-        stability_of,
         against_heads,
         against_shots,
+        paired_tests,
+        hyperparameters_of,
+        stability_of,
         classes,
         metrics_of_classes,
         left_out,
@@ -127,13 +127,16 @@ def paired_tests(found: Found) -> Section | None:
     """Return which methods differ."""
     if found.compared.empty:
         return None
+    tests = differences(found.compared)
+    tests["benchmark"] += [f" / {task}" if task != "all" else "" for task in tests["task"]]
+    for name in ("difference", "verdict"):  # these do not break
+        tests[name] = tests[name].str.replace(" ", "\u00a0")
     note = (
-        "Differences in points with 95 % intervals over samples and draws; p of an exact paired test of the signs of "
+        "Differences in points of the first metric, 95 % intervals over samples and draws; holm: p of an exact paired "
+        "test of the signs of samples or groups, corrected for all pairs. What differs has holm below 5 % and an "
+        "interval without 0."
     )
-    note += (
-        "samples or groups, holm corrected for all pairs. What differs has holm below 5 % and an interval without 0."
-    )
-    return Section("Which methods differ", note, [Table.of(_telling(differences(found.compared)))])
+    return Section("Which methods differ", note, [Table.of(_telling(tests.drop(columns=["task", "metric", "p"])))])
 
 
 def published(found: Found) -> Section | None:

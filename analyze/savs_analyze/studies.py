@@ -72,6 +72,13 @@ STUDIES = {
         ("savs", "lasso", "lasso-one-vs-rest", "sparse-group-lasso"),
         grid=LINEAR,
     ),
+    "demo": Study(
+        "a few methods, each with the hyperparameters that validation chooses",
+        "this project",
+        ("zero-shot", "savs", "savs-soft", "sparse-group-lasso-share"),
+        heads=(5, 10, 15, 20),
+        grid={"layers": [4], "share": [0.3, 0.1, 0.03, 0.01]},
+    ),
 }
 
 

@@ -235,9 +235,8 @@ def _validation_notes(cells: Sequence[CellResult], choices: Sequence[Choice]) ->
         return []
     rule = next(iter(validated.values()))["validation"]
     which = "the first in file order" if rule["first"] else "stratified, whole groups and images"
-    notes = [
-        f"{rule['share']:.0%} of the test samples of {', '.join(validated)} validate ({which}) and are not reported."
-    ]
+    share, names = f"{100 * rule['share']:.0f} %", ", ".join(validated)
+    notes = [f"{share} of the test samples of {names} validate ({which}) and are not reported."]
     if idle := [name for name, facts in validated.items() if not facts["chooses"]]:
         notes.append(f"Those of {', '.join(idle)} choose nothing, as in the paper: they are set aside.")
     for choice in choices:
@@ -286,7 +285,9 @@ def footnotes(
         notes.append(f"{who} learn from {'/'.join(map(str, shots))} samples a class; {times}")
     notes += _validation_notes(cells, choices)
     if compared is not None and indistinct(compared):
-        notes.append(f"°: not distinguishable from the best of its line (paired test, Holm-corrected, {LEVEL:.0%}).")
+        notes.append(
+            f"°: not distinguishable from the best of its line (paired test, Holm-corrected, {100 * LEVEL:.0f} %)."
+        )
     for reason, words in LEFT_OUT.items():
         for name, most in rows.groupby("benchmark")[reason].max().items():
             if most:

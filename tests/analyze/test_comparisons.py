@@ -199,7 +199,7 @@ def test_a_sweep_reports_the_chosen_setting_on_the_samples_that_did_not_choose(s
     assert summarize(cells, choices).iloc[0].value == pytest.approx(tested[tested.benchmark == "one"].value.mean())
     assert summarize(cells, choices).iloc[0].sd == pytest.approx(tested[tested.benchmark == "one"].value.std())
     notes = footnotes(cells, choices)
-    assert any(note.startswith("25% of the test samples of one, two validate (stratified") for note in notes)
+    assert any(note.startswith("25 % of the test samples of one, two validate (stratified") for note in notes)
     assert any("chosen of 3" in note and "by validation on 2 benchmarks" in note for note in notes)
 
 

@@ -41,6 +41,20 @@ def test_a_study_is_one_command(write_toy, generator, tmp_path, monkeypatch, nam
         assert "chosen of" in first.stdout
 
 
+def test_the_demo_needs_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shown = CliRunner().invoke(app, ["demo"])
+    assert shown.exit_code == 0, shown.output
+    assert "vectors are made up" in shown.stderr
+    page = tmp_path / "results" / "demo" / "report.html"
+    assert shown.stdout.splitlines()[-1] == "results/demo/report.html"
+    assert "planted" in page.read_text()
+    before = page.read_bytes()
+    again = CliRunner().invoke(app, ["demo"])
+    assert again.stdout == shown.stdout
+    assert page.read_bytes() == before
+
+
 def test_an_unknown_study_suggests_the_nearest():
     with pytest.raises(ValueError, match="there is no study 'head'; did you mean 'heads'"):
         find_study("head")
