@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,21 +10,22 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 from jaxtyping import Int
-from pandas.api.types import is_numeric_dtype
 
 from savs_analyze.confusion import confused, recalls, worst_first
 
 # With more classes than these, the worst are shown.
 MOST_CLASSES, WORST = 40, 20
+NUMBER = re.compile(r"[-+<]?\d")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A number or word of a table, what stands small below it, and whether it is the best of its line."""
+    """A number or word of a table, what stands small below it, and whether it is the best of its line, or as good."""
 
     text: str
     small: str = ""
     best: bool = False
+    close: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,22 @@ class Table:
 
     @classmethod
     def of(cls, frame: pd.DataFrame, caption: str = "") -> Table:
-        """Return a data frame as it is: numbers right, words left."""
-        words = [column.dtype == bool or not is_numeric_dtype(column) for _, column in frame.items()]
-        lines = [[Cell(_words(value)) for value in line] for line in frame.itertuples(index=False)]
+        """Return a data frame as it is: what begins as a number stands right, words left, intervals small."""
+        lines = [[_cell(value) for value in line] for line in frame.itertuples(index=False)]
+        words = [
+            any(cell.text and not NUMBER.match(cell.text) for cell in column) for column in zip(*lines, strict=True)
+        ]
         return cls([Cell(str(name)) for name in frame.columns], words, lines, caption)
 
 
-def _words(value: object) -> str:
+def _cell(value: object) -> Cell:
     if isinstance(value, float | np.floating):
-        return "" if np.isnan(value) else f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int | np.integer) and not isinstance(value, bool) else str(value)
+        return Cell("" if np.isnan(value) else f"{value:.4g}")
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return Cell(f"{value:,}")
+    text, bracket, interval = str(value).partition(" [")
+    is_number = bracket and NUMBER.match(text)
+    return Cell(text, f"[{interval}") if is_number else Cell(str(value))
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Curve:
     high: Sequence[float]
 
 
-def draw_curves(curves: Sequence[Curve], level: float | None, x_label: str, name: str) -> str:
+def inline_curves(curves: Sequence[Curve], level: float | None, x_label: str, name: str) -> str:
     """Return SVG elements of curves, with a dashed line at `level`; `name` keeps the ids of a page's charts apart."""
     import matplotlib
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,8 @@ def write_report(results: Path, out: Path) -> Path:
 
     Raises FileNotFoundError where no sweep has finished.
     """
-    found = Found(list(Results(results).loaded()))
-    run = json.loads((results / "run.json").read_text())
+    folder = Results(results)
+    found = Found(list(folder.loaded()))
     pages = Environment(
         loader=PackageLoader("savs_analyze", "."),
         autoescape=True,
@@ -31,7 +30,7 @@ def write_report(results: Path, out: Path) -> Path:
         lstrip_blocks=True,
     )
     page = pages.get_template(TEMPLATE).render(
-        name=results.name, facts=_facts(found), run=run, sections=sections(found), shapes=SHAPES, view=VIEW
+        name=results.name, facts=_facts(found), run=folder.run(), sections=sections(found), shapes=SHAPES, view=VIEW
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")

@@ -14,12 +14,12 @@ from jaxtyping import Int
 
 from savs_analyze import papers
 from savs_analyze.blocks import Cell, Chart, Classes, HeadMap, Section, Table
-from savs_analyze.charts import Curve, draw_curves
+from savs_analyze.charts import Curve, inline_curves
 from savs_analyze.choice import Choice, choose, hyperparameters
 from savs_analyze.comparisons import compare
 from savs_analyze.confusion import confusion
 from savs_analyze.figures import most_heads, selection_frequency
-from savs_analyze.methods import SAVS, ZERO_SHOT, Setting
+from savs_analyze.methods import DISPLAYED, SAVS, ZERO_SHOT, Setting
 from savs_analyze.metrics import METRICS, OF_CLASSES
 from savs_analyze.results import CellResult
 from savs_analyze.stability import stability
@@ -50,7 +50,7 @@ class Found:
     @cached_property
     def summary(self) -> pd.DataFrame:
         """Every setting."""
-        return summarize(self.cells)
+        return summarize(self.cells) if self.choices else self.chosen
 
     @cached_property
     def chosen(self) -> pd.DataFrame:
@@ -107,9 +107,9 @@ def sections(found: Found) -> list[Section]:
 
 def results(found: Found) -> Section:
     """Return the table to look at first; where settings are many, tasks and further metrics come below it."""
-    first, *others = footnotes(found.cells, found.choices, found.compared)
+    first, *others = footnotes(found.cells, compared=found.compared)  # choices have a section of their own
     rows = found.chosen[~found.chosen["metric"].isin(OF_CLASSES)]
-    if rows["setting"].nunique() <= MOST_COLUMNS:
+    if columns_of(rows).nunique() <= MOST_COLUMNS:
         tables = [_wide(rows)]
     else:
         families = rows.groupby(["benchmark", "model"], sort=False)
@@ -124,19 +124,20 @@ def results(found: Found) -> Section:
 
 
 def paired_tests(found: Found) -> Section | None:
-    """Return which methods differ."""
-    if found.compared.empty:
-        return None
-    tests = differences(found.compared)
-    tests["benchmark"] += [f" / {task}" if task != "all" else "" for task in tests["task"]]
-    for name in ("difference", "verdict"):  # these do not break
-        tests[name] = tests[name].str.replace(" ", "\u00a0")
+    """Return how much better the best of each line is than the others, and whether that is more than chance."""
+    tables = []
+    several = found.compared["shots"].nunique() > 1
+    for (*line, shots), pairs in found.compared.groupby(["benchmark", "model", "task", "shots"], sort=False):
+        best = next(name for name in pairs["setting"] if name not in set(pairs["other"]))
+        table = differences(pairs[pairs["setting"] == best]).rename(columns={"other": "against"})
+        caption = f"{found.title(*line)}: {best}{f', {shots} shots' if several else ''}"
+        tables.append(Table.of(table[["against", "difference", "n", "p", "holm", "verdict"]], caption))
     note = (
-        "Differences in points of the first metric, 95 % intervals over samples and draws; holm: p of an exact paired "
-        "test of the signs of samples or groups, corrected for all pairs. What differs has holm below 5 % and an "
-        "interval without 0."
+        "The best on each benchmark against the others on the same samples: points of the first metric, with 95 % "
+        "intervals. p is of an exact test of signs, holm is p corrected for all pairs. What differs has holm below "
+        "5 % and an interval without 0."
     )
-    return Section("Which methods differ", note, [Table.of(_telling(tests.drop(columns=["task", "metric", "p"])))])
+    return Section("Which methods differ", note, tables) if tables else None
 
 
 def published(found: Found) -> Section | None:
@@ -150,10 +151,9 @@ def published(found: Found) -> Section | None:
 
 def hyperparameters_of(found: Found) -> Section | None:
     """Return what validation chose, where there was a choice."""
-    if not any(choice.settings > 1 for choice in found.choices):
-        return None
+    table = hyperparameters([choice for choice in found.choices if choice.settings > 1])
     note = "The best mean over benchmarks, equally weighted, of the first metric on the samples that validate, percent."
-    return Section("Chosen hyperparameters", note, [Table.of(_telling(hyperparameters(found.choices)))])
+    return Section("Chosen hyperparameters", note, [Table.of(_telling(table))]) if len(table) else None
 
 
 def stability_of(found: Found) -> Section | None:
@@ -177,7 +177,7 @@ def metrics_of_classes(found: Found) -> Section:
     """Return the table of what a constant answer does not win."""
     rows = found.overall(found.chosen[found.chosen["metric"].isin(OF_CLASSES)])
     note = "The means over classes of recall and of F1, percent: what always gives the same answer has little of them."
-    lay_out = _wide if rows["setting"].nunique() <= MOST_COLUMNS else _long
+    lay_out = _wide if columns_of(rows).nunique() <= MOST_COLUMNS else _long
     return Section("Balanced accuracy and macro-F1", note, [lay_out(rows)])
 
 
@@ -229,11 +229,13 @@ def _metric(name: str) -> str:
 
 
 def _best(texts: Sequence[str]) -> list[Cell]:
-    """Return `92.8 [90.7, 94.8]` of every setting as cells, the best marked where there are others."""
-    parts = [text.partition(" ") for text in texts]
+    """Return `92.8 [90.7, 94.8] °` of every setting as cells, the best marked where there are others."""
+    parts = [text.removesuffix(" °").partition(" ") for text in texts]
     values = [float(value) for value, _, _ in parts if value]
+    most = max(values) if len(values) > 1 else None
     return [
-        Cell(value, small, len(values) > 1 and value != "" and float(value) == max(values)) for value, _, small in parts
+        Cell(value, small, best=bool(value) and float(value) == most, close=text.endswith("°"))
+        for text, (value, _, small) in zip(texts, parts, strict=True)
     ]
 
 
@@ -269,10 +271,13 @@ def against_heads(found: Found) -> Section | None:
 
 def against_shots(found: Found) -> Section | None:
     """Return charts against the number of support samples a class, where there are several numbers."""
-    rows = found.headlines(found.summary)
-    heads = min(set(rows["heads"]) - {0}, key=lambda count: abs(count - PAPERS_HEADS), default=0)
-    rows = rows[rows["heads"].isin([0, heads])]
-    return _against(found, "shots", "Against the number of samples a class", rows.assign(curve=rows["setting"]))
+    rows = found.headlines(found.chosen)
+    if not found.choices:
+        heads = min(set(rows["heads"]) - {0}, key=lambda count: abs(count - PAPERS_HEADS), default=0)
+        rows = rows[rows["heads"].isin([0, heads])]
+    several = rows.groupby(["benchmark", "model", "method", "shots"])["setting"].transform("nunique").max() > 1
+    names = rows["setting"] if several else rows["method"].map(lambda name: DISPLAYED.get(name, name))
+    return _against(found, "shots", "Against the number of samples a class", rows.assign(curve=names))
 
 
 def _against(found: Found, x: str, title: str, rows: pd.DataFrame) -> Section | None:
@@ -292,7 +297,7 @@ def _against(found: Found, x: str, title: str, rows: pd.DataFrame) -> Section | 
         if curves:
             level = next(iter(100 * of_family.loc[of_family["method"] == ZERO_SHOT, "value"]), None)
             caption = f"{found.title(*family)}: {_metric(of_family['metric'].iloc[0])}"
-            charts.append(Chart(caption, draw_curves(curves, level, X_LABELS[x], f"{x} {caption}")))
+            charts.append(Chart(caption, inline_curves(curves, level, X_LABELS[x], f"{x} {caption}")))
     note = "Percent; bands are 95 % intervals, the dashed line is zero-shot."
     return Section(title, note, charts, legend=list(places)) if charts else None
 
@@ -305,15 +310,15 @@ def _curve(points: pd.DataFrame, x: str, place: int) -> Curve:
 def classes(found: Found) -> Section:
     """Return for the best method of every benchmark how often each class is right, and what it is taken for."""
     blocks = []
-    rows = found.headlines(found.chosen)
+    rows = found.headlines(found.chosen.assign(column=columns_of(found.chosen)))
     for best in rows.loc[rows.groupby(["benchmark", "model"], sort=False)["value"].idxmax()].itertuples():
         for task in found.tasks(best.benchmark, best.model):
             of_best = {"method": best.method, "shots": best.shots}
             cells = found.of(benchmark=best.benchmark, model=best.model, task=task, **of_best)
             facts = cells[0].facts
             counts = np.sum([confusion(*_answers(cell, best.setting), facts["classes"]) for cell in cells], axis=0)
-            names = facts.get("class_names") or list(map(str, range(facts["classes"])))
-            blocks.append(Classes(f"{found.title(best.benchmark, best.model, task)}: {best.setting}", names, counts))
+            names = facts.get("class_names") or list(map(str, range(facts["classes"])))  # older results have none
+            blocks.append(Classes(f"{found.title(best.benchmark, best.model, task)}: {best.column}", names, counts))
     note = (
         "The best method of every benchmark, the answers of all its draws together: how often each class is right, "
         "and in percent of each class (lines) what it is taken for (columns)."

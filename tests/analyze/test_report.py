@@ -21,7 +21,16 @@ from savs_analyze.figures import selection_frequency
 from savs_analyze.metrics import OF_CLASSES
 from savs_analyze.report import write_report
 from savs_analyze.results import Results
-from savs_analyze.sections import MOST_COLUMNS, Found, against_shots, classes, left_out, results
+from savs_analyze.sections import (
+    MOST_COLUMNS,
+    Found,
+    against_heads,
+    against_shots,
+    classes,
+    left_out,
+    paired_tests,
+    results,
+)
 from savs_analyze.sweep import sweep
 from savs_analyze.tables import footnotes, spread, summarize
 from savs_stores import BenchmarkInfo, write_store
@@ -117,7 +126,8 @@ def test_many_settings_have_a_line_each_and_the_same_numbers(toy, tmp_path):
     assert [line[0].text for line in table.lines] == ["SAVs, 1 head", *(f"SAVs, {k} heads" for k in range(2, 7))]
     found = found_in(tmp_path)
     wide = spread(found.headlines(found.chosen))
-    assert [f"{line[1].text} {line[1].small}" for line in table.lines] == wide.iloc[0, 5:].tolist()
+    shown = [f"{line[1].text} {line[1].small}{' °' if line[1].close else ''}" for line in table.lines]
+    assert shown == wide.iloc[0, 5:].tolist()
 
 
 def test_nothing_is_fetched_and_nothing_runs(swept):
@@ -258,6 +268,35 @@ def test_failed_samples_are_counted(make_store, tmp_path):
 
 def test_nothing_left_out_is_said_in_words(swept):
     assert left_out(found_in(swept)).note.startswith("Nothing")
+
+
+def test_validation_chooses_and_is_not_reported(make_store, tmp_path):
+    store = make_store(count=220)
+    sweep([store.path], tmp_path / "out", shots=5, draws=2, heads=(1, 2, 12), methods=["savs", "savs-margin"])
+    found, page = found_in(tmp_path / "out"), page_of(tmp_path / "out")
+    assert {"Chosen hyperparameters", "Which methods differ"} < set(headings(page))
+    [table] = results(found).blocks
+    assert [column.text for column in table.columns[1:-1]] == [choice.setting for choice in found.choices]
+    [block] = classes(found).blocks
+    assert block.counts.sum() == 2 * 330
+    [excluded] = left_out(found).blocks
+    assert [cell.text for cell in excluded.lines[0][3:5]] == ["330", "110"]
+    # Curves show all settings, not the chosen ones only.
+    [chart] = against_heads(found).blocks
+    assert "var(--line-1)" in chart.svg
+
+
+def test_paired_tests_are_those_of_the_best(swept):
+    found = found_in(swept)
+    one, two = paired_tests(found).blocks
+    assert [len(table.lines) for table in (one, two)] == [2, 2]
+    for table in (one, two):
+        benchmark, _, best = table.caption.partition(": ")
+        rows = found.summary[(found.summary.benchmark == benchmark) & (found.summary.metric == "accuracy")]
+        assert rows[rows.setting == best].value.item() == rows.value.max()
+        lost = rows.set_index("setting").loc[[line[0].text for line in table.lines], "value"]
+        expected = [f"{100 * (rows.value.max() - value):+.1f}" for value in lost]
+        assert [line[1].text for line in table.lines] == expected
 
 
 def test_several_tasks_are_told_apart(tmp_path, generator):
