@@ -8,17 +8,20 @@ import torch
 from torch import Tensor
 
 
-def plan_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+def plan_batches(lengths: Sequence[int], token_budget: int, kinds: Sequence[int] | None = None) -> list[list[int]]:
     """Return batches of sample numbers, longest first, each within the budget of padded tokens.
 
-    A batch costs its samples times its longest length; a sample over the budget runs alone.
+    A batch costs its samples times its longest length; a sample over the budget runs alone. Samples of
+    different `kinds` are never in one batch.
     """
     if token_budget < 1:
         raise ValueError(f"a token budget of {token_budget} holds no sample")
     batches: list[list[int]] = []
     longest = 0
-    for sample in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if not batches or (len(batches[-1]) + 1) * longest > token_budget:
+    kinds = [0] * len(lengths) if kinds is None else kinds
+    for sample in sorted(range(len(lengths)), key=lambda i: (kinds[i], -lengths[i])):
+        fits = batches and (len(batches[-1]) + 1) * longest <= token_budget
+        if not fits or kinds[batches[-1][0]] != kinds[sample]:
             batches.append([])
             longest = lengths[sample]
         batches[-1].append(sample)

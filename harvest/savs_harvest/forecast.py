@@ -27,7 +27,7 @@ def forecast(
     """Return (label, value) lines: samples, shape, shards, bytes on disk, memory, and what is left to do."""
     samples = check(benchmark)
     model = empty_model(spec, revision)
-    heads = HeadTable.from_layers((p.layer, p.heads, p.head_dim) for p in find_projections(model))
+    heads = HeadTable.from_layers((p.layer, p.heads, p.head_dim, p.kind) for p in find_projections(model))
     plan = ShardPlan(len(samples), len(heads), heads.dim, shard_samples or default_shard_samples(len(samples)))
     splits = Counter(sample.split for sample in samples)
     weights = sum(parameter.numel() for parameter in model.parameters()) * DTYPE_BYTES[spec.dtype]

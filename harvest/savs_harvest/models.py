@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from savs_harvest.errors import HubError, ModelError
-from savs_harvest.heads import Projection, find_projections
+from savs_harvest.heads import Projection, check_capture, find_projections, layers_without_heads
+from savs_harvest.prompts import prepare
 from savs_harvest.tiny import CHECKPOINT
 
 HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
@@ -139,7 +141,7 @@ def load_model(
     if not (processor.chat_template or processor.tokenizer.chat_template):
         raise ModelError(f"{spec.checkpoint} has no chat template: it is no instruct model, or a file is missing")
     model = model.to(place).eval()
-    projections = find_projections(model)
+    projections = check_capture(model, find_projections(model), _probe(model, processor))
     return LoadedModel(spec.name, model, processor, projections, _identity(spec, folder, model, processor, projections))
 
 
@@ -150,6 +152,14 @@ def empty_model(spec: ModelSpec, revision: str | None = None) -> nn.Module:
     config = AutoConfig.from_pretrained(checkpoint_folder(spec, revision))
     with torch.device("meta"):
         return AutoModelForImageTextToText.from_config(config)
+
+
+def _probe(model: Any, processor: Any) -> dict[str, Tensor]:
+    """Return the inputs of a prompt to prove the capture on: a picture that is nowhere flat, and a word."""
+    picture = Image.radial_gradient("L").resize((64, 48)).convert("RGB")
+    inputs = prepare(processor, [picture], "yes")
+    kinds = {name: model.dtype if tensor.is_floating_point() else None for name, tensor in inputs.items()}
+    return {name: tensor.to(model.device, kinds[name]) for name, tensor in inputs.items()}
 
 
 def _torch_dtype(name: str) -> torch.dtype:
@@ -181,7 +191,8 @@ def _identity(
         "model_type": model.config.model_type,
         "dtype": str(model.dtype).removeprefix("torch."),
         "attention": model.config._attn_implementation,
-        "heads": [[p.layer, p.heads, p.head_dim] for p in projections],
+        "heads": [[p.layer, p.heads, p.head_dim, p.kind] for p in projections],
+        "layers_without_heads": [[layer, name] for layer, name in layers_without_heads(model, projections).items()],
         "hook": "input of the attention output projection",
         "token": "last of the prompt",
         "padding": "right",

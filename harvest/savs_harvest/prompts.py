@@ -10,6 +10,9 @@ from torch import Tensor
 
 from savs_benchmarks import Benchmark
 
+# Processors that count control tokens in the text before it is sanitized, or ask for places of characters in it.
+BREAKS_TOKENS = ("Idefics3Processor", "PaliGemmaProcessor")
+
 
 def conversation(pictures: Sequence[Image.Image], question: str) -> list[dict[str, Any]]:
     """Return one user turn: pictures in their order, then the question."""
@@ -23,15 +26,24 @@ def prepare(processor: Any, pictures: Sequence[Image.Image], question: str) -> d
     Control tokens in the question are encoded as plain text, so that no question can open a turn or
     claim an image. Raises ValueError where the processor refuses the pictures.
     """
+    breaks = any(name in BREAKS_TOKENS for name in (base.__name__ for base in type(processor).__mro__))
     encoded = processor.apply_chat_template(
-        [conversation(pictures, question)],
+        [conversation(pictures, _broken(processor.tokenizer, question) if breaks else question)],
         add_generation_prompt=True,
         tokenize=True,
         return_dict=True,
         return_tensors="pt",
-        sanitize_control_tokens=True,
+        sanitize_control_tokens=not breaks,
     )
-    return dict(encoded)
+    return {name: tensor for name, tensor in encoded.items() if name != "labels"}  # PaliGemma's would ask for a loss
+
+
+def _broken(tokenizer: Any, text: str) -> str:
+    """Return the text with a space inside every control token, so that it is read as words."""
+    for token in tokenizer.added_tokens_decoder.values():
+        if token.special:
+            text = text.replace(token.content, f"{token.content[0]} {token.content[1:]}")
+    return text
 
 
 def render(processor: Any, pictures: int, question: str) -> str:

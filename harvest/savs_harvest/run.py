@@ -18,7 +18,8 @@ from savs_benchmarks.pictures import POLICY
 from savs_harvest import TOKEN_BUDGET
 from savs_harvest.batches import collate, plan_batches
 from savs_harvest.errors import ModelError
-from savs_harvest.heads import capture_heads, check_capture, last_position_only, last_real_token
+from savs_harvest.families import rules
+from savs_harvest.heads import capture_heads, last_position_only, last_real_token
 from savs_harvest.index import index_samples
 from savs_harvest.models import LoadedModel
 from savs_harvest.prompts import ambiguous_tasks, answer_tokens, prepare
@@ -40,13 +41,12 @@ WINDOW = 64
 
 @dataclass
 class Report:
-    """What a harvest did: samples by status, why the failed ones failed, whether the capture was proven."""
+    """What a harvest did: samples by status, why the failed ones failed, what else is worth knowing."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     ambiguous_tasks: list[str] = field(default_factory=list)
     checks: list[str] = field(default_factory=list)
-    checked: bool = False
 
     @property
     def failed(self) -> int:
@@ -67,7 +67,7 @@ def provenance(command: str) -> dict[str, Any]:
 
 
 def head_table(model: LoadedModel) -> HeadTable:
-    return HeadTable.from_layers((p.layer, p.heads, p.head_dim) for p in model.projections)
+    return HeadTable.from_layers((p.layer, p.heads, p.head_dim, p.kind) for p in model.projections)
 
 
 def open_writer(
@@ -122,8 +122,8 @@ def harvest(
             window = range(start, min(start + WINDOW, len(rows)))
             inputs = _prepare_window(model, rows, window, shard, report)
             answers = {place: tokens[rows[place].task] for place in inputs}
-            _run_window(model, inputs, answers, token_budget, shard, check_first=not report.checked)
-            report.checked |= bool(inputs)
+            pictures = [len(sample.images) for sample in rows]
+            _run_window(model, inputs, answers, pictures, token_budget, shard)
             on_samples(len(window))
         # One refused sample is its own fault; nothing but refused samples from the start is the model's.
         if (shard.status == Status.REJECTED).all() and len(writer.missing) == writer.plan.shards:
@@ -156,18 +156,18 @@ def _run_window(
     model: LoadedModel,
     inputs: Mapping[int, dict[str, Tensor]],
     answers: Mapping[int, list[int] | None],
+    pictures: Sequence[int],
     token_budget: int,
     shard: Shard,
-    check_first: bool,
 ) -> None:
-    """Run the samples of a window in batches of like length; `check_first` proves the capture on the first batch."""
+    """Run the samples of a window in batches of like length."""
     order = list(inputs)
-    for batch in plan_batches([inputs[place]["input_ids"].shape[1] for place in order], token_budget):
+    lengths = [inputs[place]["input_ids"].shape[1] for place in order]
+    same_pictures = rules(model.model.config.model_type).same_pictures
+    kinds = [pictures[place] for place in order] if same_pictures else None
+    for batch in plan_batches(lengths, token_budget, kinds):
         places = [order[number] for number in batch]
         batch_inputs = _to_device(model, [inputs[place] for place in places])
-        if check_first:
-            check_capture(model.model, model.projections, batch_inputs)
-            check_first = False
         _run_batch(model, batch_inputs, places, [answers[place] for place in places], shard)
 
 

@@ -1,6 +1,8 @@
 """Tiny random models of both of the papers' families, saved as ordinary checkpoints and loaded as any other."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,6 +23,8 @@ from savs_harvest.processors import image_only
 from savs_harvest.prompts import prepare
 from savs_harvest.tiny.corpus import vocabulary
 from savs_harvest.tiny.processor import build_processor
+
+sys.path.append(str(Path(__file__).parent))  # test modules import `families`
 
 quiet_libraries()
 torch.set_num_threads(2)

@@ -28,6 +28,14 @@ def test_no_batch_ends_before_it_is_full(lengths, budget):
         assert (len(first) + 1) * max(lengths[sample] for sample in first) > budget
 
 
+@given(st.lists(st.tuples(st.integers(1, 3000), st.integers(0, 2)), max_size=50), st.integers(1, 10_000))
+def test_a_batch_has_one_kind_of_sample(samples, budget):
+    lengths, kinds = [length for length, _ in samples], [kind for _, kind in samples]
+    batches = plan_batches(lengths, budget, kinds)
+    assert sorted(sample for batch in batches for sample in batch) == list(range(len(lengths)))
+    assert all(len({kinds[sample] for sample in batch}) == 1 for batch in batches)
+
+
 @given(st.lists(st.integers(1, 3000), max_size=50), st.integers(1, 10_000))
 def test_batches_are_the_same_each_time(lengths, budget):
     assert plan_batches(lengths, budget) == plan_batches(list(lengths), budget)
