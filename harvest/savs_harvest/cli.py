@@ -80,7 +80,7 @@ def run(
     """Harvest a benchmark into a store. The same command resumes an unfinished harvest."""
     from savs_harvest.models import find_model, load_model, quiet_libraries
     from savs_harvest.progress import HarvestProgress
-    from savs_harvest.run import harvest
+    from savs_harvest.run import Settings, harvest
 
     quiet_libraries()
     spec = find_model(model)
@@ -93,7 +93,7 @@ def run(
             loaded,
             benchmark,
             place,
-            token_budget=batch_tokens,
+            Settings(token_budget=batch_tokens),
             rank=rank,
             world=world,
             command=_resume_command(

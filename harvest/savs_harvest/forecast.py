@@ -8,7 +8,6 @@ from pathlib import Path
 from savs_benchmarks import Benchmark, check
 from savs_harvest.heads import find_projections
 from savs_harvest.models import ModelSpec, empty_model
-from savs_harvest.run import WINDOW
 from savs_stores import HeadTable, ShardPlan, default_shard_samples, open_store
 from savs_stores.plan import spans
 from savs_stores.terminal import size
@@ -39,7 +38,7 @@ def forecast(
         ("disk", f"{size(plan.total_bytes)} in {store}"),
         (
             "memory",
-            f"{size(weights + plan.shard_bytes)} and the pixels of {WINDOW} samples, however many there are",
+            f"{size(weights + 3 * plan.shard_bytes)} and the pixels of a few batches, however many samples there are",
         ),
         ("to do", _to_do(store, name, plan)),
     ]

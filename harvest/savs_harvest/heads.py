@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from savs_harvest.errors import ModelError
+from savs_harvest.layouts import last_real_token
 
 # What families of transformers call the two ends of an attention layer.
 OUTPUT_NAMES = ("o_proj", "out_proj", "dense", "c_proj", "wo", "o")
@@ -89,12 +90,6 @@ def layers_without_heads(model: Any, projections: Sequence[Projection]) -> dict[
 
 def _first(module: nn.Module, names: Sequence[str]) -> int | None:
     return next((int(value) for name in names if (value := getattr(module, name, None))), None)
-
-
-def last_real_token(attention_mask: Int[Tensor, "sample token"]) -> Int[Tensor, " sample"]:
-    """Return the place of the last token that is no padding, whichever side the padding is on."""
-    places = torch.arange(attention_mask.shape[1], device=attention_mask.device)
-    return (places * (attention_mask != 0)).argmax(dim=1)
 
 
 @contextmanager

@@ -58,6 +58,7 @@ class LoadedModel:
     processor: Any
     projections: list[Projection]
     identity: Mapping[str, Any]
+    folder: Path
 
     @property
     def device(self) -> torch.device:
@@ -142,7 +143,8 @@ def load_model(
         raise ModelError(f"{spec.checkpoint} has no chat template: it is no instruct model, or a file is missing")
     model = model.to(place).eval()
     projections = check_capture(model, find_projections(model), _probe(model, processor))
-    return LoadedModel(spec.name, model, processor, projections, _identity(spec, folder, model, processor, projections))
+    identity = _identity(spec, folder, model, processor, projections)
+    return LoadedModel(spec.name, model, processor, projections, identity, folder)
 
 
 def empty_model(spec: ModelSpec, revision: str | None = None) -> nn.Module:
@@ -195,7 +197,6 @@ def _identity(
         "layers_without_heads": [[layer, name] for layer, name in layers_without_heads(model, projections).items()],
         "hook": "input of the attention output projection",
         "token": "last of the prompt",
-        "padding": "right",
         "chat_template": _text_hash(processor.chat_template or processor.tokenizer.chat_template),
         "tokenizer": _text_hash(processor.tokenizer.backend_tokenizer.to_str()),
         "image_processor": json.loads(processor.image_processor.to_json_string()),

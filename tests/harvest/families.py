@@ -233,7 +233,7 @@ FAMILIES = {
     ),
     "mistral3": (
         {
-            "text_config": {"model_type": "mistral", **TEXT, "head_dim": 16},
+            "text_config": {"model_type": "mistral", **TEXT, "head_dim": 16, "sliding_window": None},
             "vision_config": {"model_type": "pixtral", **VISION, "image_size": 32, "patch_size": 4, "head_dim": 8},
             "image_token_index": token("[IMG]"),
             "vision_feature_layer": -1,

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from savs_harvest.batches import collate, plan_batches
+from savs_harvest.batches import plan_batches
+from savs_harvest.layouts import collate
 from savs_harvest.prompts import conversation
 
 

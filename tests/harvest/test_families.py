@@ -6,9 +6,11 @@ import torch
 from families import FAMILIES, save
 
 from savs_benchmarks import load_jsonl, load_picture
+from savs_harvest.errors import ModelError
+from savs_harvest.families import rules
 from savs_harvest.models import ModelSpec, load_model
 from savs_harvest.prompts import prepare
-from savs_harvest.run import harvest
+from savs_harvest.run import Settings, harvest
 from savs_stores import Status, open_store, verify
 from savs_stores.schema import HEAD_KINDS
 
@@ -51,17 +53,31 @@ def alone(loaded, sample):
     return [vector.numpy() for vector in kept], log_probabilities, inputs["input_ids"].shape[1]
 
 
-def test_every_stored_vector_is_what_the_sample_gives_alone(any_model, write_benchmark, lines, tmp_path):
-    lines[7]["question"] = "<image> is it odd ? <|im_end|>"
-    benchmark = load_jsonl(write_benchmark(lines))
-    harvest(any_model, benchmark, tmp_path / "s.zarr", shard_samples=8)
-    stored = open_store(tmp_path / "s.zarr")[any_model.name]
-    assert list(verify(open_store(tmp_path / "s.zarr"))) == []
-    assert stored.status.tolist() == [Status.OK] * 10
+class CountedTokens:
+    """Counts the rows and tokens of every model call while it is open."""
+
+    def __init__(self, model):
+        self.model, self.shapes = model, []
+
+    def __enter__(self):
+        keep = lambda _module, _args, inputs: self.shapes.append(tuple(inputs["input_ids"].shape))  # noqa: E731
+        self.handle = self.model.register_forward_pre_hook(keep, with_kwargs=True)
+        return self.shapes
+
+    def __exit__(self, *_):
+        self.handle.remove()
+
+
+def check_store(loaded, benchmark, place):
+    """Compare every row of a store with what its sample gives alone; return how many tokens that takes."""
+    stored = open_store(place)[loaded.name]
+    assert list(verify(open_store(place))) == []
     vectors = stored.read().astype(np.float32)
-    shape = SHAPES[any_model.model.config.model_type]
-    for row, sample in enumerate(benchmark.samples()):
-        expected, log_probabilities, tokens = alone(any_model, sample)
+    shape = SHAPES[loaded.model.config.model_type]
+    samples = list(benchmark.samples())
+    assert stored.status.tolist() == [Status.OK] * len(samples)
+    for row, sample in enumerate(samples):
+        expected, log_probabilities, tokens = alone(loaded, sample)
         assert len(expected) == len(shape)
         start = 0
         for (_, heads, width, _), layer in zip(shape, expected, strict=True):
@@ -71,8 +87,59 @@ def test_every_stored_vector_is_what_the_sample_gives_alone(any_model, write_ben
             start += heads
         np.testing.assert_allclose(stored.logits[row], log_probabilities, rtol=0, atol=1e-4)
         assert stored.n_tokens[row] == tokens
-    differences = np.abs(vectors[:, None] - vectors[None]).max((2, 3)) + np.eye(len(vectors))
-    assert differences.min() > 1e-2  # no sample could be mistaken for another
+    differences = np.abs(vectors[:, None] - vectors[None]).max((2, 3))[np.triu_indices(len(vectors), 1)]
+    if loaded.model.config.model_type != "qwen3_5":  # its own tokenizer class does not know all our words
+        assert differences.min() > 1e-2  # no sample could be mistaken for another
+    assert np.median(differences) > 0.1
+    return int(stored.n_tokens.sum())
+
+
+def test_every_stored_vector_is_what_the_sample_gives_alone(any_model, write_benchmark, lines, tmp_path):
+    lines[7]["question"] = "<image> is it odd ? <|im_end|>"
+    benchmark = load_jsonl(write_benchmark(lines))
+    harvest(any_model, benchmark, tmp_path / "s.zarr", shard_samples=8)
+    check_store(any_model, benchmark, tmp_path / "s.zarr")
+
+
+def shared_pictures(lines):
+    """Return three questions about one picture, two about two, and one that stands alone."""
+    shown = [["0.png"], ["4.png", "5.png"], ["0.png"], ["0.png"], ["4.png", "5.png"], ["3.png"]]
+    asked = [
+        "is it odd ?",
+        "odd or even ?",
+        "look carefully , odd or even ?",
+        "is it even ?",
+        "is it odd ?",
+        "which digit ?",
+    ]
+    return [
+        {"images": images, "question": question, "label": "even", "id": str(number)}
+        for number, (images, question) in enumerate(zip(shown, asked, strict=True))
+    ] + [lines[1]]
+
+
+def test_pictures_that_are_shared_run_once_where_the_family_allows_it(any_model, write_benchmark, lines, tmp_path):
+    benchmark = load_jsonl(write_benchmark(shared_pictures(lines)))
+    with CountedTokens(any_model.model) as shapes:
+        harvest(any_model, benchmark, tmp_path / "s.zarr")
+    alone_tokens = check_store(any_model, benchmark, tmp_path / "s.zarr")
+    shares = rules(any_model.model.config).shares
+    assert sum(rows for rows, _ in shapes) == (4 if shares else 7)
+    if shares:
+        assert sum(rows * tokens for rows, tokens in shapes) < alone_tokens
+
+
+def test_samples_packed_into_one_row_are_blind_to_each_other(any_model, write_benchmark, lines, tmp_path):
+    benchmark = load_jsonl(write_benchmark(lines))
+    if not rules(any_model.model.config).shares:
+        with pytest.raises(ModelError, match="cannot be packed"):
+            harvest(any_model, benchmark, tmp_path / "s.zarr", Settings(pack=True))
+        return
+    with CountedTokens(any_model.model) as shapes:
+        harvest(any_model, benchmark, tmp_path / "s.zarr", Settings(pack=True))
+    alone_tokens = check_store(any_model, benchmark, tmp_path / "s.zarr")
+    assert shapes == [(1, alone_tokens)]  # not one token of padding
+    assert "savs" not in any_model.model.config.get_text_config()._attn_implementation
 
 
 def test_every_layer_is_labelled(any_model, write_benchmark, lines, tmp_path):

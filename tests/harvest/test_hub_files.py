@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from savs_benchmarks.digits import benchmark_pictures
-from savs_harvest.heads import capture_heads, last_real_token
+from savs_harvest.heads import capture_heads
+from savs_harvest.layouts import last_real_token
 from savs_harvest.models import ModelSpec, load_model
 from savs_harvest.prompts import prepare
 
