@@ -2,6 +2,8 @@
 MODEL ?= tiny
 DATA  ?= digits
 STORE ?= stores/$(basename $(notdir $(DATA))).zarr
+# Processes of a harvest, one a GPU
+GPUS  ?= 1
 # On a GPU machine: make setup TORCH=torch
 TORCH ?= torch==2.13.0
 PYTHON ?= python3
@@ -26,8 +28,12 @@ demo: setup ## harvest the embedded model over the digits benchmarks, classify, 
 	$(BIN)/savs-analyze table results/demo
 	$(BIN)/savs-analyze figures results/demo --k 5
 
-harvest: setup ## run MODEL over DATA into STORE (make harvest MODEL=qwen2vl DATA=digits)
-	$(BIN)/savs-harvest run --model $(MODEL) --data $(DATA) --store $(STORE)
+ifneq ($(GPUS),1)
+LAUNCH = $(BIN)/torchrun --standalone --nproc-per-node $(GPUS) --no-python
+endif
+
+harvest: setup ## run MODEL over DATA into STORE (make harvest MODEL=qwen2vl DATA=digits GPUS=8)
+	$(LAUNCH) $(BIN)/savs-harvest run --model $(MODEL) --data $(DATA) --store $(STORE)
 
 sweep: setup ## classify from STORE and print the table
 	$(BIN)/savs-analyze sweep --store $(STORE) --out results/$(basename $(notdir $(STORE)))

@@ -113,7 +113,11 @@ def _download(spec: ModelSpec, revision: str | None) -> Path:
 
 
 def load_model(
-    spec: ModelSpec, device: str = "auto", dtype: str | None = None, revision: str | None = None
+    spec: ModelSpec,
+    device: str = "auto",
+    dtype: str | None = None,
+    revision: str | None = None,
+    local_rank: int = 0,
 ) -> LoadedModel:
     """Load a checkpoint for inference: safetensors only, no code from the checkpoint, no weight missing.
 
@@ -126,7 +130,7 @@ def load_model(
 
     folder = checkpoint_folder(spec, revision)
     dtype = dtype or spec.dtype
-    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    place = find_device(local_rank) if device == "auto" else device
     try:
         model, loading = AutoModelForImageTextToText.from_pretrained(
             folder, dtype=_torch_dtype(dtype), use_safetensors=True, output_loading_info=True
@@ -145,6 +149,11 @@ def load_model(
     projections = check_capture(model, find_projections(model), _probe(model, processor))
     identity = _identity(spec, folder, model, processor, projections)
     return LoadedModel(spec.name, model, processor, projections, identity, folder)
+
+
+def find_device(local_rank: int) -> str:
+    """Return this process's GPU: of those it sees, the one of its rank on this machine; the CPU where there is none."""
+    return f"cuda:{local_rank % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
 
 
 def empty_model(spec: ModelSpec, revision: str | None = None) -> nn.Module:

@@ -90,8 +90,8 @@ def prepare(
         question = _broken(processor.tokenizer, question)
         shots = [replace(shot, question=_broken(processor.tokenizer, shot.question)) for shot in shots]
     tag, template = _style(parity)
-    # In a list that is not nested, every picture counts as the only one of a sample.
-    shown = [picture for pictures in (*(shot.pictures for shot in shots), pictures) for picture in pictures]
+    # Each in a list of its own, every picture counts as the only one of a sample.
+    shown = [[picture] for pictures in (*(shot.pictures for shot in shots), pictures) for picture in pictures]
     flat = {"processor_kwargs": {"images": shown}} if "anyres" in parity else {}
     encoded = processor.apply_chat_template(
         [conversation(pictures, question, shots, tag)],

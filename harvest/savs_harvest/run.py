@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from itertools import groupby, tee
@@ -15,11 +16,14 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from savs_benchmarks import Benchmark, Sample, check
 from savs_benchmarks.pictures import POLICY
 from savs_harvest import TOKEN_BUDGET
 from savs_harvest.errors import ModelError
 from savs_harvest.families import rules
+from savs_harvest.few_shot import InContext, candidates, choose_shots
 from savs_harvest.index import Index, index_samples
 from savs_harvest.models import LoadedModel
 from savs_harvest.packing import packed_attention
@@ -41,6 +45,7 @@ class Settings:
     pack: bool = False
     logits: bool = True
     parity: tuple[str, ...] = ()
+    in_context: InContext = field(default_factory=InContext)
     workers: int = 0
 
     @property
@@ -63,6 +68,14 @@ class Report:
         return sum(count for status, count in self.statuses.items() if status != Status.OK.name)
 
 
+def default_workers(device: torch.device) -> int:
+    """Return how many processes prepare samples: none beside a model on the CPU, which they would only slow down."""
+    if device.type == "cpu":
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(4, cores // max(1, torch.cuda.device_count()) - 1))
+
+
 def identity(model: LoadedModel, settings: Settings) -> dict[str, Any]:
     """Return the fields behind the fingerprint of a harvest: the model's and those of the run."""
     return {
@@ -71,6 +84,7 @@ def identity(model: LoadedModel, settings: Settings) -> dict[str, Any]:
         "images": POLICY,
         "logits": "last position" if settings.logits else "none",
         "parity": sorted(settings.parity),
+        "in_context": asdict(settings.in_context) if settings.in_context.shots else None,
     }
 
 
@@ -79,7 +93,8 @@ def provenance(command: str) -> dict[str, Any]:
     versions = {
         name: version(name) for name in ("savs", "torch", "transformers", "tokenizers", "pillow", "zarr", "numpy")
     }
-    return {"command": command, "versions": versions | {"python": platform.python_version()}}
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    return {"command": command, "device": device, "versions": versions | {"python": platform.python_version()}}
 
 
 def head_table(model: LoadedModel) -> HeadTable:
@@ -97,9 +112,8 @@ def open_writer(
 ) -> ModelWriter:
     """Create the store and the model's group where they are not there yet; both are checked where they are."""
     create_store(store, index.info, index.table)
-    return add_model(
-        store, name or model.name, identity(model, settings), head_table(model), provenance(command), **layout
-    )
+    name = name or model.name + settings.in_context.suffix
+    return add_model(store, name, identity(model, settings), head_table(model), provenance(command), **layout)
 
 
 def harvest(
@@ -134,7 +148,7 @@ def harvest(
     report = Report(ambiguous_tasks=ambiguous_tasks(tokens), checks=checks)
     shards = owned_shards(writer.missing, rank, world)
     on_plan(writer, shards)
-    work = _Work(model, settings, samples, index, tokens)
+    work = Work(model, settings, benchmark, samples, index, tokens)
     planned = ((number, groups) for number in shards for groups in work.plan(writer.plan.rows(number)))
     batches, ahead = tee(planned)
     runner = Runner(model, settings.batching)
@@ -176,11 +190,12 @@ def _failures(rows: range, samples: Sequence[Sample], buffers: Buffers) -> list[
 
 
 @dataclass(frozen=True)
-class _Work:
+class Work:
     """What is to be run: from rows of the sample table to questions, batches and answers."""
 
     model: LoadedModel
     settings: Settings
+    benchmark: Benchmark
     samples: Sequence[Sample]
     index: Index
     tokens: Mapping[str, list[int] | None]
@@ -196,16 +211,36 @@ class _Work:
             self.model.processor,
         )
 
+    @cached_property
+    def candidates(self) -> dict[str, list[int]]:
+        return candidates(self.samples, self.index.table, self.settings.in_context.seed)
+
+    def shots(self, row: int) -> list[int]:
+        """Return the rows that are shown with their answers before this one."""
+        count = self.settings.in_context.shots
+        rows = self.candidates.get(self.samples[row].task, []) if count else []
+        return choose_shots(row, rows, self.samples, self.index.table, count)
+
     def question(self, row: int) -> Question:
         sample = self.samples[row]
-        return Question(sample.images, sample.question)
+        shown = [self.samples[shot] for shot in self.shots(row)]
+        return Question(
+            sample.images,
+            sample.question,
+            tuple((shot.images, shot.question, self.benchmark.answer(shot.label)) for shot in shown),
+        )
+
+    def length(self, row: int) -> tuple[int, int]:
+        """Return how many tokens a sample has, and how many of them its own pictures take."""
+        sizes = [size for shown in (*self.shots(row), row) for size in self.index.sizes[shown]]
+        return self.preparer.length(self.question(row), sizes)
 
     def questions(self, rows: range, groups: Groups) -> list[Question]:
         return [self.question(rows[place]) for group in groups for place in group]
 
     def plan(self, rows: range) -> list[Groups]:
         """Return the batches of a shard, as places in it."""
-        lengths = [self.preparer.length(self.question(row), self.index.sizes[row]) for row in rows]
+        lengths = [self.length(row) for row in rows]
         pictures = [self.pictures(row) for row in rows]
         return self.settings.batching.plan(rules(self.model.model.config), lengths, pictures)
 
