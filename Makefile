@@ -52,11 +52,14 @@ check: setup ## format, lint, types, import contracts, tests
 perf: setup ## measure speed and memory, print the tables
 	$(BIN)/pytest tests/perf -m perf -s -q -o addopts=--import-mode=importlib
 
+perf-gpu: setup ## measure a harvest on this machine's GPU against the papers' way
+	$(BIN)/pytest tests/perf/test_harvest.py -m gpu -s -q -o addopts=--import-mode=importlib
+
 tiny: setup ## train the embedded model again (a few minutes)
 	$(BIN)/python -m savs_harvest.tiny.train
 
 clean: ## remove results and the demo's stores
 	rm -rf results $(DEMO:%=stores/%.zarr)
 
-.PHONY: help setup demo harvest sweep test check perf tiny clean
+.PHONY: help setup demo harvest sweep test check perf perf-gpu tiny clean
 .DEFAULT_GOAL := help

@@ -28,16 +28,17 @@ def plan_batches(lengths: Sequence[int], token_budget: int, kinds: Sequence[int]
 def plan_groups(
     pictures: Sequence[Hashable], lengths: Sequence[int], picture_tokens: Sequence[int], token_budget: int
 ) -> list[list[int]]:
-    """Return groups of sample numbers that show the same pictures, in order, none over the budget if it can be.
+    """Return groups of sample numbers that show the same pictures, in order.
 
-    A group costs its pictures once, then each sample's own words.
+    A group costs its pictures once, then each sample's own words; together they stay within the budget, or, where
+    the pictures alone fill most of it, within twice the pictures.
     """
     groups: list[list[int]] = []
     open_group: dict[Hashable, tuple[list[int], int]] = {}
     for sample, shown in enumerate(pictures):
         words = lengths[sample] - picture_tokens[sample]
         members, cost = open_group.get(shown, ([], 0))
-        if not members or cost + words > token_budget:
+        if not members or cost + words > max(token_budget, 2 * picture_tokens[sample]):
             members, cost = [], picture_tokens[sample]
             groups.append(members)
         members.append(sample)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from savs_harvest import TOKEN_BUDGET
 from savs_stores import terminal
 from savs_stores.terminal import Format
 
@@ -69,7 +68,9 @@ def run(
     dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16; default: the model's.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     revision: RevisionOption = None,
-    batch_tokens: Annotated[int, typer.Option(min=1, help="Padded tokens a batch may hold.")] = TOKEN_BUDGET,
+    batch_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Padded tokens a batch may hold; default: 16384 on a GPU, 1024 without.")
+    ] = None,
     shard_samples: ShardOption = None,
     codec: Annotated[str, typer.Option(help="none (fastest to read) or blosc-lz4-bitshuffle.")] = "none",
     workers: Annotated[
@@ -130,7 +131,7 @@ def run(
                     "--as": (name, None),
                     "--dtype": (dtype, None),
                     "--revision": (revision, None),
-                    "--batch-tokens": (batch_tokens, TOKEN_BUDGET),
+                    "--batch-tokens": (batch_tokens, None),
                     "--no-logits": (not logits, False),
                     "--no-share": (not share, False),
                     "--pack": (pack, False),

@@ -20,7 +20,7 @@ import torch
 
 from savs_benchmarks import Benchmark, Sample, check
 from savs_benchmarks.pictures import POLICY
-from savs_harvest import TOKEN_BUDGET
+from savs_harvest import TOKEN_BUDGETS
 from savs_harvest.errors import ModelError
 from savs_harvest.families import rules
 from savs_harvest.few_shot import InContext, candidates, choose_shots
@@ -38,9 +38,10 @@ class Settings:
     """How a harvest is done, apart from the model, the benchmark and the store.
 
     `logits` says whether zero-shot log-probabilities are computed; `workers` prepare samples ahead of the model.
+    Without a token budget, the device has its own.
     """
 
-    token_budget: int = TOKEN_BUDGET
+    token_budget: int | None = None
     share: bool = True
     pack: bool = False
     logits: bool = True
@@ -48,9 +49,11 @@ class Settings:
     in_context: InContext = field(default_factory=InContext)
     workers: int = 0
 
-    @property
-    def batching(self) -> Batching:
-        return Batching(self.token_budget, self.share, self.pack)
+    def batching(self, device: torch.device) -> Batching:
+        budget = (
+            TOKEN_BUDGETS.get(device.type, TOKEN_BUDGETS["cuda"]) if self.token_budget is None else self.token_budget
+        )
+        return Batching(budget, self.share, self.pack)
 
 
 @dataclass
@@ -80,7 +83,7 @@ def identity(model: LoadedModel, settings: Settings) -> dict[str, Any]:
     """Return the fields behind the fingerprint of a harvest: the model's and those of the run."""
     return {
         **model.identity,
-        **settings.batching.describe(rules(model.model.config)),
+        **settings.batching(model.device).describe(rules(model.model.config)),
         "images": POLICY,
         "logits": "last position" if settings.logits else "none",
         "parity": sorted(settings.parity),
@@ -151,7 +154,7 @@ def harvest(
     work = Work(model, settings, benchmark, samples, index, tokens)
     planned = ((number, groups) for number in shards for groups in work.plan(writer.plan.rows(number)))
     batches, ahead = tee(planned)
-    runner = Runner(model, settings.batching)
+    runner = Runner(model, settings.batching(model.device))
     with ExitStack() as around:
         writing = around.enter_context(ThreadPoolExecutor(1))
         prepare_all = around.enter_context(preparing(work.preparer, settings.workers if shards else 0))
@@ -242,7 +245,7 @@ class Work:
         """Return the batches of a shard, as places in it."""
         lengths = [self.length(row) for row in rows]
         pictures = [self.pictures(row) for row in rows]
-        return self.settings.batching.plan(rules(self.model.model.config), lengths, pictures)
+        return self.settings.batching(self.model.device).plan(rules(self.model.model.config), lengths, pictures)
 
     def pictures(self, row: int) -> tuple[int, ...]:
         """Return the hashes of a sample's pictures; one that cannot be read is like no other."""

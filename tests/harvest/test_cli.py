@@ -299,6 +299,7 @@ def test_a_stopped_process_keeps_what_is_finished(tmp_path, stop):
     _, err = process.communicate(timeout=60)
     assert process.returncode == INTERRUPTED
     assert "Traceback" not in err
+    assert "interrupted; what is finished is kept, go on with: " in err
     left = open_store(tmp_path / "s.zarr").peek("tiny").missing
     assert 0 < len(left) < 15
     subprocess.run(program, cwd=tmp_path, check=True, capture_output=True, timeout=100)
