@@ -173,10 +173,14 @@ def plan(
     name: Annotated[str | None, typer.Option("--as", help="Name of the model in the store.")] = None,
     revision: RevisionOption = None,
     shard_samples: ShardOption = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Load the model and run ten batches for the time.")
+    ] = False,
 ) -> None:
-    """Show what a harvest would do, without doing it: samples, shards, bytes, memory."""
-    from savs_harvest.forecast import forecast
-    from savs_harvest.models import find_model, quiet_libraries
+    """Show what a harvest would do, without doing it: samples, shards, bytes, memory, time."""
+    from savs_harvest.forecast import forecast, measured_time
+    from savs_harvest.models import find_model, load_model, quiet_libraries
+    from savs_harvest.run import Settings
 
     quiet_libraries()
     benchmark = _benchmark(data, data_root, pool_per_class, split)
@@ -186,6 +190,8 @@ def plan(
     )
     for label, value in lines:
         print(f"{label:<10} {value}")
+    if measure:
+        print(f"{'measured':<10} {measured_time(load_model(spec, revision=revision), benchmark, Settings())}")
 
 
 @app.command()

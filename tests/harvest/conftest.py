@@ -27,7 +27,7 @@ from savs_harvest.tiny.processor import build_processor
 sys.path.append(str(Path(__file__).parent))  # test modules import `families`
 
 quiet_libraries()
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # the models are tiny
 
 LLAVA_TOKENS = ("<|endoftext|>", "<unk>", "<|im_start|>", "<|im_end|>", "<image>", "<video>")
 LLAVA_TEMPLATE = """{% for message in messages %}<|im_start|>{{ message['role'] }}

@@ -29,7 +29,17 @@ SHAPES = {
 }
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+EVERY = pytest.mark.parametrize("any_model", FAMILIES, indirect=True)
+# The others run with -m slow.
+QUICK = ("qwen2_vl", "llava_onevision", "idefics3", "gemma3")
+SOME = pytest.mark.parametrize(
+    "any_model",
+    [family if family in QUICK else pytest.param(family, marks=pytest.mark.slow) for family in FAMILIES],
+    indirect=True,
+)
+
+
+@pytest.fixture(scope="module")
 def any_model(request, tmp_path_factory):
     folder = save(request.param, tmp_path_factory.mktemp(request.param))
     return load_model(ModelSpec(request.param.replace("_", "-"), str(folder), "float32"), "cpu")
@@ -94,6 +104,7 @@ def check_store(loaded, benchmark, place):
     return int(stored.n_tokens.sum())
 
 
+@EVERY
 def test_every_stored_vector_is_what_the_sample_gives_alone(any_model, write_benchmark, lines, tmp_path):
     lines[7]["question"] = "<image> is it odd ? <|im_end|>"
     benchmark = load_jsonl(write_benchmark(lines))
@@ -118,6 +129,7 @@ def shared_pictures(lines):
     ] + [lines[1]]
 
 
+@SOME
 def test_pictures_that_are_shared_run_once_where_the_family_allows_it(any_model, write_benchmark, lines, tmp_path):
     benchmark = load_jsonl(write_benchmark(shared_pictures(lines)))
     with CountedTokens(any_model.model) as shapes:
@@ -129,6 +141,7 @@ def test_pictures_that_are_shared_run_once_where_the_family_allows_it(any_model,
         assert sum(rows * tokens for rows, tokens in shapes) < alone_tokens
 
 
+@SOME
 def test_samples_packed_into_one_row_are_blind_to_each_other(any_model, write_benchmark, lines, tmp_path):
     benchmark = load_jsonl(write_benchmark(lines))
     if not rules(any_model.model.config).shares:
@@ -142,6 +155,7 @@ def test_samples_packed_into_one_row_are_blind_to_each_other(any_model, write_be
     assert "savs" not in any_model.model.config.get_text_config()._attn_implementation
 
 
+@EVERY
 def test_every_layer_is_labelled(any_model, write_benchmark, lines, tmp_path):
     shape = SHAPES[any_model.model.config.model_type]
     assert [(p.layer, p.heads, p.head_dim, p.kind) for p in any_model.projections] == list(shape)
@@ -153,11 +167,13 @@ def test_every_layer_is_labelled(any_model, write_benchmark, lines, tmp_path):
     assert table.dim == max(width for _, _, width, _ in shape)
 
 
+@EVERY
 def test_layers_without_heads_are_named(any_model):
     linear = [[0, "Qwen3_5GatedDeltaNet"], [2, "Qwen3_5GatedDeltaNet"]]
     expected = linear if any_model.model.config.model_type == "qwen3_5" else []
     assert any_model.identity["layers_without_heads"] == expected
 
 
+@EVERY
 def test_pictures_are_prepared_by_pillow(any_model):
     assert any_model.identity["image_backend"].endswith("Pil")

@@ -22,7 +22,7 @@ from savs_benchmarks import load_jsonl
 from savs_harvest import run
 from savs_harvest.models import find_model, load_model, quiet_libraries
 
-torch.set_num_threads(2)  # as in this process: sums of another number of threads have other last bits
+torch.set_num_threads(1)  # as in this process: sums of another number of threads have other last bits
 quiet_libraries()
 file, place, rank, world, still = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:])
 model, benchmark, calls = load_model(find_model("tiny"), "cpu"), load_jsonl(Path(file)), iter(range(1, 10**6))
