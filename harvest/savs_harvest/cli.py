@@ -79,6 +79,7 @@ def run(
     logits: Annotated[bool, typer.Option(help="Keep the log-probability of each class's answer.")] = True,
     share: Annotated[bool, typer.Option(help="Run questions about the same pictures as one row.")] = True,
     pack: Annotated[bool, typer.Option("--pack", help="Put samples into one row without padding.")] = False,
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile the layers' feed-forward parts first.")] = False,
     parity: Annotated[
         list[str] | None, typer.Option("--parity", help="As the papers' code: system-turn, anyres, image-tag. Repeat.")
     ] = None,
@@ -108,6 +109,7 @@ def run(
         token_budget=batch_tokens,
         share=share,
         pack=pack,
+        compile=compiled,
         logits=logits,
         parity=tuple(sorted(set(parity or ()))),
         in_context=InContext(icl, icl_seed),
@@ -135,6 +137,7 @@ def run(
                     "--no-logits": (not logits, False),
                     "--no-share": (not share, False),
                     "--pack": (pack, False),
+                    "--compile": (compiled, False),
                     "--parity": (settings.parity, ()),
                     "--icl": (icl, 0),
                     "--icl-seed": (icl_seed, 0),

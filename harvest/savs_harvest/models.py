@@ -151,6 +151,17 @@ def load_model(
     return LoadedModel(spec.name, model, processor, projections, identity, folder)
 
 
+def compile_layers(model: Any) -> int:
+    """Let torch compile the feed-forward part of every layer, once for any length; return how many there are.
+
+    Not the attention: its projections carry the hooks that capture heads.
+    """
+    parts = [layer.mlp for layer in model.get_decoder().layers if hasattr(layer, "mlp")]
+    for part in parts:
+        part.compile(dynamic=True)
+    return len(parts)
+
+
 def find_device(local_rank: int) -> str:
     """Return this process's GPU: of those it sees, the one of its rank on this machine; the CPU where there is none."""
     return f"cuda:{local_rank % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"

@@ -25,7 +25,7 @@ from savs_harvest.errors import ModelError
 from savs_harvest.families import rules
 from savs_harvest.few_shot import InContext, candidates, choose_shots
 from savs_harvest.index import Index, index_samples
-from savs_harvest.models import LoadedModel
+from savs_harvest.models import LoadedModel, compile_layers
 from savs_harvest.packing import packed_attention
 from savs_harvest.preparing import Prepared, Preparer, Question, Refused, preparing
 from savs_harvest.prompts import ambiguous_tasks, answer_tokens, check_parity
@@ -44,6 +44,7 @@ class Settings:
     token_budget: int | None = None
     share: bool = True
     pack: bool = False
+    compile: bool = False
     logits: bool = True
     parity: tuple[str, ...] = ()
     in_context: InContext = field(default_factory=InContext)
@@ -85,6 +86,7 @@ def identity(model: LoadedModel, settings: Settings) -> dict[str, Any]:
         **model.identity,
         **settings.batching(model.device).describe(rules(model.model.config)),
         "images": POLICY,
+        "compiled": settings.compile,
         "logits": "last position" if settings.logits else "none",
         "parity": sorted(settings.parity),
         "in_context": asdict(settings.in_context) if settings.in_context.shots else None,
@@ -154,6 +156,8 @@ def harvest(
     work = Work(model, settings, benchmark, samples, index, tokens)
     planned = ((number, groups) for number in shards for groups in work.plan(writer.plan.rows(number)))
     batches, ahead = tee(planned)
+    if settings.compile and not compile_layers(model.model):
+        raise ModelError(f"{model.model.config.model_type} has no part that can be compiled: leave out --compile")
     runner = Runner(model, settings.batching(model.device))
     with ExitStack() as around:
         writing = around.enter_context(ThreadPoolExecutor(1))

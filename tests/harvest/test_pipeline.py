@@ -126,6 +126,16 @@ def test_workers_change_nothing(model, benchmark, tmp_path):
     assert report.failures[0].startswith("4: not_an_image")
 
 
+@pytest.mark.slow
+def test_compiled_layers_give_the_same_to_rounding(load, benchmark, tmp_path):
+    model = load("qwen2vl")
+    _, plain = run(model, benchmark, tmp_path / "plain.zarr")
+    _, compiled = run(model, benchmark, tmp_path / "compiled.zarr", compile=True)
+    assert all(layer.mlp._compiled_call_impl is not None for layer in model.model.get_decoder().layers)
+    np.testing.assert_allclose(compiled.read(), plain.read(), rtol=2**-10, atol=1e-5)
+    assert (plain.identity["compiled"], compiled.identity["compiled"]) == (False, True)
+
+
 def test_lengths_are_known_before_pictures_are_prepared(model, benchmark, tmp_path):
     from savs_harvest.index import index_samples
     from savs_harvest.prompts import answer_tokens
