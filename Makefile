@@ -2,6 +2,8 @@
 MODEL ?= tiny
 DATA  ?= digits
 STORE ?= stores/$(basename $(notdir $(DATA))).zarr
+# Processes of a harvest, one a GPU
+GPUS  ?= 1
 # On a GPU machine: make setup TORCH=torch
 TORCH ?= torch==2.13.0
 PYTHON ?= python3
@@ -24,8 +26,12 @@ demo: setup ## harvest the embedded model over the digits benchmarks, classify, 
 	for data in $(DEMO); do $(BIN)/savs-harvest run --model tiny --data $$data || exit 1; done
 	$(BIN)/savs-analyze demo $(DEMO:%=--store stores/%.zarr)
 
-harvest: setup ## run MODEL over DATA into STORE (make harvest MODEL=qwen2vl DATA=digits)
-	$(BIN)/savs-harvest run --model $(MODEL) --data $(DATA) --store $(STORE)
+ifneq ($(GPUS),1)
+LAUNCH = $(BIN)/torchrun --standalone --nproc-per-node $(GPUS) --no-python
+endif
+
+harvest: setup ## run MODEL over DATA into STORE (make harvest MODEL=qwen2vl DATA=digits GPUS=8)
+	$(LAUNCH) $(BIN)/savs-harvest run --model $(MODEL) --data $(DATA) --store $(STORE)
 
 sweep: setup ## classify from STORE and print the table
 	$(BIN)/savs-analyze sweep --store $(STORE) --out results/$(basename $(notdir $(STORE)))
@@ -47,6 +53,9 @@ check: setup ## format, lint, types, import contracts, tests
 perf: setup ## measure speed and memory, print the tables
 	$(BIN)/pytest tests/perf -m perf -s -q -o addopts=--import-mode=importlib
 
+perf-gpu: setup ## measure a harvest on this machine's GPU against the papers' way
+	$(BIN)/pytest tests/perf/test_harvest.py -m gpu -s -q -o addopts=--import-mode=importlib
+
 planted: setup ## sparse-group lasso on planted stores: docs/sparse-group-lasso.md and its figure
 	$(BIN)/python docs/planted.py
 
@@ -56,5 +65,5 @@ tiny: setup ## train the embedded model again (a few minutes)
 clean: ## remove results and the demo's stores
 	rm -rf results $(DEMO:%=stores/%.zarr)
 
-.PHONY: help setup demo harvest sweep report test check perf planted tiny clean
+.PHONY: help setup demo harvest sweep report test check perf perf-gpu planted tiny clean
 .DEFAULT_GOAL := help

@@ -1,4 +1,4 @@
 """Who answers: a frozen vision-language model reads every sample once, all head outputs are kept."""
 
-# Padded tokens that a batch may hold.
-TOKEN_BUDGET = 8192
+# Padded tokens that a batch may hold, by kind of device: a GPU needs many at a time, a CPU only memory for them.
+TOKEN_BUDGETS = {"cpu": 1024, "cuda": 16384}

@@ -1,48 +1,65 @@
-"""Batches as arithmetic: which samples run together, and how their inputs are put side by side."""
+"""Batches as arithmetic: which samples run together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
-from torch import Tensor
+from collections.abc import Hashable, Sequence
 
 
-def plan_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+def plan_batches(lengths: Sequence[int], token_budget: int, kinds: Sequence[int] | None = None) -> list[list[int]]:
     """Return batches of sample numbers, longest first, each within the budget of padded tokens.
 
-    A batch costs its samples times its longest length; a sample over the budget runs alone.
+    A batch costs its samples times its longest length; a sample over the budget runs alone. Samples of
+    different `kinds` are never in one batch.
     """
     if token_budget < 1:
         raise ValueError(f"a token budget of {token_budget} holds no sample")
     batches: list[list[int]] = []
     longest = 0
-    for sample in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if not batches or (len(batches[-1]) + 1) * longest > token_budget:
+    kinds = [0] * len(lengths) if kinds is None else kinds
+    for sample in sorted(range(len(lengths)), key=lambda i: (kinds[i], -lengths[i])):
+        fits = batches and (len(batches[-1]) + 1) * longest <= token_budget
+        if not fits or kinds[batches[-1][0]] != kinds[sample]:
             batches.append([])
             longest = lengths[sample]
         batches[-1].append(sample)
     return batches
 
 
-def collate(inputs: Sequence[dict[str, Tensor]], pad_token: int) -> dict[str, Tensor]:
-    """Return the model inputs of a batch from those of single samples; prompts are padded on the right.
+def plan_groups(
+    pictures: Sequence[Hashable], lengths: Sequence[int], picture_tokens: Sequence[int], token_budget: int
+) -> list[list[int]]:
+    """Return groups of sample numbers that show the same pictures, in order.
 
-    What belongs to tokens is padded to the longest prompt, everything else is laid end to end (and
-    zero-padded where images differ in their number of tiles). Raises KeyError where samples differ in
-    the kinds of input they have.
+    A group costs its pictures once, then each sample's own words; together they stay within the budget, or, where
+    the pictures alone fill most of it, within twice the pictures.
     """
-    names = {name: None for sample in inputs for name in sample}
-    return {name: _join(name, [sample[name] for sample in inputs], pad_token) for name in names}
+    groups: list[list[int]] = []
+    open_group: dict[Hashable, tuple[list[int], int]] = {}
+    for sample, shown in enumerate(pictures):
+        words = lengths[sample] - picture_tokens[sample]
+        members, cost = open_group.get(shown, ([], 0))
+        if not members or cost + words > max(token_budget, 2 * picture_tokens[sample]):
+            members, cost = [], picture_tokens[sample]
+            groups.append(members)
+        members.append(sample)
+        open_group[shown] = (members, cost + words)
+    return groups
 
 
-def _join(name: str, tensors: list[Tensor], pad_token: int) -> Tensor:
-    fill = pad_token if name == "input_ids" else 0
-    widest = torch.tensor([tensor.shape[1:] for tensor in tensors]).amax(0).tolist() if tensors[0].ndim > 1 else []
-    joined = tensors[0].new_full((sum(len(tensor) for tensor in tensors), *widest), fill)
-    start = 0
-    for tensor in tensors:
-        place = (slice(start, start + len(tensor)), *(slice(0, size) for size in tensor.shape[1:]))
-        joined[place] = tensor
-        start += len(tensor)
-    return joined
+def plan_packs(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+    """Return batches of sample numbers, longest first, the tokens of each within the budget without any padding.
+
+    A sample goes into the first batch that has room for it; one over the budget runs alone.
+    """
+    if token_budget < 1:
+        raise ValueError(f"a token budget of {token_budget} holds no sample")
+    batches: list[list[int]] = []
+    room: list[int] = []
+    for sample in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        number = next((number for number, left in enumerate(room) if left >= lengths[sample]), len(batches))
+        if number == len(batches):
+            batches.append([])
+            room.append(token_budget)
+        batches[number].append(sample)
+        room[number] -= lengths[sample]
+    return batches

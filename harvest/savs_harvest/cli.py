@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from savs_harvest import TOKEN_BUDGET
 from savs_stores import terminal
 from savs_stores.terminal import Format
 
@@ -69,33 +68,62 @@ def run(
     dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16; default: the model's.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     revision: RevisionOption = None,
-    batch_tokens: Annotated[int, typer.Option(min=1, help="Padded tokens a batch may hold.")] = TOKEN_BUDGET,
+    batch_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Padded tokens a batch may hold; default: 16384 on a GPU, 1024 without.")
+    ] = None,
     shard_samples: ShardOption = None,
     codec: Annotated[str, typer.Option(help="none (fastest to read) or blosc-lz4-bitshuffle.")] = "none",
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that prepare samples; default: 4 with a GPU, 0 without.")
+    ] = None,
+    logits: Annotated[bool, typer.Option(help="Keep the log-probability of each class's answer.")] = True,
+    share: Annotated[bool, typer.Option(help="Run questions about the same pictures as one row.")] = True,
+    pack: Annotated[bool, typer.Option("--pack", help="Put samples into one row without padding.")] = False,
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile the layers' feed-forward parts first.")] = False,
+    parity: Annotated[
+        list[str] | None, typer.Option("--parity", help="As the papers' code: system-turn, anyres, image-tag. Repeat.")
+    ] = None,
+    icl: Annotated[int, typer.Option("--icl", min=0, help="Answered questions before each one, from the pool.")] = 0,
+    icl_seed: Annotated[int, typer.Option("--icl-seed", min=0, help="Draws them.")] = 0,
     rank: Annotated[
-        int, typer.Option(min=0, envvar="RANK", help="This process writes shards rank, rank+world ...")
-    ] = 0,
-    world: Annotated[int, typer.Option(min=1, envvar="WORLD_SIZE", help="Number of processes.")] = 1,
+        int | None,
+        typer.Option(min=0, help="This process writes shards rank, rank+world ...; default: its launcher's."),
+    ] = None,
+    world: Annotated[int | None, typer.Option(min=1, help="Number of processes; default: its launcher's.")] = None,
 ) -> None:
     """Harvest a benchmark into a store. The same command resumes an unfinished harvest."""
+    from savs_harvest.few_shot import InContext
     from savs_harvest.models import find_model, load_model, quiet_libraries
     from savs_harvest.progress import HarvestProgress
-    from savs_harvest.run import harvest
+    from savs_harvest.ranks import find_rank, started_by_torchrun
+    from savs_harvest.run import Settings, default_workers, harvest
 
     quiet_libraries()
+    process = find_rank(rank, world)
     spec = find_model(model)
     _fetch_if_missing(data, data_root, split, _limit(pool_per_class))
     benchmark = _benchmark(data, data_root, pool_per_class, split)
     place = store or default_store(benchmark.name)
-    loaded = load_model(spec, device, dtype, revision)
-    with HarvestProgress(name or spec.name, benchmark.name) as progress:
+    loaded = load_model(spec, device, dtype, revision, process.local)
+    settings = Settings(
+        token_budget=batch_tokens,
+        share=share,
+        pack=pack,
+        compile=compiled,
+        logits=logits,
+        parity=tuple(sorted(set(parity or ()))),
+        in_context=InContext(icl, icl_seed),
+        workers=default_workers(loaded.device) if workers is None else workers,
+    )
+    shown_name = (name or spec.name + settings.in_context.suffix) + (f" ({process})" if process.world > 1 else "")
+    with HarvestProgress(shown_name, benchmark.name) as progress:
         report = harvest(
             loaded,
             benchmark,
             place,
-            token_budget=batch_tokens,
-            rank=rank,
-            world=world,
+            settings,
+            rank=process.rank,
+            world=process.world,
             command=_resume_command(
                 {"--model": _shareable(model), "--data": _shareable(data)},
                 {
@@ -105,7 +133,14 @@ def run(
                     "--as": (name, None),
                     "--dtype": (dtype, None),
                     "--revision": (revision, None),
-                    "--batch-tokens": (batch_tokens, TOKEN_BUDGET),
+                    "--batch-tokens": (batch_tokens, None),
+                    "--no-logits": (not logits, False),
+                    "--no-share": (not share, False),
+                    "--pack": (pack, False),
+                    "--compile": (compiled, False),
+                    "--parity": (settings.parity, ()),
+                    "--icl": (icl, 0),
+                    "--icl-seed": (icl_seed, 0),
                 },
             ),
             name=name,
@@ -123,8 +158,10 @@ def run(
         print(f"failed: {failure}", file=sys.stderr)
     if report.failed:
         print(f"{report.failed:,} samples failed; their status says why", file=sys.stderr)
+    if report.halved:
+        print(f"{report.halved} batches did not fit into memory and were run in halves", file=sys.stderr)
     print(f"{place}\nnext: {terminal.command('savs-analyze', 'sweep', '--store', place)}", file=sys.stderr)
-    if report.failed:
+    if report.failed and not started_by_torchrun():
         raise typer.Exit(terminal.DONE_WITH_FAILURES)
 
 
@@ -139,10 +176,14 @@ def plan(
     name: Annotated[str | None, typer.Option("--as", help="Name of the model in the store.")] = None,
     revision: RevisionOption = None,
     shard_samples: ShardOption = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Load the model and run ten batches for the time.")
+    ] = False,
 ) -> None:
-    """Show what a harvest would do, without doing it: samples, shards, bytes, memory."""
-    from savs_harvest.forecast import forecast
-    from savs_harvest.models import find_model, quiet_libraries
+    """Show what a harvest would do, without doing it: samples, shards, bytes, memory, time."""
+    from savs_harvest.forecast import forecast, measured_time
+    from savs_harvest.models import find_model, load_model, quiet_libraries
+    from savs_harvest.run import Settings
 
     quiet_libraries()
     benchmark = _benchmark(data, data_root, pool_per_class, split)
@@ -152,6 +193,8 @@ def plan(
     )
     for label, value in lines:
         print(f"{label:<10} {value}")
+    if measure:
+        print(f"{'measured':<10} {measured_time(load_model(spec, revision=revision), benchmark, Settings())}")
 
 
 @app.command()
@@ -260,11 +303,13 @@ def default_store(benchmark: str) -> Path:
 def _resume_command(needed: dict[str, str], options: dict[str, tuple[Any, Any]]) -> str:
     """Return the command that finishes a harvest, without its store: of the options, those that are not the default.
 
-    It is kept in the store.
+    A value of True is a flag, one of several is an option that repeats. The command is kept in the store.
     """
     words = ["savs-harvest", "run", *(word for pair in needed.items() for word in pair)]
     for option, (value, default) in options.items():
-        words += [option, str(value)] if value != default else []
+        if value != default:
+            values = value if isinstance(value, tuple) else (value,)
+            words += [word for each in values for word in ([option] if each is True else [option, str(each)])]
     return shlex.join(words)
 
 

@@ -9,9 +9,9 @@ vectors                                   # [sample, head, dim]
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,12 +19,17 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from savs_harvest.errors import ModelError
+from savs_harvest.layouts import last_real_token
 
 # What families of transformers call the two ends of an attention layer.
 OUTPUT_NAMES = ("o_proj", "out_proj", "dense", "c_proj", "wo", "o")
 QUERY_NAMES = ("q_proj", "query_key_value", "qkv_proj", "q_b_proj", "c_attn", "wqkv", "q")
 WIDTH_NAMES = ("v_head_dim", "head_v_dim", "head_dim", "attention_head_size")
 COUNT_NAMES = ("num_heads", "num_attention_heads", "n_heads")
+KINDS = {
+    "linear": re.compile(r"DeltaNet|Mamba|LinearAttention|ShortConv", re.IGNORECASE),
+    "cross": re.compile(r"cross", re.IGNORECASE),
+}
 NOT_LANGUAGE = re.compile(r"vision|visual|image|perceiver|qformer|resampler|audio|encoder", re.IGNORECASE)
 
 
@@ -38,6 +43,11 @@ class Projection:
     module: nn.Linear
     heads: int
     head_dim: int
+    kind: str = "unknown"
+
+
+class _Captured(Exception):
+    """Ends a forward pass: the last projection has been reached."""
 
 
 def find_projections(model: Any) -> list[Projection]:
@@ -58,32 +68,46 @@ def find_projections(model: Any) -> list[Projection]:
         if width % head_dim:
             raise ModelError(f"{name}: a projection {width} wide does not hold heads {head_dim} wide")
         layer = getattr(attention, "layer_idx", len(found))
-        found.append(Projection(layer, name, attention, output, width // head_dim, head_dim))
+        found.append(Projection(layer, name, attention, output, width // head_dim, head_dim, _kind(name, attention)))
     if not found:
         raise ModelError(f"no attention output projection was found in {type(model).__name__}")
     return sorted(found, key=lambda projection: projection.layer)
+
+
+def _kind(name: str, attention: nn.Module) -> str:
+    """Return the kind that names give away; whether a gate follows the attention is measured, see `check_capture`."""
+    words = f"{name} {type(attention).__name__}"
+    return next((kind for kind, pattern in KINDS.items() if pattern.search(words)), "unknown")
+
+
+def layers_without_heads(model: Any, projections: Sequence[Projection]) -> dict[int, str]:
+    """Return the decoder's layers that have no attention heads, with the class that stands in their place."""
+    decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
+    with_heads = {projection.layer for projection in projections}
+    layers = enumerate(getattr(decoder, "layers", ()))
+    return {number: type(next(layer.children())).__name__ for number, layer in layers if number not in with_heads}
 
 
 def _first(module: nn.Module, names: Sequence[str]) -> int | None:
     return next((int(value) for name in names if (value := getattr(module, name, None))), None)
 
 
-def last_real_token(attention_mask: Int[Tensor, "sample token"]) -> Int[Tensor, " sample"]:
-    """Return the place of the last token that is no padding, whichever side the padding is on."""
-    places = torch.arange(attention_mask.shape[1], device=attention_mask.device)
-    return (places * (attention_mask != 0)).argmax(dim=1)
-
-
 @contextmanager
 def capture_heads(
-    projections: Sequence[Projection], last: Int[Tensor, " sample"]
+    projections: Sequence[Projection],
+    last: Int[Tensor, " sample"],
+    rows: Int[Tensor, " sample"] | None = None,
+    stop: bool = False,
 ) -> Iterator[Float[Tensor, "sample head dim"]]:
     """Yield an array [sample, head, dim] that the model call inside the block fills.
 
     Heads of all layers lie on one axis in order of (layer, head); heads narrower than the widest are
     zero-padded. Only the wanted token is kept of each layer, so memory does not grow with the prompt.
+    `rows` says in which row of the batch each sample's last token is, where that is not one row a sample.
+    With `stop`, the block ends inside the model call as soon as the last projection is reached: nothing
+    that comes after it is computed.
     """
-    rows = torch.arange(len(last), device=last.device)
+    rows = torch.arange(len(last), device=last.device) if rows is None else rows
     weight = projections[0].module.weight
     shape = (len(last), sum(p.heads for p in projections), max(p.head_dim for p in projections))
     vectors = torch.zeros(shape, dtype=weight.dtype, device=weight.device)
@@ -92,6 +116,8 @@ def capture_heads(
         def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             outputs = inputs[0][rows, last].view(len(last), projection.heads, projection.head_dim)
             vectors[:, start : start + projection.heads, : projection.head_dim] = outputs
+            if stop and projection is projections[-1]:
+                raise _Captured
 
         return hook
 
@@ -101,17 +127,20 @@ def capture_heads(
             handle = projection.module.register_forward_pre_hook(keep(projection, start))
             hooks.callback(handle.remove)
             start += projection.heads
-        yield vectors
+        with suppress(_Captured):
+            yield vectors
 
 
 @contextmanager
-def last_position_only(model: Any, last: Int[Tensor, " sample"]) -> Iterator[None]:
+def last_position_only(
+    model: Any, last: Int[Tensor, " sample"], rows: Int[Tensor, " sample"] | None = None
+) -> Iterator[None]:
     """Let the model compute logits of one token a sample: they come as [sample, 1, word].
 
     The hidden states are cut in front of the output embedding, so that whatever the model does to its
     logits afterwards still happens, and no [sample, token, word] array is ever made.
     """
-    rows = torch.arange(len(last), device=last.device)
+    rows = torch.arange(len(last), device=last.device) if rows is None else rows
 
     def cut(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (inputs[0][rows, last].unsqueeze(1), *inputs[1:])
@@ -124,17 +153,19 @@ def last_position_only(model: Any, last: Int[Tensor, " sample"]) -> Iterator[Non
 
 
 def check_capture(
-    model: nn.Module, projections: Sequence[Projection], inputs: dict[str, Tensor], tolerance: float = 1e-2
-) -> None:
+    model: nn.Module, projections: Sequence[Projection], inputs: Mapping[str, Tensor], tolerance: float = 1e-2
+) -> list[Projection]:
     """Run the model once and compare every projection of its captured heads with the attention's own output.
 
-    Raises `ModelError` naming the first layer where `o_proj(captured) == attention output` does not hold,
-    relative to the size of the output; then the layer is no attention layer, or a gate follows it. A sample
-    that overflows proves nothing and is left out.
+    Returns the projections with the kind of each: "self" and "cross" where the captured heads are, to the bit,
+    what the attention function returned, "gated" where they are not. Raises `ModelError` naming the first layer
+    where `o_proj(captured) == attention output` does not hold, relative to the size of the output: its heads
+    cannot be captured at its output projection. A sample that overflows proves nothing and is left out.
     """
     last = last_real_token(inputs["attention_mask"])
     rows = torch.arange(len(last), device=last.device)
     outputs: dict[str, Tensor] = {}
+    attended: dict[nn.Module, Tensor] = {}
 
     def keep(name: str) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: tuple, output: Tensor | tuple[Tensor, ...]) -> None:
@@ -147,12 +178,15 @@ def check_capture(
             hooks.callback(projection.attention.register_forward_hook(keep(projection.name)).remove)
         vectors = hooks.enter_context(capture_heads(projections, last))
         hooks.enter_context(last_position_only(model, last))
+        hooks.enter_context(_tapped_attention(attended))
         with torch.inference_mode():
             model(**inputs, use_cache=False)
     start = 0
+    labelled = []
     for projection in projections:
         heads = vectors[:, start : start + projection.heads, : projection.head_dim].flatten(1)
         start += projection.heads
+        labelled.append(replace(projection, kind=_measured_kind(projection, heads, attended, rows, last)))
         with torch.inference_mode():
             expected, found = outputs[projection.name].float(), projection.module(heads).float()
         finite = expected.isfinite().all(1)
@@ -165,3 +199,39 @@ def check_capture(
                 f"{float((found - expected).abs().max()):.3g} (largest value {float(expected.abs().max()):.3g}); "
                 "this layer's heads cannot be captured at its output projection"
             )
+    return labelled
+
+
+def _measured_kind(
+    projection: Projection, heads: Tensor, attended: Mapping[nn.Module, Tensor], rows: Tensor, last: Tensor
+) -> str:
+    if projection.attention not in attended:  # computed without the attention function of transformers
+        return projection.kind
+    returned = attended[projection.attention].flatten(2)[rows, last]
+    if not torch.equal(returned.nan_to_num(), heads.nan_to_num()):
+        return "gated"
+    return "self" if projection.kind == "unknown" else projection.kind
+
+
+@contextmanager
+def _tapped_attention(attended: dict[nn.Module, Tensor]) -> Iterator[None]:
+    """Keep what the attention functions of transformers return inside the block, by attention module."""
+    from transformers import AttentionInterface
+
+    original = AttentionInterface.get_interface
+
+    def get_interface(self: Any, *names: Any) -> Callable[..., Any]:
+        function = original(self, *names)
+
+        def tapped(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            output, *rest = function(module, *args, **kwargs)
+            attended[module] = output
+            return (output, *rest)
+
+        return tapped
+
+    AttentionInterface.get_interface = get_interface
+    try:
+        yield
+    finally:
+        AttentionInterface.get_interface = original

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from savs_benchmarks import Benchmark, PictureError, Sample, load_picture
 from savs_benchmarks.pictures import Picture
@@ -17,18 +17,29 @@ from savs_stores.fingerprint import short_hash
 THREADS = 8
 
 
+@dataclass(frozen=True)
+class Index:
+    """What a store keeps of a benchmark, its sample table, and the (width, height) of every sample's pictures."""
+
+    info: BenchmarkInfo
+    table: SampleTable
+    sizes: list[list[tuple[int, int]]]
+
+
 def index_samples(
     benchmark: Benchmark, samples: Sequence[Sample], on_samples: Callable[[int, int], None] = lambda done, total: None
-) -> tuple[BenchmarkInfo, SampleTable]:
-    """Return what a store keeps of a benchmark, and its sample table.
+) -> Index:
+    """Return the index of a benchmark.
 
-    Every picture is decoded once, in threads, for its hash; an unreadable one hashes to 0 and is among the checks.
+    Every picture is decoded once, in threads, for its hash; an unreadable one hashes to 0, has no size, and is
+    among the checks.
     """
-    hashes, unreadable = [], []
+    hashes, sizes, unreadable = [], [], []
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as threads:
         for number, (sample, read) in enumerate(zip(samples, threads.map(_picture_hashes, samples), strict=True), 1):
-            hashes.append([found for found, _ in read])
-            unreadable += [(sample.sample_id, code) for _, code in read if code]
+            hashes.append([found for found, _, _ in read])
+            sizes.append([size for _, size, _ in read])
+            unreadable += [(sample.sample_id, code) for _, _, code in read if code]
             on_samples(number, len(samples))
     table = _sample_table(benchmark, samples, hashes)
     info = BenchmarkInfo(
@@ -43,7 +54,7 @@ def index_samples(
         split=benchmark.split,
         checks=[asdict(concern) for concern in find_concerns(benchmark, table, unreadable)],
     )
-    return info, table
+    return Index(info, table, sizes)
 
 
 def _sample_table(benchmark: Benchmark, samples: Sequence[Sample], hashes: Sequence[Sequence[int]]) -> SampleTable:
@@ -63,14 +74,17 @@ def _sample_table(benchmark: Benchmark, samples: Sequence[Sample], hashes: Seque
     )
 
 
-def _picture_hashes(sample: Sample) -> list[tuple[int, str]]:
+def _picture_hashes(sample: Sample) -> list[tuple[int, tuple[int, int], str]]:
     return [picture_hash(image) for image in sample.images]
 
 
-def picture_hash(source: Picture) -> tuple[int, str]:
-    """Return a hash of a picture's size and pixels, equal for equal pictures in different files, or 0 and why not."""
+def picture_hash(source: Picture) -> tuple[int, tuple[int, int], str]:
+    """Return a hash of a picture's size and pixels, equal for equal pictures in different files, its size, and "".
+
+    Of one that cannot be read: 0, no size, and why.
+    """
     try:
         picture = load_picture(source)
     except PictureError as error:
-        return 0, error.code
-    return short_hash(repr(picture.size).encode(), picture.tobytes()), ""
+        return 0, (0, 0), error.code
+    return short_hash(repr(picture.size).encode(), picture.tobytes()), picture.size, ""

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from savs_harvest.errors import HubError, ModelError
-from savs_harvest.heads import Projection, find_projections
+from savs_harvest.heads import Projection, check_capture, find_projections, layers_without_heads
+from savs_harvest.prompts import prepare
 from savs_harvest.tiny import CHECKPOINT
 
 HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
@@ -56,6 +58,7 @@ class LoadedModel:
     processor: Any
     projections: list[Projection]
     identity: Mapping[str, Any]
+    folder: Path
 
     @property
     def device(self) -> torch.device:
@@ -110,7 +113,11 @@ def _download(spec: ModelSpec, revision: str | None) -> Path:
 
 
 def load_model(
-    spec: ModelSpec, device: str = "auto", dtype: str | None = None, revision: str | None = None
+    spec: ModelSpec,
+    device: str = "auto",
+    dtype: str | None = None,
+    revision: str | None = None,
+    local_rank: int = 0,
 ) -> LoadedModel:
     """Load a checkpoint for inference: safetensors only, no code from the checkpoint, no weight missing.
 
@@ -123,7 +130,7 @@ def load_model(
 
     folder = checkpoint_folder(spec, revision)
     dtype = dtype or spec.dtype
-    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    place = find_device(local_rank) if device == "auto" else device
     try:
         model, loading = AutoModelForImageTextToText.from_pretrained(
             folder, dtype=_torch_dtype(dtype), use_safetensors=True, output_loading_info=True
@@ -139,8 +146,25 @@ def load_model(
     if not (processor.chat_template or processor.tokenizer.chat_template):
         raise ModelError(f"{spec.checkpoint} has no chat template: it is no instruct model, or a file is missing")
     model = model.to(place).eval()
-    projections = find_projections(model)
-    return LoadedModel(spec.name, model, processor, projections, _identity(spec, folder, model, processor, projections))
+    projections = check_capture(model, find_projections(model), _probe(model, processor))
+    identity = _identity(spec, folder, model, processor, projections)
+    return LoadedModel(spec.name, model, processor, projections, identity, folder)
+
+
+def compile_layers(model: Any) -> int:
+    """Let torch compile the feed-forward part of every layer, once for any length; return how many there are.
+
+    Not the attention: its projections carry the hooks that capture heads.
+    """
+    parts = [layer.mlp for layer in model.get_decoder().layers if hasattr(layer, "mlp")]
+    for part in parts:
+        part.compile(dynamic=True)
+    return len(parts)
+
+
+def find_device(local_rank: int) -> str:
+    """Return this process's GPU: of those it sees, the one of its rank on this machine; the CPU where there is none."""
+    return f"cuda:{local_rank % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
 
 
 def empty_model(spec: ModelSpec, revision: str | None = None) -> nn.Module:
@@ -150,6 +174,14 @@ def empty_model(spec: ModelSpec, revision: str | None = None) -> nn.Module:
     config = AutoConfig.from_pretrained(checkpoint_folder(spec, revision))
     with torch.device("meta"):
         return AutoModelForImageTextToText.from_config(config)
+
+
+def _probe(model: Any, processor: Any) -> dict[str, Tensor]:
+    """Return the inputs of a prompt to prove the capture on: a picture that is nowhere flat, and a word."""
+    picture = Image.radial_gradient("L").resize((64, 48)).convert("RGB")
+    inputs = prepare(processor, [picture], "yes")
+    kinds = {name: model.dtype if tensor.is_floating_point() else None for name, tensor in inputs.items()}
+    return {name: tensor.to(model.device, kinds[name]) for name, tensor in inputs.items()}
 
 
 def _torch_dtype(name: str) -> torch.dtype:
@@ -181,10 +213,10 @@ def _identity(
         "model_type": model.config.model_type,
         "dtype": str(model.dtype).removeprefix("torch."),
         "attention": model.config._attn_implementation,
-        "heads": [[p.layer, p.heads, p.head_dim] for p in projections],
+        "heads": [[p.layer, p.heads, p.head_dim, p.kind] for p in projections],
+        "layers_without_heads": [[layer, name] for layer, name in layers_without_heads(model, projections).items()],
         "hook": "input of the attention output projection",
         "token": "last of the prompt",
-        "padding": "right",
         "chat_template": _text_hash(processor.chat_template or processor.tokenizer.chat_template),
         "tokenizer": _text_hash(processor.tokenizer.backend_tokenizer.to_str()),
         "image_processor": json.loads(processor.image_processor.to_json_string()),

@@ -2,60 +2,95 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, nullcontext
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from importlib.metadata import version
+from itertools import groupby, tee
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from savs_benchmarks import Benchmark, PictureError, Sample, check, load_picture
+from savs_benchmarks import Benchmark, Sample, check
 from savs_benchmarks.pictures import POLICY
-from savs_harvest import TOKEN_BUDGET
-from savs_harvest.batches import collate, plan_batches
+from savs_harvest import TOKEN_BUDGETS
 from savs_harvest.errors import ModelError
-from savs_harvest.heads import capture_heads, check_capture, last_position_only, last_real_token
-from savs_harvest.index import index_samples
-from savs_harvest.models import LoadedModel
-from savs_harvest.prompts import ambiguous_tasks, answer_tokens, prepare
-from savs_stores import (
-    BenchmarkInfo,
-    HeadTable,
-    ModelWriter,
-    SampleTable,
-    Shard,
-    Status,
-    add_model,
-    create_store,
-    owned_shards,
-)
+from savs_harvest.families import rules
+from savs_harvest.few_shot import InContext, candidates, choose_shots
+from savs_harvest.index import Index, index_samples
+from savs_harvest.models import LoadedModel, compile_layers
+from savs_harvest.packing import packed_attention
+from savs_harvest.preparing import Prepared, Preparer, Question, Refused, preparing
+from savs_harvest.prompts import ambiguous_tasks, answer_tokens, check_parity
+from savs_harvest.runner import Batching, Buffers, Groups, Runner
+from savs_stores import HeadTable, ModelWriter, Status, add_model, create_store, owned_shards
 
-# Samples that are prepared at a time: bounds the memory that pixels take, whatever their size.
-WINDOW = 64
+
+@dataclass(frozen=True)
+class Settings:
+    """How a harvest is done, apart from the model, the benchmark and the store.
+
+    `logits` says whether zero-shot log-probabilities are computed; `workers` prepare samples ahead of the model.
+    Without a token budget, the device has its own.
+    """
+
+    token_budget: int | None = None
+    share: bool = True
+    pack: bool = False
+    compile: bool = False
+    logits: bool = True
+    parity: tuple[str, ...] = ()
+    in_context: InContext = field(default_factory=InContext)
+    workers: int = 0
+
+    def batching(self, device: torch.device) -> Batching:
+        budget = (
+            TOKEN_BUDGETS.get(device.type, TOKEN_BUDGETS["cuda"]) if self.token_budget is None else self.token_budget
+        )
+        return Batching(budget, self.share, self.pack)
 
 
 @dataclass
 class Report:
-    """What a harvest did: samples by status, why the failed ones failed, whether the capture was proven."""
+    """What a harvest did: samples by status, why the failed ones failed, what else is worth knowing."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     ambiguous_tasks: list[str] = field(default_factory=list)
     checks: list[str] = field(default_factory=list)
-    checked: bool = False
+    halved: int = 0
 
     @property
     def failed(self) -> int:
         return sum(count for status, count in self.statuses.items() if status != Status.OK.name)
 
 
-def identity(model: LoadedModel, token_budget: int = TOKEN_BUDGET) -> dict[str, Any]:
+def default_workers(device: torch.device) -> int:
+    """Return how many processes prepare samples: none beside a model on the CPU, which they would only slow down."""
+    if device.type == "cpu":
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(4, cores // max(1, torch.cuda.device_count()) - 1))
+
+
+def identity(model: LoadedModel, settings: Settings) -> dict[str, Any]:
     """Return the fields behind the fingerprint of a harvest: the model's and those of the run."""
-    return {**model.identity, "images": POLICY, "batching": f"at most {token_budget} padded tokens"}
+    return {
+        **model.identity,
+        **settings.batching(model.device).describe(rules(model.model.config)),
+        "images": POLICY,
+        "compiled": settings.compile,
+        "logits": "last position" if settings.logits else "none",
+        "parity": sorted(settings.parity),
+        "in_context": asdict(settings.in_context) if settings.in_context.shots else None,
+    }
 
 
 def provenance(command: str) -> dict[str, Any]:
@@ -63,36 +98,35 @@ def provenance(command: str) -> dict[str, Any]:
     versions = {
         name: version(name) for name in ("savs", "torch", "transformers", "tokenizers", "pillow", "zarr", "numpy")
     }
-    return {"command": command, "versions": versions | {"python": platform.python_version()}}
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    return {"command": command, "device": device, "versions": versions | {"python": platform.python_version()}}
 
 
 def head_table(model: LoadedModel) -> HeadTable:
-    return HeadTable.from_layers((p.layer, p.heads, p.head_dim) for p in model.projections)
+    return HeadTable.from_layers((p.layer, p.heads, p.head_dim, p.kind) for p in model.projections)
 
 
 def open_writer(
     model: LoadedModel,
-    info: BenchmarkInfo,
-    table: SampleTable,
+    index: Index,
     store: str | Path,
-    token_budget: int = TOKEN_BUDGET,
+    settings: Settings = Settings(),
     command: str = "",
     name: str | None = None,
     **layout: Any,
 ) -> ModelWriter:
     """Create the store and the model's group where they are not there yet; both are checked where they are."""
-    create_store(store, info, table)
-    return add_model(
-        store, name or model.name, identity(model, token_budget), head_table(model), provenance(command), **layout
-    )
+    create_store(store, index.info, index.table)
+    name = name or model.name + settings.in_context.suffix
+    return add_model(store, name, identity(model, settings), head_table(model), provenance(command), **layout)
 
 
 def harvest(
     model: LoadedModel,
     benchmark: Benchmark,
     store: str | Path,
+    settings: Settings = Settings(),
     *,
-    token_budget: int = TOKEN_BUDGET,
     rank: int = 0,
     world: int = 1,
     command: str = "",
@@ -105,97 +139,135 @@ def harvest(
     """Run the model on every sample of this rank's unfinished shards and write them, one shard at a time.
 
     What is finished is never run again, so the same command resumes. Batches never cross a shard:
-    neither a kill nor the number of ranks changes a byte.
+    neither a kill nor the number of ranks changes a byte. While a shard runs, the one before it is written
+    and the samples of the next are prepared.
     """
+    check_parity(model.model.config.model_type, settings.parity)
+    if settings.pack and not rules(model.model.config).shares:
+        raise ModelError(f"{model.model.config.model_type} cannot be packed: leave out --pack")
     samples = check(benchmark)
-    info, table = index_samples(benchmark, samples, on_pictures)
-    writer = open_writer(model, info, table, store, token_budget, command, name, **layout)
+    index = index_samples(benchmark, samples, on_pictures)
+    writer = open_writer(model, index, store, settings, command, name, **layout)
     tokens = answer_tokens(model.processor.tokenizer, benchmark)
-    checks = [f"{found['kind']}: {found['words']}" for found in info.checks]
+    checks = [f"{found['kind']}: {found['words']}" for found in index.info.checks]
     report = Report(ambiguous_tasks=ambiguous_tasks(tokens), checks=checks)
     shards = owned_shards(writer.missing, rank, world)
     on_plan(writer, shards)
-    for number in shards:
-        rows = [samples[row] for row in writer.plan.rows(number)]
-        shard = Shard.empty(len(rows), *writer.plan.shape[1:], writer.classes)
-        for start in range(0, len(rows), WINDOW):
-            window = range(start, min(start + WINDOW, len(rows)))
-            inputs = _prepare_window(model, rows, window, shard, report)
-            answers = {place: tokens[rows[place].task] for place in inputs}
-            _run_window(model, inputs, answers, token_budget, shard, check_first=not report.checked)
-            report.checked |= bool(inputs)
-            on_samples(len(window))
-        # One refused sample is its own fault; nothing but refused samples from the start is the model's.
-        if (shard.status == Status.REJECTED).all() and len(writer.missing) == writer.plan.shards:
-            raise ModelError(f"the model's processor refuses every sample of shard {number}:\n  {report.failures[-1]}")
-        writer.write(number, shard)
-        report.statuses.update(Status(status).name for status in shard.status.tolist())
+    work = Work(model, settings, benchmark, samples, index, tokens)
+    planned = ((number, groups) for number in shards for groups in work.plan(writer.plan.rows(number)))
+    batches, ahead = tee(planned)
+    if settings.compile and not compile_layers(model.model):
+        raise ModelError(f"{model.model.config.model_type} has no part that can be compiled: leave out --compile")
+    runner = Runner(model, settings.batching(model.device))
+    with ExitStack() as around:
+        writing = around.enter_context(ThreadPoolExecutor(1))
+        prepare_all = around.enter_context(preparing(work.preparer, settings.workers if shards else 0))
+        around.enter_context(packed_attention(model.model) if settings.pack else nullcontext())
+        prepared = prepare_all(work.questions(writer.plan.rows(number), groups) for number, groups in ahead)
+        written: Future[None] | None = None
+        for number, of_shard in groupby(batches, key=itemgetter(0)):
+            rows = writer.plan.rows(number)
+            buffers = Buffers.empty(model, len(rows), writer.plan.shape[1:], writer.classes)
+            for _, groups in of_shard:
+                work.run(runner, rows, groups, next(prepared), buffers)
+                on_samples(sum(map(len, groups)))
+            report.failures += _failures(rows, samples, buffers)
+            if len(writer.missing) == writer.plan.shards and (buffers.status == Status.REJECTED).all():
+                # One refused sample is its own fault; nothing but refused samples from the start is the model's.
+                raise ModelError(
+                    f"the model's processor refuses every sample of shard {number}:\n  {report.failures[-1]}"
+                )
+            if written:
+                written.result()  # at most two shards are in memory, and a full disk is noticed here
+            written = writing.submit(_write, writer, number, buffers.fetch(), report)
+        if written:
+            written.result()
+    report.halved = runner.halved
     return report
 
 
-def _prepare_window(
-    model: LoadedModel, rows: Sequence[Sample], window: range, shard: Shard, report: Report
-) -> dict[int, dict[str, Tensor]]:
-    """Return the model inputs of the window's samples by place; a sample that fails gets its status instead."""
-    inputs = {}
-    for place in window:
-        sample = rows[place]
-        try:
-            pictures = [load_picture(image) for image in sample.images]
-            inputs[place] = prepare(model.processor, pictures, sample.question)
-        except PictureError as error:
-            shard.status[place] = Status[error.code.upper()]
-            report.failures.append(f"{sample.sample_id}: {error.code}: {error}")
-        except ValueError as error:
-            shard.status[place] = Status.REJECTED
-            report.failures.append(f"{sample.sample_id}: rejected: {error}")
-    return inputs
+def _write(writer: ModelWriter, number: int, buffers: Buffers, report: Report) -> None:
+    content = buffers.shard()
+    writer.write(number, content)
+    report.statuses.update(Status(status).name for status in content.status.tolist())
 
 
-def _run_window(
-    model: LoadedModel,
-    inputs: Mapping[int, dict[str, Tensor]],
-    answers: Mapping[int, list[int] | None],
-    token_budget: int,
-    shard: Shard,
-    check_first: bool,
-) -> None:
-    """Run the samples of a window in batches of like length; `check_first` proves the capture on the first batch."""
-    order = list(inputs)
-    for batch in plan_batches([inputs[place]["input_ids"].shape[1] for place in order], token_budget):
-        places = [order[number] for number in batch]
-        batch_inputs = _to_device(model, [inputs[place] for place in places])
-        if check_first:
-            check_capture(model.model, model.projections, batch_inputs)
-            check_first = False
-        _run_batch(model, batch_inputs, places, [answers[place] for place in places], shard)
+def _failures(rows: range, samples: Sequence[Sample], buffers: Buffers) -> list[str]:
+    return [f"{samples[rows[place]].sample_id}: {why}" for place, why in sorted(buffers.reasons.items())]
 
 
-def _to_device(model: LoadedModel, inputs: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    batch = collate(inputs, model.processor.tokenizer.pad_token_id)
-    return {
-        name: tensor.to(model.device, model.model.dtype if tensor.is_floating_point() else None)
-        for name, tensor in batch.items()
-    }
+@dataclass(frozen=True)
+class Work:
+    """What is to be run: from rows of the sample table to questions, batches and answers."""
 
+    model: LoadedModel
+    settings: Settings
+    benchmark: Benchmark
+    samples: Sequence[Sample]
+    index: Index
+    tokens: Mapping[str, list[int] | None]
 
-def _run_batch(
-    model: LoadedModel, inputs: Mapping[str, Tensor], places: list[int], tokens: list[list[int] | None], shard: Shard
-) -> None:
-    """Run one batch and put vectors, logits and lengths at their places in the shard."""
-    last = last_real_token(inputs["attention_mask"])
-    with (
-        capture_heads(model.projections, last) as vectors,
-        last_position_only(model.model, last),
-        torch.inference_mode(),
-    ):
-        logits = model.model(**inputs, use_cache=False).logits[:, -1]
-    log_probabilities = logits.float().log_softmax(-1).cpu().numpy()
-    lengths = inputs["attention_mask"].sum(1).tolist()
-    outputs = vectors.float().cpu().numpy()
-    for row, place in enumerate(places):
-        shard.put(place, outputs[row])
-        shard.n_tokens[place] = lengths[row]
-        answers = tokens[row]
-        if answers is not None:
-            shard.logits[place, : len(answers)] = log_probabilities[row, answers]
+    @cached_property
+    def preparer(self) -> Preparer:
+        family = rules(self.model.model.config)
+        return Preparer(
+            self.model.folder,
+            self.model.model.dtype,
+            self.settings.parity,
+            family.tiles_one_picture,
+            self.model.processor,
+        )
+
+    @cached_property
+    def candidates(self) -> dict[str, list[int]]:
+        return candidates(self.samples, self.index.table, self.settings.in_context.seed)
+
+    def shots(self, row: int) -> list[int]:
+        """Return the rows that are shown with their answers before this one."""
+        count = self.settings.in_context.shots
+        rows = self.candidates.get(self.samples[row].task, []) if count else []
+        return choose_shots(row, rows, self.samples, self.index.table, count)
+
+    def question(self, row: int) -> Question:
+        sample = self.samples[row]
+        shown = [self.samples[shot] for shot in self.shots(row)]
+        return Question(
+            sample.images,
+            sample.question,
+            tuple((shot.images, shot.question, self.benchmark.answer(shot.label)) for shot in shown),
+        )
+
+    def length(self, row: int) -> tuple[int, int]:
+        """Return how many tokens a sample has, and how many of them its own pictures take."""
+        sizes = [size for shown in (*self.shots(row), row) for size in self.index.sizes[shown]]
+        return self.preparer.length(self.question(row), sizes)
+
+    def questions(self, rows: range, groups: Groups) -> list[Question]:
+        return [self.question(rows[place]) for group in groups for place in group]
+
+    def plan(self, rows: range) -> list[Groups]:
+        """Return the batches of a shard, as places in it."""
+        lengths = [self.length(row) for row in rows]
+        pictures = [self.pictures(row) for row in rows]
+        return self.settings.batching(self.model.device).plan(rules(self.model.model.config), lengths, pictures)
+
+    def pictures(self, row: int) -> tuple[int, ...]:
+        """Return the hashes of a sample's pictures; one that cannot be read is like no other."""
+        hashes = self.index.table.image_hash[row, : len(self.samples[row].images)].tolist()
+        return tuple(found or -1 - row for found in hashes)
+
+    def run(self, runner: Runner, rows: range, groups: Groups, prepared: list[Prepared], buffers: Buffers) -> None:
+        """Run the samples of a batch that have inputs; the others get their status."""
+        places = [place for group in groups for place in group]
+        inputs = {}
+        for place, found in zip(places, prepared, strict=True):
+            if isinstance(found, Refused):
+                buffers.refuse(place, found.status, found.reason)
+            else:
+                inputs[place] = found
+        left = [kept for group in groups if (kept := [place for place in group if place in inputs])]
+        answers = {
+            place: self.tokens[self.samples[rows[place]].task] if self.settings.logits else None for place in inputs
+        }
+        if left:
+            runner.run(left, inputs, answers, buffers)

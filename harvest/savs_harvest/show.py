@@ -101,7 +101,7 @@ def describe(
             yield from _sample_lines(sample, processor)
         yield ""
     if on_pictures:
-        info, _ = index_samples(benchmark, samples, on_pictures)
+        info = index_samples(benchmark, samples, on_pictures).info
         for found in info.checks:
             yield f"check      {Concern(**found)}"
         if not info.checks:

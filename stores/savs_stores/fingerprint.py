@@ -32,6 +32,7 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
     lines = []
     for name in sorted({*found, *wanted}):
         old, new = (repr(fields[name]) if name in fields else "absent" for fields in (found, wanted))
-        if old != new:
+        spelled = [canonical({name: fields[name]}) for fields in (found, wanted) if name in fields]
+        if len(spelled) < 2 or spelled[0] != spelled[1]:
             lines.append(f"{name}: {old} in the store, {new} now")
     return lines

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, UInt
 
 from savs_stores.errors import StoreError
+from savs_stores.schema import HEAD_KINDS
 
 HeadChoice = int | tuple[int, int]
 
 
 @dataclass(frozen=True)
 class HeadTable:
-    """Layer, place in the layer and width of every head, in order of (layer, place)."""
+    """Layer, place in the layer, width and kind of every head, in order of (layer, place)."""
 
     layer: Int[np.ndarray, " head"]
     head_in_layer: Int[np.ndarray, " head"]
     head_dim: Int[np.ndarray, " head"]
+    kind: UInt[np.ndarray, " head"]
 
     def __len__(self) -> int:
         return len(self.layer)
 
     @classmethod
-    def from_layers(cls, layers: Iterable[tuple[int, int, int]]) -> HeadTable:
-        """Build the table from (layer, heads, head_dim) of every layer that has heads."""
-        rows = [(layer, head, width) for layer, heads, width in layers for head in range(heads)]
-        layer, head_in_layer, head_dim = np.array(rows, dtype=np.int16).reshape(-1, 3).T
-        return cls(layer, head_in_layer, head_dim)
+    def from_layers(cls, layers: Iterable[tuple[int, int, int] | tuple[int, int, int, str]]) -> HeadTable:
+        """Build the table from (layer, heads, head_dim) or (layer, heads, head_dim, kind) of all that has heads.
+
+        A layer that occurs again, with heads of another kind, goes on counting its heads.
+        """
+        rows = []
+        counted: Counter[int] = Counter()
+        for number, heads, width, *kind in layers:
+            code = HEAD_KINDS.index(kind[0]) if kind else 0
+            rows += [(number, counted[number] + head, width, code) for head in range(heads)]
+            counted[number] += heads
+        layer, head_in_layer, head_dim, kinds = np.array(rows, dtype=np.int16).reshape(-1, 4).T
+        return cls(layer, head_in_layer, head_dim, kinds.astype(np.uint8))
 
     @property
     def dim(self) -> int:
@@ -61,7 +72,10 @@ class HeadTable:
         return np.flatnonzero(np.isin(self.layer, list(layers))).tolist()
 
     def describe(self) -> str:
-        """Return the shape in words: `28 layers x 28 heads x 128`."""
+        """Return the shape in words: `28 layers x 28 heads x 128`, and what is no plain attention to the prompt."""
         counts = sorted({int((self.layer == layer).sum()) for layer in self.layers})
         widths = sorted(set(self.head_dim.tolist()))
-        return f"{len(self.layers)} layers x {'/'.join(map(str, counts))} heads x {'/'.join(map(str, widths))}"
+        shape = f"{len(self.layers)} layers x {'/'.join(map(str, counts))} heads x {'/'.join(map(str, widths))}"
+        special = {kind: len(set(self.layer[self.kind == HEAD_KINDS.index(kind)])) for kind in HEAD_KINDS[2:]}
+        words = ", ".join(f"{layers} layers {kind}" for kind, layers in special.items() if layers)
+        return f"{shape} ({words})" if words else shape

@@ -29,6 +29,7 @@ from savs_stores.schema import (
     Status,
     check_array,
     read_array,
+    read_arrays,
     zarr_errors_in_words,
 )
 from savs_stores.write import StorePath, local_path
@@ -125,7 +126,7 @@ class ModelVectors:
         self.fingerprint: str = group.attrs["fingerprint"]
         self.identity: dict[str, Any] = dict(group.attrs["identity"])
         self.provenance: dict[str, Any] = dict(group.attrs["provenance"])
-        self.heads = HeadTable(**{axis: read_array(group, axis, spec) for axis, spec in PER_HEAD.items()})
+        self.heads = HeadTable(**read_arrays(group, PER_HEAD))
         self._array = check_array(group, "heads", HEADS)
         if self._array.shards is None:
             raise StoreError(f"{store.path}/{name}/heads is not sharded: this is no savs store")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -18,6 +18,8 @@ from savs_stores.errors import StoreError
 FORMAT = "savs"
 FORMAT_VERSION = 1
 SPLITS = ("pool", "test", "either")
+# What computes a layer's heads: attention to the prompt, to the picture, with a gate behind it, or no attention at all.
+HEAD_KINDS = ("unknown", "self", "cross", "gated", "linear")
 CODECS = {"none": None, "blosc-lz4-bitshuffle": BloscCodec(cname="lz4", shuffle="bitshuffle", typesize=2)}
 ALLOWED_CODECS = {"bytes", "crc32c", "zstd", "blosc", "sharding_indexed", "vlen-utf8"}
 
@@ -34,6 +36,7 @@ class Status(IntEnum):
     IMAGE_UNSUPPORTED = 6
     REJECTED = 7
     NON_FINITE = 8
+    OUT_OF_MEMORY = 9
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,10 @@ PER_HEAD = {
     "layer": ArraySpec(("head",), np.dtype("int16"), -1),
     "head_in_layer": ArraySpec(("head",), np.dtype("int16"), -1),
     "head_dim": ArraySpec(("head",), np.dtype("int16"), -1),
+    "kind": ArraySpec(("head",), np.dtype("uint8"), 0),
 }
+# Stores from before an array was part of the format do not have it; its fill value is what they say.
+ADDED = ("kind",)
 HEADS = ArraySpec(("sample", "head", "dim"), np.dtype("float16"), float("nan"))
 RECORD = ArraySpec(("shard",), np.dtype("uint32"), 0)
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -119,6 +125,15 @@ def read_array(group: zarr.Group, name: str, spec: ArraySpec) -> Any:
     array = check_array(group, name, spec)
     with zarr_errors_in_words(f"{group.store_path}/{name}"):
         return array[...]
+
+
+def read_arrays(group: zarr.Group, specs: Mapping[str, ArraySpec]) -> dict[str, Any]:
+    """Return all values of arrays of equal length; one that came later into the format may be missing."""
+    found = {
+        name: read_array(group, name, spec) for name, spec in specs.items() if not (name in ADDED and name not in group)
+    }
+    length = len(next(iter(found.values())))
+    return {name: found.get(name, np.full(length, spec.fill, spec.dtype)) for name, spec in specs.items()}
 
 
 def codec_names(codecs: Any) -> set[str]:

@@ -1,6 +1,8 @@
 """Tiny random models of both of the papers' families, saved as ordinary checkpoints and loaded as any other."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,8 +24,10 @@ from savs_harvest.prompts import prepare
 from savs_harvest.tiny.corpus import vocabulary
 from savs_harvest.tiny.processor import build_processor
 
+sys.path.append(str(Path(__file__).parent))  # test modules import `families`
+
 quiet_libraries()
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # the models are tiny
 
 LLAVA_TOKENS = ("<|endoftext|>", "<unk>", "<|im_start|>", "<|im_end|>", "<image>", "<video>")
 LLAVA_TEMPLATE = """{% for message in messages %}<|im_start|>{{ message['role'] }}

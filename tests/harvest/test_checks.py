@@ -128,11 +128,14 @@ def test_checks_are_found_when_samples_are_indexed_and_kept_in_the_store(tmp_pat
     samples += [Sample("gone", (Path("nowhere.png"),), "??", "dog", "test")]
     asked = benchmark(samples=lambda: samples, split="official")
     seen = []
-    info, indexed = index_samples(asked, check(asked), lambda done, total: seen.append((done, total)))
+    index = index_samples(asked, check(asked), lambda done, total: seen.append((done, total)))
+    info, indexed = index.info, index.table
     assert seen == [(i, len(samples)) for i in range(1, len(samples) + 1)]
     assert (indexed.image_hash == 0).ravel().tolist() == [False] * 42 + [True] * 2
     assert indexed.image_hash[0] == indexed.image_hash[40]
     assert len(np.unique(indexed.image_hash[:40])) == 40
+    assert [shown for [shown] in index.sizes[42:]] == [(0, 0)] * 2
+    assert index.sizes[0] == [grey[0].size]
     create_store(tmp_path / "animals.zarr", info, indexed)
     stored = open_store(tmp_path / "animals.zarr")
     assert [(found["kind"], found["count"]) for found in stored.benchmark.checks] == [

@@ -130,14 +130,46 @@ def test_run_fills_a_store_that_a_plan_and_a_second_run_find_complete(invoke, wr
 def test_options_reach_the_store(invoke, write_benchmark, lines, tmp_path):
     file = write_benchmark(lines)
     options = ["--as", "mine", "--dtype", "bfloat16", "--batch-tokens", 99, "--codec", "blosc-lz4-bitshuffle"]
+    options += ["--no-logits", "--no-share", "--parity", "image-tag"]
     result = run_parity(invoke, file, *options, "--rank", 1, "--world", 2)
     assert result.exit_code == 0
+    assert "mine (rank 1 of 2) on parity" in result.stderr
     stored = open_store(tmp_path / "s.zarr").peek("mine")
+    assert stored.identity["batching"] == "at most 99 padded tokens"
+    assert (stored.identity["logits"], stored.identity["parity"]) == ("none", ["image-tag"])
+    resume = "--as mine --dtype bfloat16 --batch-tokens 99 --no-logits --no-share --parity image-tag"
+    assert stored.provenance["command"].endswith(resume)
     assert stored.identity["dtype"] == "bfloat16"
     assert "99" in stored.identity["batching"]
     assert stored.missing == [0, 2]
     plan = invoke("plan", "--model", "tiny", "--data", file, "--store", "s.zarr", "--shard-samples", 4, "--as", "mine")
     assert "2 of 3 shards (0, 2)" in plan.stdout
+
+
+def test_shots_and_packing_reach_the_store(invoke, write_benchmark, lines, tmp_path):
+    file = write_benchmark(lines)
+    result = run_parity(invoke, file, "--icl", 2, "--icl-seed", 3, "--pack")
+    assert result.exit_code == 0
+    stored = open_store(tmp_path / "s.zarr")["tiny-icl2"]
+    assert stored.identity["in_context"] == {"shots": 2, "seed": 3}
+    assert stored.identity["padding"] == "none"
+    assert stored.provenance["command"].endswith("--pack --icl 2 --icl-seed 3")
+
+
+def test_a_process_of_a_launcher_does_its_own_shards(invoke, write_benchmark, lines, tmp_path, monkeypatch):
+    for name, value in {"SLURM_PROCID": "2", "SLURM_STEP_NUM_TASKS": "3", "SLURM_LOCALID": "0"}.items():
+        monkeypatch.setenv(name, value)
+    assert run_parity(invoke, write_benchmark(lines)).exit_code == 0
+    assert open_store(tmp_path / "s.zarr").peek("tiny").missing == [0, 1]
+
+
+def test_under_torchrun_failed_samples_end_no_other_process(invoke, write_benchmark, lines, monkeypatch):
+    file = write_benchmark(lines)
+    (file.parent / "3.png").write_bytes(b"")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    result = run_parity(invoke, file)
+    assert result.exit_code == 0
+    assert "1 samples failed" in result.stderr
 
 
 def test_a_failed_sample_is_told_and_gives_exit_code_3(invoke, write_benchmark, lines, tmp_path):
@@ -175,6 +207,16 @@ MISTAKES = {
     "not text": (["plan", "--model", "tiny", "--data", "noise.jsonl"], MISUSED, "noise.jsonl is not UTF-8 text"),
     "bad name": (["run", "--model", "tiny", "--data", "digits", "--as", "A/B"], MISUSED, "cannot name a model"),
     "bad codec": (["run", "--model", "tiny", "--data", "digits", "--codec", "zip"], MISUSED, "unknown codec 'zip'"),
+    "rank without world": (
+        ["run", "--model", "tiny", "--data", "digits", "--world", "2"],
+        MISUSED,
+        "--world 2 needs --rank",
+    ),
+    "parity of others": (
+        ["run", "--model", "tiny", "--data", "digits", "--parity", "anyres"],
+        MISUSED,
+        "is for llava_onevision, the model is a qwen2_vl",
+    ),
     "rank too high": (["run", "--model", "tiny", "--data", "digits", "--rank", "2"], MISUSED, "rank 2 of 1"),
 }
 
@@ -257,6 +299,7 @@ def test_a_stopped_process_keeps_what_is_finished(tmp_path, stop):
     _, err = process.communicate(timeout=60)
     assert process.returncode == INTERRUPTED
     assert "Traceback" not in err
+    assert "interrupted; what is finished is kept, go on with: " in err
     left = open_store(tmp_path / "s.zarr").peek("tiny").missing
     assert 0 < len(left) < 15
     subprocess.run(program, cwd=tmp_path, check=True, capture_output=True, timeout=100)

@@ -6,9 +6,9 @@ from torch import nn
 from transformers import AutoModelForImageTextToText
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from savs_harvest.batches import collate
 from savs_harvest.errors import ModelError
-from savs_harvest.heads import capture_heads, check_capture, find_projections, last_position_only, last_real_token
+from savs_harvest.heads import capture_heads, check_capture, find_projections, last_position_only
+from savs_harvest.layouts import collate, last_real_token
 
 ROUNDING = 1e-5
 PER_TOKEN = {"input_ids", "attention_mask", "mm_token_type_ids"}

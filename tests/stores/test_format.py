@@ -61,7 +61,7 @@ def test_xarray_opens_a_model_unaided(toy, whole):
         assert opened.heads.dtype == np.float16
         assert np.array_equal(opened.heads, toy.vectors)
         assert np.array_equal(opened.logits, toy.logits)
-        assert set(opened.heads.coords) == {"layer", "head_in_layer", "head_dim"}
+        assert set(opened.heads.coords) == set(PER_HEAD)
         chosen = opened.heads.sel(head=(opened.layer == 1) & (opened.head_in_layer == 2))
         assert np.array_equal(chosen, toy.vectors[:, [5]])
 
@@ -289,6 +289,7 @@ def test_the_kept_store_can_be_read_for_good():
     assert vectors.heads.layer.tolist() == [0, 0, 1, 1]
     assert vectors.heads.head_in_layer.tolist() == [0, 1, 0, 1]
     assert vectors.heads.head_dim.tolist() == [2, 2, 2, 2]
+    assert vectors.heads.kind.tolist() == [0, 0, 0, 0]
     assert vectors.identity == {"model": "kept", "revision": "abc", "pixels": [28, 56]}
     assert vectors.provenance == {"command": "make"}
     assert vectors.plan.shards == 3

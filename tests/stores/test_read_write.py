@@ -371,3 +371,11 @@ def test_another_metric_or_other_answers_are_refused(tmp_path, changed, words):
     assert create_store(tmp_path / "a.zarr", BenchmarkInfo("a", tasks), table) is False
     with pytest.raises(MismatchError, match=words):
         create_store(tmp_path / "a.zarr", BenchmarkInfo("a", tasks, **changed), table)
+
+
+def test_the_order_of_nested_fields_is_no_difference(toy, tmp_path):
+    identity = {"model": "toy", "pixels": {"most": 9, "least": 1}}
+    toy.begin(tmp_path / "store.zarr", identity=identity)
+    toy.begin(tmp_path / "store.zarr", identity={"pixels": {"least": 1, "most": 9}, "model": "toy"})
+    with pytest.raises(MismatchError, match="pixels: "):
+        toy.begin(tmp_path / "store.zarr", identity=identity | {"pixels": {"most": 9, "least": 2}})

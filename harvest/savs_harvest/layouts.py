@@ -1,0 +1,162 @@
+"""How the prompts of several samples lie side by side in one model call, and where each one's last token is.
+
+Padded: a row a sample, padding on the right. Shared: a row a picture, its questions one behind the other and blind
+to each other. Packed: one row for all, without padding.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+Inputs = Mapping[str, Tensor]
+
+# What belongs to tokens, in every family that shares prefixes or packs; all else belongs to pictures.
+PER_TOKEN = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")
+POSITIONS = "position_ids"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Model inputs of several samples; the last token of sample i stands at `last[i]` in row `rows[i]`.
+
+    `segments` are the bounds of the samples in a packed row; otherwise empty.
+    """
+
+    inputs: dict[str, Tensor]
+    rows: Int[Tensor, " sample"]
+    last: Int[Tensor, " sample"]
+    segments: list[int] = field(default_factory=list)
+
+
+def last_real_token(attention_mask: Int[Tensor, "sample token"]) -> Int[Tensor, " sample"]:
+    """Return the place of the last token that is no padding, whichever side the padding is on."""
+    places = torch.arange(attention_mask.shape[1], device=attention_mask.device)
+    return (places * (attention_mask != 0)).argmax(dim=1)
+
+
+def rope_positions(model: Any, inputs: Inputs) -> Tensor | None:
+    """Return the positions [axis, 1, token] of one sample in a model that counts pictures in two dimensions.
+
+    They are always given to such a model: it would otherwise take them from the sample that ran before.
+    """
+    index = getattr(getattr(model, "model", None), "get_rope_index", None)
+    if index is None:
+        return None
+    known = inspect.signature(index).parameters
+    return index(**{name: tensor for name, tensor in inputs.items() if name in known})[0]
+
+
+def collate(samples: Sequence[Inputs], pad_token: int) -> dict[str, Tensor]:
+    """Return the model inputs of a batch from those of single samples; prompts are padded on the right.
+
+    What belongs to tokens is padded to the longest prompt, everything else is laid end to end (and
+    zero-padded where images differ in their number of tiles). Raises KeyError where samples differ in
+    the kinds of input they have.
+    """
+    names = {name: None for sample in samples for name in sample}
+    return {name: _join(name, [sample[name] for sample in samples], pad_token) for name in names}
+
+
+def padded(samples: Sequence[Inputs], pad_token: int, mask: bool) -> Layout:
+    """Return the samples as rows, padded on the right; `mask` says whether the model is told what is padding."""
+    inputs = collate(samples, pad_token)
+    last = last_real_token(inputs["attention_mask"])
+    if not mask:
+        del inputs["attention_mask"]
+    return Layout(inputs, torch.arange(len(samples)), last)
+
+
+def common_prefix(samples: Sequence[Inputs]) -> int:
+    """Return how many tokens the prompts have in common at their beginning."""
+    shortest = min(sample["input_ids"].shape[1] for sample in samples)
+    ids = torch.cat([sample["input_ids"][:, :shortest] for sample in samples])
+    differs = (ids != ids[0]).any(0)
+    return int(differs.int().argmax()) if differs.any() else shortest
+
+
+def shared(groups: Sequence[Sequence[Inputs]], pad_token: int, image_token: int) -> Layout | None:
+    """Return groups of samples with the same pictures as rows: what they have in common once, then each one's rest.
+
+    None where a picture stands behind a word in which the prompts differ.
+    """
+    rows = []
+    for samples in groups:
+        prefix = common_prefix(samples)
+        if any((sample["input_ids"][:, prefix:] == image_token).any() for sample in samples):
+            return None
+        rows.append(_branches(samples, prefix))
+    inputs = collate([row for row, _, _ in rows], pad_token)
+    del inputs["attention_mask"]
+    width = inputs["input_ids"].shape[1]
+    masks = [branch_mask(bounds, width) for _, bounds, _ in rows]
+    return Layout(
+        inputs | {"attention_mask": torch.stack(masks)[:, None]},
+        torch.tensor([number for number, (_, _, last) in enumerate(rows) for _ in last]),
+        torch.tensor([place for _, _, last in rows for place in last]),
+    )
+
+
+def branch_mask(bounds: Sequence[int], width: int) -> Bool[Tensor, "token token"]:
+    """Return which token sees which: what is before it in the common prefix or in its own branch, and itself.
+
+    The prefix ends at the first bound, branch i lies between bounds i and i + 1; padding sees itself only.
+    """
+    place = torch.arange(width)
+    branch = torch.bucketize(place, torch.tensor(bounds), right=True)  # 0 in the prefix
+    own = (branch[:, None] == branch[None]) | (branch[None] == 0)
+    causal = place[:, None] >= place[None]
+    real = place < bounds[-1]
+    return (own & causal & real[:, None] & real[None]) | torch.eye(width, dtype=torch.bool)
+
+
+def _branches(samples: Sequence[Inputs], prefix: int) -> tuple[dict[str, Tensor], list[int], list[int]]:
+    """Return one row of inputs, the bounds of its branches, and each sample's last place."""
+    first = dict(samples[0])
+    positions = [sample.get(POSITIONS, _count(sample)) for sample in samples]
+    for name in (*PER_TOKEN, POSITIONS):
+        each = positions if name == POSITIONS else [sample[name] for sample in samples if name in sample]
+        if each:
+            first[name] = torch.cat([each[0][..., :prefix], *(tensor[..., prefix:] for tensor in each)], dim=-1)
+    bounds, last = [prefix], []
+    for sample in samples:
+        bounds.append(bounds[-1] + sample["input_ids"].shape[1] - prefix)
+        last.append(bounds[-1] - 1 if bounds[-1] > bounds[-2] else prefix - 1)
+    return first, bounds, last
+
+
+def packed(samples: Sequence[Inputs]) -> Layout:
+    """Return the samples in one row, one behind the other; every one counts its positions from its own start."""
+    names = {name: None for sample in samples for name in sample if name != "attention_mask"}
+    inputs = {}
+    for name in names:
+        each = [sample[name] for sample in samples]
+        inputs[name] = torch.cat(each, dim=-1) if name in (*PER_TOKEN, POSITIONS) else _join(name, each, 0)
+    if POSITIONS not in inputs:
+        inputs[POSITIONS] = torch.cat([_count(sample) for sample in samples], dim=-1)
+    ends = torch.tensor([sample["input_ids"].shape[1] for sample in samples]).cumsum(0)
+    return Layout(inputs, torch.zeros(len(samples), dtype=torch.long), ends - 1, [0, *ends.tolist()])
+
+
+def _count(sample: Inputs) -> Int[Tensor, "1 token"]:
+    return torch.arange(sample["input_ids"].shape[1])[None]
+
+
+def _join(name: str, tensors: list[Tensor], pad_token: int) -> Tensor:
+    if name == POSITIONS and tensors[0].ndim == 3:  # [axis, sample, token]
+        return _join("", [tensor.transpose(0, 1) for tensor in tensors], 0).transpose(0, 1)
+    fill = pad_token if name == "input_ids" else 0
+    widest = torch.tensor([tensor.shape[1:] for tensor in tensors]).amax(0).tolist() if tensors[0].ndim > 1 else []
+    joined = tensors[0].new_full((sum(len(tensor) for tensor in tensors), *widest), fill)
+    start = 0
+    for tensor in tensors:
+        place = (slice(start, start + len(tensor)), *(slice(0, size) for size in tensor.shape[1:]))
+        joined[place] = tensor
+        start += len(tensor)
+    return joined

@@ -1,0 +1,188 @@
+"""Running batches: samples in their layout through the model, into the buffers of a shard on the device."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from savs_harvest.batches import plan_batches, plan_groups, plan_packs
+from savs_harvest.families import Family, rules
+from savs_harvest.heads import capture_heads, last_position_only
+from savs_harvest.layouts import POSITIONS, Inputs, Layout, packed, padded, rope_positions, shared
+from savs_harvest.models import LoadedModel
+from savs_harvest.packing import segments
+from savs_stores import Shard, Status
+
+# Places in a shard, grouped by what they show: each group runs as one row.
+Groups = list[list[int]]
+
+
+@dataclass
+class Buffers:
+    """What the model gives for a shard, on its device until the shard is whole: vectors [sample, head, dim]."""
+
+    vectors: Tensor
+    logits: Tensor
+    n_tokens: np.ndarray
+    status: np.ndarray
+    reasons: dict[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def empty(cls, model: LoadedModel, samples: int, shape: tuple[int, int], classes: int) -> Buffers:
+        vectors = torch.zeros((samples, *shape), dtype=model.model.dtype, device=model.device)
+        logits = torch.full((samples, classes), torch.nan, device=model.device)
+        return cls(vectors, logits, np.full(samples, -1, np.int32), np.full(samples, Status.PENDING, np.uint8))
+
+    def refuse(self, place: int, status: Status, reason: str) -> None:
+        self.status[place] = status
+        self.reasons[place] = reason
+
+    def fetch(self) -> Buffers:
+        """Return the same in the memory of the processor, copied at once."""
+        return Buffers(self.vectors.cpu(), self.logits.cpu(), self.n_tokens, self.status, self.reasons)
+
+    def shard(self) -> Shard:
+        """Return the shard to be written. A sample that was refused keeps its row and has no vectors."""
+        samples, heads, dim = self.vectors.shape
+        content = Shard.empty(samples, heads, dim, self.logits.shape[1])
+        content.status[:] = self.status
+        for place in np.flatnonzero(self.status == Status.PENDING).tolist():
+            content.put(place, self.vectors[place].float().numpy())
+            content.n_tokens[place] = self.n_tokens[place]
+            content.logits[place] = self.logits[place].numpy()
+        return content
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How samples are put together: padded tokens a batch may hold, and what may share a row."""
+
+    token_budget: int
+    share: bool = True
+    pack: bool = False
+
+    def plan(
+        self, family: Family, lengths: Sequence[tuple[int, int]], pictures: Sequence[tuple[int, ...]]
+    ) -> list[Groups]:
+        """Return the batches of a shard; `pictures` are hashes, no two alike where a picture is not known.
+
+        `lengths` are (tokens of a sample, those of its own pictures).
+        """
+        totals, own = [total for total, _ in lengths], [shown for _, shown in lengths]
+        if self.pack:
+            return [[[place] for place in batch] for batch in plan_packs(totals, self.token_budget)]
+        groups = [[place] for place in range(len(totals))]
+        if self.share and family.shares:
+            groups = plan_groups(pictures, totals, own, self.token_budget)
+        costs = [own[group[0]] + sum(totals[place] - own[place] for place in group) for group in groups]
+        kinds = [2 * len(pictures[group[0]]) * family.same_pictures + (len(group) > 1) for group in groups]
+        return [[groups[number] for number in batch] for batch in plan_batches(costs, self.token_budget, kinds)]
+
+    def describe(self, family: Family) -> dict[str, str]:
+        """Return the fields of the identity that say how a sample was run together with others."""
+        if self.pack:
+            return {"batching": f"at most {self.token_budget} tokens in one row", "padding": "none"}
+        sharing = ", prompts of the same pictures in one row" if self.share and family.shares else ""
+        mask = "no mask" if family.causal else "a mask"
+        return {"batching": f"at most {self.token_budget} padded tokens{sharing}", "padding": f"right, with {mask}"}
+
+
+class Runner:
+    """Runs batches of prepared samples; what does not fit into memory is run in halves, down to one sample."""
+
+    def __init__(self, model: LoadedModel, batching: Batching) -> None:
+        self.model, self.batching = model, batching
+        self.family = rules(model.model.config)
+        self.pad_token = model.processor.tokenizer.pad_token_id or 0
+        config = model.model.config
+        self.image_token = getattr(config, "image_token_id", getattr(config, "image_token_index", None))
+        self.halved = 0
+
+    def run(
+        self, groups: Groups, inputs: Mapping[int, Inputs], answers: Mapping[int, list[int] | None], buffers: Buffers
+    ) -> None:
+        """Run all groups and put vectors, logits and lengths at their places in the buffers."""
+        waiting = [groups]
+        while waiting:
+            part = waiting.pop(0)
+            if self._fits(part, inputs, answers, buffers):
+                continue
+            # Only here, where the failed call and all it held are gone, is there memory for another.
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            self.halved += 1
+            halves = list(_halves(part))
+            if not halves:
+                buffers.refuse(part[0][0], Status.OUT_OF_MEMORY, "out_of_memory: does not fit, even alone")
+            waiting = [*halves, *waiting]
+
+    def _fits(
+        self, groups: Groups, inputs: Mapping[int, Inputs], answers: Mapping[int, list[int] | None], buffers: Buffers
+    ) -> bool:
+        try:
+            for part, layout in self._layouts(groups, inputs):
+                places = [place for group in part for place in group]
+                self._run_layout(layout, places, [answers[place] for place in places], buffers)
+                buffers.n_tokens[places] = [inputs[place]["input_ids"].shape[1] for place in places]
+        except torch.OutOfMemoryError:
+            return False
+        return True
+
+    def _layouts(self, groups: Groups, inputs: Mapping[int, Inputs]) -> Iterator[tuple[Groups, Layout]]:
+        samples = [[self._with_positions(inputs[place]) for place in group] for group in groups]
+        flat = [sample for group in samples for sample in group]
+        if self.batching.pack:
+            yield groups, packed(flat)
+            return
+        together = None
+        if len(flat) > len(groups) and self.image_token is not None:
+            together = shared(samples, self.pad_token, self.image_token)
+        if together is not None or len(flat) == len(groups):
+            yield groups, together or padded(flat, self.pad_token, mask=not self.family.causal)
+            return
+        for group, members in zip(groups, samples, strict=True):  # the pictures come last in these prompts
+            yield [group], padded(members, self.pad_token, mask=not self.family.causal)
+
+    def _with_positions(self, sample: Inputs) -> Inputs:
+        positions = rope_positions(self.model.model, sample)
+        return sample if positions is None else {**sample, POSITIONS: positions}
+
+    def _run_layout(self, layout: Layout, places: list[int], answers: list[list[int] | None], buffers: Buffers) -> None:
+        device = buffers.vectors.device
+        inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in layout.inputs.items()}
+        rows, last, where = (torch.as_tensor(each).to(device) for each in (layout.rows, layout.last, places))
+        wanted = any(answer is not None for answer in answers)
+        with ExitStack() as around:
+            around.enter_context(torch.inference_mode())
+            around.enter_context(segments(layout.segments))
+            vectors = around.enter_context(capture_heads(self.model.projections, last, rows, stop=not wanted))
+            if wanted:
+                around.enter_context(last_position_only(self.model.model, last, rows))
+            output = self.model.model(**inputs, use_cache=False)
+            words = output.logits[:, -1].float().log_softmax(-1)
+            buffers.logits[where] = _of_answers(words, answers, buffers.logits.shape[1])
+        buffers.vectors[where] = vectors
+
+
+def _of_answers(words: Tensor, answers: list[list[int] | None], classes: int) -> Tensor:
+    """Return the log-probability [sample, class] of each answer's first word, NaN where there is none."""
+    padded_answers = [[*(answer or ()), *[-1] * (classes - len(answer or ()))] for answer in answers]
+    index = torch.tensor(padded_answers, device=words.device)
+    return words.gather(1, index.clamp(min=0)).masked_fill(index < 0, torch.nan)
+
+
+def _halves(groups: Groups) -> Iterator[Groups]:
+    """Yield both halves of a batch, or of its only group; nothing where there is one sample."""
+    if len(groups) > 1:
+        yield groups[: len(groups) // 2]
+        yield groups[len(groups) // 2 :]
+    elif len(groups[0]) > 1:
+        yield [groups[0][: len(groups[0]) // 2]]
+        yield [groups[0][len(groups[0]) // 2 :]]

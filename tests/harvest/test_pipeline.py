@@ -1,0 +1,272 @@
+"""Whatever is done for speed or for parity, a row is what its sample gives alone; what differs is in the identity."""
+
+import numpy as np
+import pytest
+import torch
+
+from savs_benchmarks import load_jsonl, load_picture
+from savs_harvest.errors import ModelError
+from savs_harvest.few_shot import InContext
+from savs_harvest.heads import capture_heads
+from savs_harvest.layouts import last_real_token
+from savs_harvest.prompts import PARITY, Shot, check_parity, prepare, render
+from savs_harvest.run import Settings, harvest
+from savs_stores import Status, open_store
+
+ROUNDING = {"rtol": 2**-11, "atol": 1e-5}
+
+
+@pytest.fixture
+def benchmark(write_benchmark, lines):
+    return load_jsonl(write_benchmark(lines))
+
+
+def run(model, benchmark, place, name=None, **settings):
+    report = harvest(model, benchmark, place, Settings(**settings), shard_samples=4, name=name)
+    stored = open_store(place)
+    return report, stored[stored.models[0]]
+
+
+def capture(model, inputs):
+    last = last_real_token(inputs["attention_mask"])
+    with capture_heads(model.projections, last) as vectors, torch.inference_mode():
+        model.model(**inputs)
+    return vectors[0].numpy()
+
+
+def files_of(store):
+    return {str(path.relative_to(store)): path.read_bytes() for path in store.rglob("*") if path.is_file()}
+
+
+def test_the_call_ends_at_the_last_projection_when_no_logits_are_wanted(model, benchmark, tmp_path):
+    reached = []
+    last_norm = model.model.get_decoder().norm
+    handle = last_norm.register_forward_hook(lambda *_: reached.append("norm"))
+    _, with_logits = run(model, benchmark, tmp_path / "with.zarr")
+    assert reached
+    reached.clear()
+    _, without = run(model, benchmark, tmp_path / "without.zarr", logits=False)
+    handle.remove()
+    assert not reached
+    assert np.array_equal(without.read(), with_logits.read())
+    assert np.isnan(without.logits).all()
+    assert np.isfinite(with_logits.logits).all()
+    assert (without.identity["logits"], with_logits.identity["logits"]) == ("none", "last position")
+
+
+class SmallMemory:
+    """Lets every model call fail that has more rows than fit, as a full GPU does."""
+
+    def __init__(self, model, rows):
+        self.model, self.rows, self.calls = model, rows, []
+
+    def __enter__(self):
+        self.handle = self.model.register_forward_pre_hook(self.check, with_kwargs=True)
+        return self.calls
+
+    def check(self, _module, _args, inputs):
+        self.calls.append(len(inputs["input_ids"]))
+        if self.calls[-1] > self.rows or inputs["input_ids"].shape[1] >= self.longest:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    longest = 10**9
+
+    def __exit__(self, *_):
+        self.handle.remove()
+
+
+def test_what_does_not_fit_is_run_in_halves(model, benchmark, tmp_path):
+    _, whole = run(model, benchmark, tmp_path / "whole.zarr")
+    with SmallMemory(model.model, rows=1) as calls:
+        report, halved = run(model, benchmark, tmp_path / "halved.zarr")
+    assert (report.halved, report.failed) == (7, 0)  # of 4, 4 and 2 samples: 3, 3 and 1
+    assert calls == [4, 2, 1, 1, 2, 1, 1] * 2 + [2, 1, 1]
+    np.testing.assert_allclose(halved.read(), whole.read(), rtol=2**-10, atol=1e-5)
+    assert np.array_equal(halved.n_tokens, whole.n_tokens)
+
+
+def test_questions_about_one_picture_are_parted_when_they_do_not_fit(loaded, write_benchmark, lines, tmp_path):
+    model = loaded["qwen2vl"]
+    shared = load_jsonl(write_benchmark([{**line, "images": ["0.png"], "id": str(i)} for i, line in enumerate(lines)]))
+    _, whole = run(model, shared, tmp_path / "whole.zarr", share=False)
+    with SmallMemory(model.model, rows=1) as calls:
+        calls_of = SmallMemory.longest
+        SmallMemory.longest = int(whole.n_tokens.max()) + 1  # one alone fits, two in a row do not
+        try:
+            report, parted = run(model, shared, tmp_path / "parted.zarr")
+        finally:
+            SmallMemory.longest = calls_of
+    assert report.failed == 0
+    assert report.halved > 0
+    assert len(calls) > 10
+    np.testing.assert_allclose(parted.read(), whole.read(), rtol=2**-10, atol=1e-5)
+
+
+def test_a_sample_that_does_not_fit_alone_costs_its_own_row(model, benchmark, tmp_path, monkeypatch):
+    _, whole = run(model, benchmark, tmp_path / "whole.zarr")
+    longest = int(np.argmax(whole.n_tokens))
+    monkeypatch.setattr(SmallMemory, "longest", int(whole.n_tokens[longest]))
+    with SmallMemory(model.model, rows=99):
+        report, stored = run(model, benchmark, tmp_path / "small.zarr")
+    failed = np.flatnonzero(whole.n_tokens == whole.n_tokens[longest])
+    assert np.flatnonzero(stored.status == Status.OUT_OF_MEMORY).tolist() == failed.tolist()
+    assert np.isnan(stored.read(failed)).all()
+    assert report.statuses == {"OK": 10 - len(failed), "OUT_OF_MEMORY": len(failed)}
+    assert "out_of_memory: does not fit, even alone" in report.failures[0]
+    others = np.setdiff1d(np.arange(10), failed)
+    np.testing.assert_allclose(stored.read(others), whole.read(others), rtol=2**-10, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_workers_change_nothing(model, benchmark, tmp_path):
+    (tmp_path / "mine" / "3.png").write_bytes(b"")  # of the fourth sample, whose id is its line
+    run(model, benchmark, tmp_path / "here.zarr")
+    report, _ = run(model, benchmark, tmp_path / "there.zarr", workers=2)
+    assert files_of(tmp_path / "there.zarr") == files_of(tmp_path / "here.zarr")
+    assert report.failures[0].startswith("4: not_an_image")
+
+
+@pytest.mark.slow
+def test_compiled_layers_give_the_same_to_rounding(load, benchmark, tmp_path):
+    model = load("qwen2vl")
+    _, plain = run(model, benchmark, tmp_path / "plain.zarr")
+    _, compiled = run(model, benchmark, tmp_path / "compiled.zarr", compile=True)
+    assert all(layer.mlp._compiled_call_impl is not None for layer in model.model.get_decoder().layers)
+    np.testing.assert_allclose(compiled.read(), plain.read(), rtol=2**-10, atol=1e-5)
+    assert (plain.identity["compiled"], compiled.identity["compiled"]) == (False, True)
+
+
+def test_lengths_are_known_before_pictures_are_prepared(model, benchmark, tmp_path):
+    from savs_harvest.index import index_samples
+    from savs_harvest.prompts import answer_tokens
+    from savs_harvest.run import Work
+
+    samples = list(benchmark.samples())
+    index = index_samples(benchmark, samples)
+    tokens = answer_tokens(model.processor.tokenizer, benchmark)
+    work = Work(model, Settings(), benchmark, samples, index, tokens)
+    _, stored = run(model, benchmark, tmp_path / "s.zarr")
+    assert [work.length(row)[0] for row in range(10)] == stored.n_tokens.tolist()
+
+
+# The papers' prompts.
+
+
+def test_the_system_turn_of_the_papers_is_there_to_the_letter(loaded):
+    text = render(loaded["llava-ov"].processor, 1, "Is it odd?", parity=["system-turn"])
+    assert text == (
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+        "<|im_start|>user\n<image>\nIs it odd?<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_an_image_tag_stands_before_the_question_once_a_picture(loaded, prompts):
+    pictures, question = prompts[2]
+    processor = loaded["qwen2vl"].processor
+    assert f"<image>\n<image>\n{question}" in render(processor, 2, question, parity=["image-tag"])
+    plain, tagged = (prepare(processor, pictures, question, parity=parity) for parity in ((), ("image-tag",)))
+    assert torch.equal(plain["pixel_values"], tagged["pixel_values"])
+    assert (plain["input_ids"] == processor.image_token_id).sum() == (
+        tagged["input_ids"] == processor.image_token_id
+    ).sum()
+    assert tagged["input_ids"].shape[1] > plain["input_ids"].shape[1]
+
+
+def test_with_anyres_every_picture_is_read_as_if_it_were_the_only_one(loaded, prompts):
+    pictures, question = prompts[2]
+    processor = loaded["llava-ov"].processor
+    count = lambda inputs: int((inputs["input_ids"] == processor.image_token_id).sum())  # noqa: E731
+    alone = [count(prepare(processor, [picture], question)) for picture in pictures]
+    assert count(prepare(processor, pictures, question, parity=["anyres"])) == sum(alone)
+    assert count(prepare(processor, pictures, question)) < sum(alone)
+    assert prepare(processor, pictures, question, parity=["anyres"])["batch_num_images"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(("family", "parity"), [("llava-ov", ("anyres", "system-turn")), ("qwen2vl", ("image-tag",))])
+def test_a_harvest_with_the_papers_prompts_is_what_each_prompt_gives_alone(loaded, benchmark, tmp_path, family, parity):
+    model = loaded[family]
+    _, stored = run(model, benchmark, tmp_path / "s.zarr", parity=parity)
+    _, plain = run(model, benchmark, tmp_path / "plain.zarr")
+    for row, sample in enumerate(benchmark.samples()):
+        pictures = [load_picture(image) for image in sample.images]
+        expected = capture(model, prepare(model.processor, pictures, sample.question, parity=parity))
+        np.testing.assert_allclose(stored.read([row])[0], expected, **ROUNDING)
+    assert np.abs(stored.read().astype(np.float32) - plain.read()).max((1, 2)).min() > 0.01
+    assert (stored.identity["parity"], plain.identity["parity"]) == (sorted(parity), [])
+
+
+@pytest.mark.parametrize("switch", PARITY)
+def test_a_parity_switch_is_for_its_families(switch):
+    check_parity(PARITY[switch][0][0], [switch])
+    with pytest.raises(ModelError, match=f"'{switch}' .* is for .*, the model is a gemma3"):
+        check_parity("gemma3", [switch])
+    with pytest.raises(ModelError, match="unknown parity switch 'papers'"):
+        check_parity("qwen2_vl", ["papers"])
+
+
+# Answered questions in front.
+
+
+@pytest.fixture
+def pooled(write_benchmark, lines):
+    splits = ["pool"] * 6 + ["test"] * 4
+    return load_jsonl(write_benchmark([line | {"split": split} for line, split in zip(lines, splits, strict=True)]))
+
+
+def test_in_context_rows_are_what_the_longer_prompt_gives_alone(model, pooled, tmp_path):
+    report, stored = run(model, pooled, tmp_path / "s.zarr", in_context=InContext(2, seed=5))
+    assert report.failed == 0
+    assert stored.name == f"{model.name}-icl2"
+    assert stored.identity["in_context"] == {"shots": 2, "seed": 5}
+    samples = list(pooled.samples())
+    rows = shots_of_harvest(model, pooled, InContext(2, seed=5))
+    for row, sample in enumerate(samples):
+        shots = [
+            Shot([load_picture(image) for image in samples[shot].images], samples[shot].question, samples[shot].label)
+            for shot in rows[row]
+        ]
+        pictures = [load_picture(image) for image in sample.images]
+        inputs = prepare(model.processor, pictures, sample.question, shots)
+        assert stored.n_tokens[row] == inputs["input_ids"].shape[1]
+        np.testing.assert_allclose(stored.read([row])[0], capture(model, inputs), **ROUNDING)
+    assert np.isfinite(stored.logits).all()
+
+
+def shots_of_harvest(model, benchmark, in_context):
+    from savs_harvest.index import index_samples
+    from savs_harvest.run import Work
+
+    samples = list(benchmark.samples())
+    work = Work(model, Settings(in_context=in_context), benchmark, samples, index_samples(benchmark, samples), {})
+    return [work.shots(row) for row in range(len(samples))]
+
+
+def test_shots_come_from_the_pool_one_of_each_class_in_turn_and_give_nothing_away(loaded, pooled):
+    samples = list(pooled.samples())
+    for seed in range(5):
+        for row, shots in enumerate(shots_of_harvest(loaded["qwen2vl"], pooled, InContext(4, seed))):
+            assert len(set(shots)) == 4
+            assert all(samples[shot].split == "pool" for shot in shots)
+            assert row not in shots
+            assert not {image for shot in shots for image in samples[shot].images} & set(samples[row].images)
+            if samples[row].split == "test" and row > 5:
+                labels = [samples[shot].label for shot in shots]
+                assert labels[0] != labels[1]
+    draws = {str(shots_of_harvest(loaded["qwen2vl"], pooled, InContext(4, seed))) for seed in range(5)}
+    assert len(draws) > 1
+
+
+def test_an_answer_stands_in_a_turn_of_its_own(loaded):
+    from PIL import Image
+
+    picture = Image.new("RGB", (32, 32))
+    text = render(loaded["qwen2vl"].processor, 1, "odd ?", [Shot([picture], "even ?", "no")])
+    assert text.index("even ?") < text.index("assistant\nno<|im_end|>") < text.index("odd ?")
+    assert text.count("<|image_pad|>") == 2
+
+
+def test_too_few_shots_are_told(loaded, pooled, tmp_path):
+    with pytest.raises(
+        ValueError, match="'all' has 5 samples to show before '1', 6 are asked for: use a smaller --icl"
+    ):
+        run(loaded["qwen2vl"], pooled, tmp_path / "s.zarr", in_context=InContext(6))

@@ -1,0 +1,275 @@
+"""Harvesting the papers' way, written plainly, against ours: time, memory, and that both give the same vectors.
+
+make perf        prints the table and writes docs/harvest-performance.md
+make perf-gpu    the same on a GPU
+"""
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / "docs" / "harvest-performance.md"
+SUPPORT, TEST, REPEATS = 20, 40, 1
+TEXT_CONFIG = {
+    "hidden_size": 256,
+    "intermediate_size": 704,
+    "num_hidden_layers": 8,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+}
+# Of each family: what differs from the tiny configuration of the tests, and the image processor's settings.
+MIDDLE = {
+    "qwen2_vl": (
+        {
+            "text_config": {"rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [4, 6, 6]}},
+            "vision_config": {"depth": 8, "embed_dim": 128, "hidden_size": 256, "num_heads": 4, "patch_size": 14},
+        },
+        {"patch_size": 14, "size": {"shortest_edge": 3136, "longest_edge": 12845056}},
+        {},
+    ),
+    "llava_onevision": (
+        {
+            "vision_config": {
+                "hidden_size": 128,
+                "intermediate_size": 352,
+                "num_hidden_layers": 8,
+                "num_attention_heads": 4,
+                "image_size": 140,
+                "patch_size": 14,
+            },
+            "image_grid_pinpoints": [[140 * i, 140 * j] for i in range(1, 4) for j in range(1, 4)],
+        },
+        {
+            "size": {"height": 140, "width": 140},
+            "image_grid_pinpoints": [[140 * i, 140 * j] for i in range(1, 4) for j in range(1, 4)],
+        },
+        {"num_image_tokens": 100},
+    ),
+}
+WORDS = "which digit is this ? look carefully , is it odd , or is it even ? please answer yes or no .".split()
+TEXT = """# Performance of a harvest
+
+Measured by `make perf` in one run, each cell in a process of its own, one thread, float32. {date}, {machine}.
+
+Random models of the papers' families, 8 layers x 8 heads x 32, vision towers of 8 layers x 128. {support} samples to
+learn from and {test} to test, pictures of 360 to 500 pixels, prompts of {qwen} (Qwen2-VL) and {llava} (LLaVA-OneVision)
+tokens; 1, 2 or 5 questions a picture. *Official* is what the papers' code does, written plainly: one sample at a
+time, input and output of every output projection kept for all tokens, all logits, key-value cache, three passes over
+the samples to learn from. It is not given the time to write anything. *Ours* is `harvest`: pictures hashed, prepared
+and run under a budget of {budget} tokens, with zero-shot logits, store written and brought to the disk. Seconds are of
+the processor{repeats}; memory is the peak above the loaded model.
+
+| model | questions a picture | official | ours | times faster | official, memory | ours, memory |
+|---|---|---|---|---|---|---|
+"""
+GPU_TEXT = """
+Largest difference between both ways' vectors, relative to the largest value: {difference:.0e}.
+
+The gain has three parts: one pass instead of three over the samples to learn from, nothing computed that nobody
+reads (logits and the last layer's rest but at one position), and pictures that several questions share read once.
+On a GPU a fourth comes: batches hide the start of kernels and the reading of weights, which one sample at a time
+cannot. That table is still to be measured: `make perf-gpu` on a machine with one writes it below this line.
+"""
+
+
+def build(family, folder):
+    sys.path.append(str(ROOT / "tests" / "harvest"))
+    import families
+
+    config, image, settings = MIDDLE[family]
+    tiny, tiny_image, tiny_settings, placeholder = families.FAMILIES[family]
+    merged = {**tiny, **config}
+    merged["text_config"] = {**tiny["text_config"], **TEXT_CONFIG, **config.get("text_config", {})}
+    merged["vision_config"] = {**tiny["vision_config"], **config["vision_config"]}
+    families.FAMILIES[family] = merged, {**tiny_image, **image}, {**tiny_settings, **settings}, placeholder
+    families.save(family, folder)
+
+
+def samples(questions):
+    """Return (pictures by sample, questions): as many samples to learn from as to test, however they share pictures."""
+    from PIL import Image
+
+    generator = np.random.default_rng(0)
+    found = []
+    for number in range(SUPPORT + TEST):
+        if number % questions == 0:
+            height, width = generator.integers(360, 501, 2)
+            noise = generator.integers(0, 256, (height // 8, width // 8, 3)).astype(np.uint8)
+            picture = Image.fromarray(noise).resize((int(width), int(height)))
+        found.append((picture, f"{number} " + " ".join(generator.permutation(WORDS)[: generator.integers(8, 20)])))
+    return found
+
+
+def official(loaded, asked):
+    """Return vectors [sample, head, dim] of all samples as the papers' code makes them, batch 1."""
+    import torch
+
+    from savs_harvest.prompts import prepare
+
+    layers = loaded.model.get_decoder().layers
+
+    def activations(picture, question):
+        kept = {}
+        handles = [
+            layer.self_attn.o_proj.register_forward_hook(
+                lambda _module, inputs, output, number=number: kept.update({number: (inputs[0], output)})
+            )
+            for number, layer in enumerate(layers)
+        ]
+        inputs = {name: t.to(loaded.device) for name, t in prepare(loaded.processor, [picture], question).items()}
+        with torch.no_grad():
+            loaded.model(**inputs)
+        for handle in handles:
+            handle.remove()
+        stacked = torch.vstack([kept[number][0].view(1, -1, 8, 32) for number in range(len(layers))])
+        return stacked[:, -1].reshape(64, 32).float().cpu()
+
+    for _ in range(2):  # class means, then the score of every head
+        for picture, question in asked[:SUPPORT]:
+            activations(picture, question)
+    return np.stack([activations(picture, question).numpy() for picture, question in asked])
+
+
+def ours(loaded, asked, place):
+    from savs_benchmarks import Benchmark, Sample
+    from savs_harvest.run import Settings, default_workers, harvest
+    from savs_stores import open_store
+
+    rows = [
+        Sample(str(n), (picture,), question, ("no", "yes")[n % 2], "pool" if n < SUPPORT else "test")
+        for n, (picture, question) in enumerate(asked)
+    ]
+    benchmark = Benchmark("b", "s", "s", "1", "l", "accuracy", {"all": ("no", "yes")}, "p", lambda: rows)
+    report = harvest(loaded, benchmark, place, Settings(workers=default_workers(loaded.device)))
+    assert report.failed == 0
+    return open_store(place)[loaded.name].read().astype(np.float32)
+
+
+def status(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith(name + ":")))
+
+
+def measure(way, folder, questions, device):
+    """Run one cell in this process; print seconds, bytes, tokens and where the vectors are."""
+    import torch
+
+    from savs_harvest.models import ModelSpec, load_model, quiet_libraries
+
+    quiet_libraries()
+    torch.set_num_threads(1)
+    loaded = load_model(ModelSpec("m", str(folder), "float32" if device == "cpu" else "bfloat16"), device)
+    asked = samples(questions)
+    if device == "cpu":
+        Path("/proc/self/clear_refs").write_text("5")
+        before = status("VmRSS")
+    else:
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+    wall, cpu = time.perf_counter(), time.process_time()
+    place = folder.parent / f"{way}-{questions}-{os.getpid()}"
+    vectors = official(loaded, asked) if way == "official" else ours(loaded, asked, place.with_suffix(".zarr"))
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    peak = status("VmHWM") if device == "cpu" else torch.cuda.max_memory_allocated()
+    np.save(place.with_suffix(".npy"), vectors)
+    seconds = cpu if device == "cpu" else wall
+    print(json.dumps({"seconds": seconds, "memory": peak - before, "vectors": str(place.with_suffix(".npy"))}))
+
+
+def run_cell(*arguments):
+    command = [sys.executable, __file__, *map(str, arguments)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    found = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert found.returncode == 0, found.stderr
+    return json.loads(found.stdout.splitlines()[-1])
+
+
+def compare(tmp_path, device, repeats):
+    """Yield (family, questions, official, ours, relative difference) of every cell, medians of all repeats."""
+    for family in MIDDLE:
+        folder = tmp_path / family / "model"
+        folder.parent.mkdir()
+        build(family, folder)
+        for questions in (1, 2, 5):
+            cells = [[run_cell(way, folder, questions, device) for _ in range(repeats)] for way in ("official", "ours")]
+            first, second = (np.load(runs[0]["vectors"]) for runs in cells)
+            difference = np.abs(first - second).max() / np.abs(first).max()
+            medians = [
+                {name: float(np.median([run[name] for run in runs])) for name in ("seconds", "memory")}
+                for runs in cells
+            ]
+            yield family, questions, *medians, difference
+
+
+def table_rows(cells):
+    for family, questions, first, second, _ in cells:
+        yield (
+            f"| {family} | {questions} | {first['seconds']:.1f} s | {second['seconds']:.1f} s "
+            f"| {first['seconds'] / second['seconds']:.2f} "
+            f"| {first['memory'] / 1e6:,.0f} MB | {second['memory'] / 1e6:,.0f} MB |"
+        )
+
+
+def prompt_lengths(folder):
+    from savs_harvest.processors import load_processor
+    from savs_harvest.prompts import prepare
+
+    processor = load_processor(folder)
+    lengths = [prepare(processor, [picture], question)["input_ids"].shape[1] for picture, question in samples(1)[:20]]
+    return f"{min(lengths)} to {max(lengths)}"
+
+
+@pytest.mark.perf
+def test_harvesting_the_papers_way_against_ours(tmp_path):
+    from savs_harvest import TOKEN_BUDGETS
+
+    cells = list(compare(tmp_path, "cpu", REPEATS))
+    machine = f"{os.cpu_count()} cores ({processor_name()}), Python {platform.python_version()}"
+    text = TEXT.format(
+        date=datetime.date.today(),
+        machine=machine,
+        support=SUPPORT,
+        test=TEST,
+        repeats=f", median of {REPEATS}" if REPEATS > 1 else ", measured once",
+        budget=f"{TOKEN_BUDGETS['cpu']:,}",
+        qwen=prompt_lengths(tmp_path / "qwen2_vl" / "model"),
+        llava=prompt_lengths(tmp_path / "llava_onevision" / "model"),
+    )
+    text += "\n".join(table_rows(cells)) + "\n" + GPU_TEXT.format(difference=max(cell[-1] for cell in cells))
+    DOCUMENT.write_text(text)
+    print(text)
+    assert max(cell[-1] for cell in cells) < 1e-3  # float16 in the store
+
+
+@pytest.mark.gpu
+def test_harvesting_on_a_gpu(tmp_path):
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("there is no GPU")
+    cells = list(compare(tmp_path, "cuda", REPEATS))
+    text = (
+        f"\n## On a GPU\n{datetime.date.today()}, {torch.cuda.get_device_name()}, bfloat16, seconds of the clock.\n\n"
+    )
+    text += "\n".join(TEXT.splitlines()[-2:]) + "\n" + "\n".join(table_rows(cells)) + "\n"
+    DOCUMENT.write_text(DOCUMENT.read_text().split("\n## On a GPU")[0] + text)
+    print(text)
+    assert max(cell[-1] for cell in cells) < 5e-2  # bfloat16 in other batches
+
+
+def processor_name():
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+if __name__ == "__main__":
+    measure(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
