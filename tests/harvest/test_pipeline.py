@@ -136,7 +136,14 @@ def test_compiled_layers_give_the_same_to_rounding(load, benchmark, tmp_path):
     assert (plain.identity["compiled"], compiled.identity["compiled"]) == (False, True)
 
 
-def test_lengths_are_known_before_pictures_are_prepared(model, benchmark, tmp_path):
+def no_formula(*_args, **_options):
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize("formula", [True, False])
+def test_lengths_are_known_before_a_batch_is_prepared(model, benchmark, tmp_path, monkeypatch, formula):
+    if not formula:
+        monkeypatch.setattr(model.processor, "_get_num_multimodal_tokens", no_formula, raising=False)
     from savs_harvest.index import index_samples
     from savs_harvest.prompts import answer_tokens
     from savs_harvest.run import Work
