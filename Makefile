@@ -52,8 +52,8 @@ check: setup ## format, lint, types, import contracts, tests
 perf: setup ## measure speed and memory, print the tables
 	$(BIN)/pytest tests/perf -m perf -s -q -o addopts=--import-mode=importlib
 
-perf-gpu: setup ## measure a harvest on this machine's GPU against the papers' way
-	$(BIN)/pytest tests/perf/test_harvest.py -m gpu -s -q -o addopts=--import-mode=importlib
+perf-gpu: setup ## check a harvest on this machine's GPU, measure it against the papers' way
+	$(BIN)/pytest tests/harvest tests/perf/test_harvest.py -m gpu -s -q -o addopts=--import-mode=importlib
 
 tiny: setup ## train the embedded model again (a few minutes)
 	$(BIN)/python -m savs_harvest.tiny.train
