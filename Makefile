@@ -53,8 +53,8 @@ check: setup ## format, lint, types, import contracts, tests
 perf: setup ## measure speed and memory, print the tables
 	$(BIN)/pytest tests/perf -m perf -s -q -o addopts=--import-mode=importlib
 
-perf-gpu: setup ## measure a harvest on this machine's GPU against the papers' way
-	$(BIN)/pytest tests/perf/test_harvest.py -m gpu -s -q -o addopts=--import-mode=importlib
+perf-gpu: setup ## check a harvest on this machine's GPU, measure it against the papers' way
+	$(BIN)/pytest tests/harvest tests/perf/test_harvest.py -m gpu -s -q -o addopts=--import-mode=importlib
 
 planted: setup ## sparse-group lasso on planted stores: docs/sparse-group-lasso.md and its figure
 	$(BIN)/python docs/planted.py

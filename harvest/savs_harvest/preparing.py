@@ -107,7 +107,10 @@ class Preparer:
             return None
         if self.single_tile_of_many and len(sizes) > 1 and "anyres" not in self.parity:
             return [self.processor.num_image_tokens + 1] * len(sizes)
-        return list(count(image_sizes=[(height, width) for width, height in sizes]).num_image_tokens)
+        try:
+            return list(count(image_sizes=[(height, width) for width, height in sizes]).num_image_tokens)
+        except (AttributeError, KeyError, TypeError, NotImplementedError):  # a formula that is no longer what it was
+            return None
 
     def _count_tokens(self, text: str) -> int:
         return len(self.processor.tokenizer.encode(text, add_special_tokens=False))

@@ -9,6 +9,7 @@ from savs_harvest.errors import ModelError
 from savs_harvest.few_shot import InContext
 from savs_harvest.heads import capture_heads
 from savs_harvest.layouts import last_real_token
+from savs_harvest.models import ModelSpec, load_model
 from savs_harvest.prompts import PARITY, Shot, check_parity, prepare, render
 from savs_harvest.run import Settings, harvest
 from savs_stores import Status, open_store
@@ -136,7 +137,14 @@ def test_compiled_layers_give_the_same_to_rounding(load, benchmark, tmp_path):
     assert (plain.identity["compiled"], compiled.identity["compiled"]) == (False, True)
 
 
-def test_lengths_are_known_before_pictures_are_prepared(model, benchmark, tmp_path):
+def no_formula(*_args, **_options):
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize("formula", [True, False])
+def test_lengths_are_known_before_a_batch_is_prepared(model, benchmark, tmp_path, monkeypatch, formula):
+    if not formula:
+        monkeypatch.setattr(model.processor, "_get_num_multimodal_tokens", no_formula, raising=False)
     from savs_harvest.index import index_samples
     from savs_harvest.prompts import answer_tokens
     from savs_harvest.run import Work
@@ -270,3 +278,22 @@ def test_too_few_shots_are_told(loaded, pooled, tmp_path):
         ValueError, match="'all' has 5 samples to show before '1', 6 are asked for: use a smaller --icl"
     ):
         run(loaded["qwen2vl"], pooled, tmp_path / "s.zarr", in_context=InContext(6))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("settings", [{}, {"pack": True}, {"logits": False, "workers": 2}], ids=str)
+def test_on_a_gpu_rows_are_what_samples_give_alone(checkpoints, family, benchmark, tmp_path, settings):
+    if not torch.cuda.is_available():
+        pytest.skip("there is no GPU")
+    model = load_model(ModelSpec(family, str(checkpoints[family]), "bfloat16"))
+    _, stored = run(model, benchmark, tmp_path / "s.zarr", **settings)
+    for row, sample in enumerate(benchmark.samples()):
+        inputs = prepare(model.processor, [load_picture(image) for image in sample.images], sample.question)
+        placed = {
+            name: t.to(model.device, model.model.dtype if t.is_floating_point() else None) for name, t in inputs.items()
+        }
+        last = last_real_token(placed["attention_mask"])
+        with capture_heads(model.projections, last) as vectors, torch.inference_mode():
+            model.model(**placed)
+        expected = vectors[0].float().cpu().numpy()
+        assert np.linalg.norm(stored.read([row])[0] - expected) < 0.03 * np.linalg.norm(expected)

@@ -72,7 +72,8 @@ the processor{repeats}; memory is the peak above the loaded model.
 |---|---|---|---|---|---|---|
 """
 GPU_TEXT = """
-Largest difference between both ways' vectors, relative to the largest value: {difference:.0e}.
+Largest difference between both ways' vectors, relative to the largest value: {difference:.0e}
+(the store keeps float16).
 
 The gain has three parts: one pass instead of three over the samples to learn from, nothing computed that nobody
 reads (logits and the last layer's rest but at one position), and pictures that several questions share read once.
