@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from savs_analyze.methods import DISPLAYED
+from savs_analyze.methods import COUNTED, DISPLAYED, Setting
 from savs_analyze.metrics import METRICS
 from savs_analyze.results import CellResult
 
@@ -28,6 +29,7 @@ class Choice:
     benchmarks: tuple[str, ...]
     settings: int
     tied: int
+    chosen: Setting
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -40,9 +42,15 @@ def choose(cells: Iterable[CellResult]) -> list[Choice]:
     The metric is the benchmark's first, or under the papers' protocol the plain accuracy. A setting counts that
     was run on all benchmarks that choose; without such benchmarks there is no choice.
     """
-    rows = [row for cell in cells if cell.facts["chooses"] for row in cell.rows if _judges(cell, row)]
+    cells = [cell for cell in cells if cell.facts["chooses"]]
+    rows = [row for cell in cells for row in cell.rows if _judges(cell, row)]
     if not rows:
         return []
+    named = {
+        name: Setting.from_json(setting)
+        for cell in cells
+        for name, setting in zip(cell.facts["columns"], cell.facts["settings"], strict=True)
+    }
     found = pd.DataFrame(rows)
     choices = []
     for (model, method, shots), of_method in found.groupby(["model", "method", "shots"], sort=False):
@@ -51,11 +59,35 @@ def choose(cells: Iterable[CellResult]) -> list[Choice]:
         if len(values):
             best = values.max()
             tied = values[np.isclose(values, best, rtol=0, atol=1e-12)]
-            names = tuple(of_method["benchmark"].unique())
-            choices.append(
-                Choice(str(model), str(method), int(shots), tied.index[0], float(best), names, len(values), len(tied))
-            )
+            names, setting = tuple(of_method["benchmark"].unique()), tied.index[0]
+            counts = len(values), len(tied)
+            key = str(model), str(method), int(shots)
+            choices.append(Choice(*key, setting, float(best), names, *counts, named[setting]))
     return choices
+
+
+def kept_places(facts: Mapping[str, Any], choices: Iterable[Choice]) -> list[int]:
+    """Return the places of the settings of a cell that are looked at: the chosen one, or all where nothing chose.
+
+    Where a model has fewer heads or layers than the chosen number, it is the setting that was capped instead.
+    """
+    places = list(range(len(facts["columns"])))
+    key = facts["model"], facts["method"], facts["shots"]
+    choice = next((choice for choice in choices if choice.key == key), None)
+    if choice is None:
+        return places
+    if choice.setting in facts["columns"]:
+        return [facts["columns"].index(choice.setting)]
+    settings = [Setting.from_json(setting) for setting in facts["settings"]]
+    near = [place for place in places if _is_capped(settings[place], choice.chosen)]
+    return near and [max(near, key=lambda place: [dict(settings[place].parameters).get(name, 0) for name in COUNTED])]
+
+
+def _is_capped(setting: Setting, chosen: Setting) -> bool:
+    mine, theirs = dict(setting.parameters), dict(chosen.parameters)
+    others = [name for name in theirs if name not in COUNTED]
+    fewer = all(mine[name] <= theirs[name] for name in theirs if name in COUNTED)
+    return setting.name == chosen.name and fewer and all(mine[name] == theirs[name] for name in others)
 
 
 def _judges(cell: CellResult, row: dict) -> bool:

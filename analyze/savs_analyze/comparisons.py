@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
-from savs_analyze.choice import Choice
+from savs_analyze.choice import Choice, kept_places
 from savs_analyze.intervals import interval, replicates
 from savs_analyze.methods import ZERO_SHOT
 from savs_analyze.metrics import METRICS
@@ -62,10 +62,13 @@ def _tossed(differences: Float[np.ndarray, " cluster"]) -> float:
     return float((1 + (np.abs(sums) >= abs(differences.sum()) - 1e-9).sum()) / (1 + FLIPS))
 
 
-def holm(chances: Sequence[float]) -> list[float]:
-    """Return p values corrected for their number (Holm, 1979): the k-th smallest of m is multiplied by m - k + 1."""
+def holm(chances: Sequence[float], total: int = 0) -> list[float]:
+    """Return p values corrected for their number (Holm, 1979): the k-th smallest of m is multiplied by m - k + 1.
+
+    Where these are some of a `total` of tests, m is the total: the others may have been smaller or larger.
+    """
     order = np.argsort(chances, kind="stable")
-    factors = len(chances) - np.arange(len(chances))
+    factors = max(total, len(chances)) - np.arange(len(chances))
     corrected = np.empty(len(chances))
     corrected[order] = np.minimum(1, np.maximum.accumulate(np.array(chances)[order] * factors))
     return corrected.tolist()
@@ -79,14 +82,12 @@ def compare(cells: Iterable[CellResult], choices: Sequence[Choice] = ()) -> pd.D
     each with each, more of them with the best only. p takes the draws as they are and speaks of other samples, the
     interval of other samples and draws; two settings differ where both say so.
     """
-    chosen = {choice.key: choice.setting for choice in choices}
     lines: dict[tuple, list[tuple[str, CellResult, int]]] = {}
     for cell in cells:
         facts = cell.facts
-        for place, setting in enumerate(facts["columns"]):
-            if chosen.get((facts["model"], facts["method"], facts["shots"]), setting) == setting:
-                key = facts["benchmark"], facts["model"], facts["task"], METRICS[facts["metric"]][0]
-                lines.setdefault(key, []).append((setting, cell, place))
+        key = facts["benchmark"], facts["model"], facts["task"], METRICS[facts["metric"]][0]
+        for place in kept_places(facts, choices):
+            lines.setdefault(key, []).append((facts["columns"][place], cell, place))
     rows = []
     for (benchmark, model, task, metric), of_line in lines.items():
         for shots in sorted({cell.facts["shots"] for _, cell, _ in of_line if cell.facts["method"] != ZERO_SHOT}):
@@ -128,13 +129,14 @@ def _tests(settings: list[str], draws: list[Draw]) -> list[dict]:
     means = np.mean([draw.scores.mean(axis=0) for draw in draws], axis=0)
     best = int(means.argmax())
     pairs = list(combinations(range(len(settings)), 2))
+    total = len(pairs)  # the best was found among all, whichever pairs are shown
     if len(settings) > MOST_FOR_ALL_PAIRS:
         pairs = [pair for pair in pairs if best in pair]
     pairs = [(one, other) if means[one] >= means[other] else (other, one) for one, other in pairs]
     chances = [sign_flip_test(_by_cluster(draws, *pair)) for pair in pairs]
     columns = _difference_replicates(draws, pairs)
     rows = []
-    for (one, other), chance, corrected, column in zip(pairs, chances, holm(chances), columns.T, strict=True):
+    for (one, other), chance, corrected, column in zip(pairs, chances, holm(chances, total), columns.T, strict=True):
         low, high = interval(column)
         rows.append(
             {
@@ -183,12 +185,12 @@ def _difference_replicates(
 
 
 def indistinct(compared: pd.DataFrame) -> dict[tuple, set[str]]:
-    """Return, for every (benchmark, model, task, shots), the settings that are not distinguishable from the best.
+    """Return, for every (benchmark, model, task, metric, shots), the settings not distinguishable from the best.
 
     The best is among them, if there is any other.
     """
     found: dict[tuple, set[str]] = {}
-    for key, pairs in compared.groupby(["benchmark", "model", "task", "shots"], sort=False):
+    for key, pairs in compared.groupby(["benchmark", "model", "task", "metric", "shots"], sort=False):
         best = next(name for name in pairs["setting"] if name not in set(pairs["other"]))
         close = pairs[(pairs["setting"] == best) & (pairs["verdict"] == "not distinguishable")]
         if len(close):

@@ -43,18 +43,26 @@ def draw_support(
     """
     of_task = table.task == list(benchmark.tasks).index(task)
     candidates = _candidates(table, benchmark, task, usable)
-    scarcest = min(candidates, key=lambda name: len(candidates[name]))
-    if (most := len(candidates[scarcest])) < shots:
-        advice = f"use --shots {most} or fewer" if most else "only the splits pool and either give supports"
-        raise ValueError(
-            f"{benchmark.name}: class {scarcest!r} of task {task!r} has {most} usable samples to draw from, "
-            f"{shots} shots need more; {advice}"
-        )
+    check_shots(table, benchmark, task, usable, shots)
     chosen = [
         np.random.default_rng([seed, label]).permutation(of_class)[:shots]
         for label, of_class in enumerate(candidates.values())
     ]
     return _test_on_the_rest(table, benchmark, of_task, usable, np.sort(np.concatenate(chosen)), seed, keep_leaks)
+
+
+def check_shots(
+    table: SampleTable, benchmark: BenchmarkInfo, task: str, usable: Bool[np.ndarray, " sample"], shots: int
+) -> None:
+    """Raise ValueError naming a class with fewer usable samples than shots."""
+    counts = available(table, benchmark, task, usable)
+    scarcest = min(counts, key=lambda name: counts[name])
+    if (most := counts[scarcest]) < shots:
+        advice = f"use --shots {most} or fewer" if most else "only the splits pool and either give supports"
+        raise ValueError(
+            f"{benchmark.name}: class {scarcest!r} of task {task!r} has {most} usable samples to draw from, "
+            f"{shots} shots need more; {advice}"
+        )
 
 
 def available(

@@ -25,6 +25,17 @@ def most_heads(cells: Iterable[CellResult]) -> int:
     return max((len(kept) for cell in of_savs for kept in cell.facts["kept"]), default=0)
 
 
+def most_shots(cells: Iterable[CellResult]) -> list[CellResult]:
+    """Return the cells with the most shots of their benchmark, model and task."""
+    cells = list(cells)
+    most: dict[tuple, int] = {}
+    family = ("benchmark", "model", "task")
+    for cell in cells:
+        key = tuple(cell.facts[name] for name in family)
+        most[key] = max(most.get(key, 0), cell.facts["shots"])
+    return [cell for cell in cells if cell.facts["shots"] == most[tuple(cell.facts[name] for name in family)]]
+
+
 def selection_frequency(cells: Iterable[CellResult], heads: int) -> dict[str, Float[np.ndarray, "layer head_in_layer"]]:
     """Return for every model, benchmark and task how often, over its draws, each head is among the best.
 
@@ -35,10 +46,8 @@ def selection_frequency(cells: Iterable[CellResult], heads: int) -> dict[str, Fl
     if heads > (most := most_heads(cells)):
         raise ValueError(f"these results hold the best {most} heads, not {heads}: sweep with a larger --k")
     counted: dict[str, list[np.ndarray]] = {}
-    for cell in cells:
+    for cell in most_shots([cell for cell in cells if cell.facts["method"] == SAVS]):
         facts = cell.facts
-        if facts["method"] != SAVS:
-            continue
         layers, places = (np.array(axis) for axis in facts["head_table"])
         grid = np.full((layers.max() + 1, places.max() + 1), np.nan)
         grid[layers, places] = 0

@@ -22,7 +22,7 @@ def write_planted(
     heads: int = 28,
     dim: int = 64,
     informative: Collection[tuple[int, int]] = INFORMATIVE,
-    strength: float = 0.6,
+    strength: int | float = 0.6,
 ) -> Store:
     """Write the store, `pool` and `test` samples a class, and return it; its model is called `planted`.
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -55,26 +56,31 @@ class Results:
     def save(self, key: str, result: CellResult) -> None:
         """Write a cell: arrays first, then the file that says it is finished."""
         self.cells.mkdir(parents=True, exist_ok=True)
-        arrays = self.cells / f".{key}.{os.getpid()}.npz"
+        arrays = self.cells / f".{key}.{uuid.uuid4().hex}.npz"
         with arrays.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **result.arrays)
-        digest = hashlib.sha256(arrays.read_bytes()).hexdigest()
+        saved = {"facts": result.facts, "rows": result.rows}
+        saved["sha256"] = _digest(saved, arrays.read_bytes())
         arrays.replace(self.cells / f"{key}.npz")
-        saved = {"facts": result.facts, "rows": result.rows, "arrays_sha256": digest}
         _write_text(self.cells / f"{key}.json", json.dumps(saved, indent=1))
 
     def load(self, key: str) -> CellResult:
-        saved = json.loads((self.cells / f"{key}.json").read_text())
-        with np.load(self.cells / f"{key}.npz", allow_pickle=False) as arrays:
-            return CellResult(saved["facts"], saved["rows"], dict(arrays))
+        path = self.cells / f"{key}.json"
+        try:
+            saved = json.loads(path.read_text())
+            with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
+                return CellResult(saved["facts"], saved["rows"], dict(arrays))
+        except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+            raise OSError(f"{path} is damaged ({error}): delete it and run the sweep again") from error
 
     def is_intact(self, key: str) -> bool:
-        """Tell whether a cell is there, with the arrays that it was saved with."""
-        arrays = self.cells / f"{key}.npz"
-        if not self.has(key) or not arrays.exists():
+        """Tell whether a cell is there, as it was saved."""
+        try:
+            saved = json.loads((self.cells / f"{key}.json").read_text())
+            arrays = (self.cells / f"{key}.npz").read_bytes()
+            return bool(saved.pop("sha256") == _digest(saved, arrays))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return False
-        saved = json.loads((self.cells / f"{key}.json").read_text())
-        return bool(hashlib.sha256(arrays.read_bytes()).hexdigest() == saved["arrays_sha256"])
 
     def finish(self, run: dict[str, Any]) -> Path:
         """Write `run.json` and the rows of the run's cells; return the file of the rows."""
@@ -102,8 +108,12 @@ class Results:
         return dict(json.loads(run.read_text()))
 
 
+def _digest(saved: dict[str, Any], arrays: bytes) -> str:
+    return hashlib.sha256(json.dumps(saved, sort_keys=True).encode() + arrays).hexdigest()
+
+
 def _write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.new")
     beside.write_text(text)
     beside.replace(path)

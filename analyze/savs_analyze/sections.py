@@ -18,7 +18,7 @@ from savs_analyze.charts import Curve, inline_curves
 from savs_analyze.choice import Choice, choose, hyperparameters
 from savs_analyze.comparisons import compare
 from savs_analyze.confusion import confusion
-from savs_analyze.figures import most_heads, selection_frequency
+from savs_analyze.figures import most_heads, most_shots, selection_frequency
 from savs_analyze.methods import DISPLAYED, SAVS, ZERO_SHOT, Setting
 from savs_analyze.metrics import METRICS, OF_CLASSES
 from savs_analyze.results import CellResult
@@ -242,7 +242,7 @@ def _best(texts: Sequence[str]) -> list[Cell]:
 def head_maps(found: Found) -> Section | None:
     """Return a map of every model, benchmark and task: in how many draws each head is among the best."""
     families: dict[tuple[str, str, str], list[CellResult]] = {}
-    for cell in found.of(method=SAVS, shots=max(found.every("shots"))):
+    for cell in most_shots(found.of(method=SAVS)):
         family = (cell.facts["benchmark"], cell.facts["model"], cell.facts["task"])
         families.setdefault(family, []).append(cell)
     if not families:

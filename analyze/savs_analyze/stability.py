@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import hypergeom
 
-from savs_analyze.choice import Choice
+from savs_analyze.choice import Choice, kept_places
 from savs_analyze.results import CellResult
 
 
@@ -18,16 +18,14 @@ def stability(cells: Iterable[CellResult], choices: Sequence[Choice] = ()) -> pd
 
     Columns: benchmark, model, task, shots, setting, draws, heads, in all draws, jaccard, by chance.
     """
-    chosen = {choice.key: choice.setting for choice in choices}
     kept: dict[tuple, list[set[tuple[int, int]]]] = {}
     total: dict[tuple, int] = {}
     for cell in cells:
         facts = cell.facts
-        for setting, heads in zip(facts["columns"], facts.get("kept", ()), strict=False):
-            if chosen.get((facts["model"], facts["method"], facts["shots"]), setting) == setting:
-                line = *(facts[name] for name in ("benchmark", "model", "task", "shots")), setting
-                kept.setdefault(line, []).append({(layer, head) for layer, head in heads})
-                total[line] = len(facts["head_table"][0])
+        for place in kept_places(facts, choices) if "kept" in facts else ():
+            line = *(facts[name] for name in ("benchmark", "model", "task", "shots")), facts["columns"][place]
+            kept.setdefault(line, []).append({(layer, head) for layer, head in facts["kept"][place]})
+            total[line] = len(facts["head_table"][0])
     rows = []
     for line, draws in kept.items():
         sizes = [len(heads) for heads in draws]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from savs_analyze.cells import Cell, cap_settings, deal, plan_cells
-from savs_analyze.draws import available
+from savs_analyze.draws import available, check_shots
 from savs_analyze.methods import METHODS, SAVS, ZERO_SHOT, Setting, expand_settings
 from savs_analyze.results import Results
 from savs_analyze.validation import QUARTER, Validation
@@ -68,6 +69,8 @@ def sweep(
     pattern = Cell("", "", "", "", "", "", keep_leaks=keep_leaks, validation=validation)
     plan = _plan([open_store(path, allow_partial) for path in stores], models, shots, draws, chosen, pattern)
     keys = [cell.key for _, cells in plan for cell in cells]
+    if not keys:
+        raise ValueError("nothing to run: no task has a logit for each of its classes, which zero-shot needs")
     number, parts = part
     hands = [deal(cells, parts) for _, cells in plan]
     mine = [
@@ -81,7 +84,7 @@ def sweep(
     if left := sum(not results.has(key) for key in keys):
         print(f"{left:,} of {len(keys):,} cells are left to the other parts", file=sys.stderr)
         return results.cells
-    return results.finish(_run_facts(command, plan))
+    return results.finish(_run_facts(command, results.folder, plan))
 
 
 def expand(patterns: Sequence[str]) -> list[str]:
@@ -122,17 +125,19 @@ def _plan(
                     "their results would look alike, sweep them apart (--out)"
                 )
             capped = cap_settings(settings, len(vectors.heads), len(np.unique(vectors.heads.layer)))
+            learns = any(setting.name != ZERO_SHOT for setting in settings)
             within = {task: _shots_within(vectors, task, shots) for task in store.benchmark.tasks}
+            for task, few in within.items() if learns else ():
+                check_shots(store.samples, store.benchmark, task, vectors.usable, few[0])
             found[base] = vectors, plan_cells(base, tasks_with_logits(vectors), within, draws, capped)
     return list(found.values())
 
 
 def _shots_within(vectors: ModelVectors, task: str, shots: int | Sequence[int]) -> list[int]:
-    """Return the shots that every class has samples for; a single one is taken at its word."""
-    if isinstance(shots, int) or len(shots) == 1:
-        return [shots] if isinstance(shots, int) else list(shots)
+    """Return the shots that every class has samples for; where there are none, the least, which then is refused."""
+    wanted = [shots] if isinstance(shots, int) else list(shots)
     counts = available(vectors.store.samples, vectors.store.benchmark, task, vectors.usable)
-    return [few for few in shots if few <= min(counts.values())] or [min(shots)]
+    return [few for few in wanted if few <= min(counts.values())] or [min(wanted)]
 
 
 def base_cell(vectors: ModelVectors, pattern: Cell) -> Cell:
@@ -163,9 +168,17 @@ def tasks_with_logits(vectors: ModelVectors) -> dict[str, bool]:
     return found
 
 
-def _run_facts(command: str, plan: Sequence[tuple[ModelVectors, list[Cell]]]) -> dict[str, Any]:
+def _run_facts(command: str, folder: Path, plan: Sequence[tuple[ModelVectors, list[Cell]]]) -> dict[str, Any]:
     versions = {name: version(name) for name in ("savs", "numpy", "scipy", "scikit-learn")}
     versions["python"] = platform.python_version()
-    sources = [{"store": str(vectors.store.path), "model": vectors.name, "cells": len(of)} for vectors, of in plan]
+    sources = [
+        {
+            "store": str(vectors.store.path),
+            "from_here": os.path.relpath(vectors.store.path, folder),
+            "model": vectors.name,
+            "cells": [cell.key for cell in of],
+        }
+        for vectors, of in plan
+    ]
     keys = [cell.key for _, cells in plan for cell in cells]
     return {"command": command, "sources": sources, "cells": keys, "versions": versions}

@@ -12,11 +12,11 @@ import pandas as pd
 from jaxtyping import Float
 from scipy.sparse import csr_array, hstack
 
-from savs_analyze.choice import Choice
+from savs_analyze.choice import Choice, kept_places
 from savs_analyze.comparisons import LEVEL, indistinct
 from savs_analyze.intervals import interval, replicates
 from savs_analyze.methods import DISPLAYED, SAVS, ZERO_SHOT, Setting
-from savs_analyze.metrics import METRICS, OF_CLASSES, Units, class_metrics
+from savs_analyze.metrics import OF_CLASSES, Units, class_metrics
 from savs_analyze.results import CellResult
 
 # What the papers' protocol does not follow, as it cannot be had or says nothing of the data.
@@ -26,7 +26,7 @@ DEVIATIONS = (
     "of equal heads the later ones stay; theirs depend on the processor.",
     "a sparse-group lasso is multinomial; theirs knows two classes.",
 )
-LINE = ("benchmark", "model", "task")
+LINE = ("benchmark", "model", "task", "metric")
 LEFT_OUT = {
     "leaked": "because the support shows their image or belongs to their group",
     "failed": "because they have no vectors",
@@ -53,7 +53,6 @@ def summarize(
     further line, the unweighted mean over them, for every method that has results on all of them; tasks are resampled
     independently.
     """
-    chosen = {choice.key: choice.setting for choice in choices}
     families: dict[tuple, list[CellResult]] = {}
     for cell in cells:
         family = tuple(cell.facts[name] for name in ("benchmark", "model", "method", "shots", "task"))
@@ -65,8 +64,7 @@ def summarize(
     by_task: dict[tuple[tuple[str, Any], ...], list[Measurement]] = {}
     for (benchmark, model, method, shots, task), of_family in families.items():
         first = of_family[0].facts
-        kept = chosen.get((model, method, shots))
-        places = [place for place, name in enumerate(first["columns"]) if kept in (None, name)]
+        places = kept_places(first, choices)
         for (setting, metric), measured in _measure(of_family, places).items():
             ran = Setting.from_json(first["settings"][setting])
             keys = {"benchmark": benchmark, "model": model, "metric": metric, "method": method, "shots": shots}
@@ -89,12 +87,10 @@ def summarize(
 
 
 def _is_close(row: Mapping[str, Any], near: Mapping[tuple, set[str]]) -> bool:
-    """Tell whether a row's setting is not distinguishable from the best, of zero-shot: for any number of shots."""
-    first = row["metric"] in {names[0] for names in METRICS.values()} or row["metric"] == "accuracy"
-    found = [
-        names for (*line, shots), names in near.items() if line == [row[n] for n in LINE] and row["shots"] in (0, shots)
-    ]
-    return first and any(row["setting"] in names for names in found)
+    """Tell whether a row's setting is not distinguishable from the best, of zero-shot: for all numbers of shots."""
+    line = [row[name] for name in LINE]
+    found = [names for (*key, shots), names in near.items() if key == line and row["shots"] in (0, shots)]
+    return bool(found) and all(row["setting"] in names for names in found)
 
 
 def _measure(family: list[CellResult], places: Sequence[int]) -> dict[tuple[int, str], Measurement]:
@@ -239,12 +235,14 @@ def _validation_notes(cells: Sequence[CellResult], choices: Sequence[Choice]) ->
     notes = [f"{share} of the test samples of {names} validate ({which}) and are not reported."]
     if idle := [name for name, facts in validated.items() if not facts["chooses"]]:
         notes.append(f"Those of {', '.join(idle)} choose nothing, as in the paper: they are set aside.")
+    several = len({choice.shots for choice in choices if choice.shots}) > 1
     for choice in choices:
         if choice.settings > 1:
+            shots = f", {choice.shots} shots" if several else ""
             equal = f", {choice.tied} as good" if choice.tied > 1 else ""
             over = f"{len(choice.benchmarks)} benchmarks" if len(choice.benchmarks) > 1 else choice.benchmarks[0]
             notes.append(
-                f"{choice.model}: {choice.setting} chosen of {choice.settings}{equal} by validation on {over} "
+                f"{choice.model}: {choice.setting}{shots} chosen of {choice.settings}{equal} by validation on {over} "
                 f"({100 * choice.value:.1f} %)."
             )
     return notes
@@ -285,8 +283,10 @@ def footnotes(
         notes.append(f"{who} learn from {'/'.join(map(str, shots))} samples a class; {times}")
     notes += _validation_notes(cells, choices)
     if compared is not None and indistinct(compared):
+        same = " with as many shots" if len(shots) > 1 else ""
         notes.append(
-            f"°: not distinguishable from the best of its line (paired test, Holm-corrected, {100 * LEVEL:.0f} %)."
+            f"°: not distinguishable from the best of its line{same} "
+            f"(paired test, Holm-corrected, {100 * LEVEL:.0f} %)."
         )
     for reason, words in LEFT_OUT.items():
         for name, most in rows.groupby("benchmark")[reason].max().items():

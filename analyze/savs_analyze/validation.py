@@ -40,10 +40,10 @@ class Validation:
         """Return the samples [sample] that validate: none of them is tested."""
         chosen = np.zeros(len(table), dtype=bool)
         if self.first:
-            grouped = benchmark.metric != "accuracy"
+            unit = np.where(table.group >= 0, table.group, -1 - np.arange(len(table)))
             for task in range(len(benchmark.tasks)):
                 tested = np.flatnonzero((table.task == task) & table.in_split("test", "either"))
-                chosen[tested] = first_units(table.group[tested] if grouped else tested, self.share)
+                chosen[tested] = first_units(unit[tested], self.share)
         elif self.chooses(table, benchmark):
             tested = np.flatnonzero(table.in_split("test", "either"))
             apart = inseparable(table.image_hash[tested], table.group[tested])

@@ -15,9 +15,11 @@ from typer.testing import CliRunner
 from savs_analyze.choice import choose, hyperparameters
 from savs_analyze.cli import app
 from savs_analyze.comparisons import compare, holm, indistinct, sign_flip_test
+from savs_analyze.methods import make_setting
+from savs_analyze.planted import write_planted
 from savs_analyze.results import CellResult, Results
 from savs_analyze.sweep import sweep
-from savs_analyze.tables import differences, footnotes, spread, summarize
+from savs_analyze.tables import _is_close, differences, footnotes, spread, summarize
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -74,6 +76,7 @@ def made_cell(method, predicted, draw, benchmark="made", columns=("only",), vali
     arrays["validation"] = np.zeros(count, dtype=bool) if validation is None else validation
     names = {"benchmark": benchmark, "model": "m", "task": "all", "method": method, "draw": draw}
     named = names | {"shots": 0 if method == "zero-shot" else 20, "metric": "accuracy", "classes": 2}
+    named |= {"settings": [make_setting("savs", k=k + 1).to_json() for k in range(len(columns))]}
     named |= {"columns": list(columns), "validation": {"share": 0.25, "first": False}, "chooses": True} | facts
     cell = CellResult(named, [], arrays)
     for place, setting in enumerate(columns):
@@ -127,6 +130,49 @@ def test_many_settings_are_compared_with_the_best_only():
     assert indistinct(found) == {}
 
 
+def test_the_best_of_many_equal_settings_is_not_better_than_chance_allows():
+    # Of settings that are the same but for noise, one in twenty experiments at most may find a difference.
+    false = 0
+    for seed in range(60):
+        predicted = (np.random.default_rng(seed).random((20, 200)) > 0.8).astype(int)
+        found = compare([made_cell("savs", predicted, 0, columns=[f"s{i}" for i in range(20)])])
+        false += (found.verdict == "differ").any()
+    assert false <= 6
+
+
+def test_zero_shot_and_shots_are_marked_line_by_line(swept):
+    pairs = pd.DataFrame(
+        [
+            ("b", "m", "all", "accuracy", 5, "savs", "zero-shot", "not distinguishable"),
+            ("b", "m", "all", "accuracy", 10, "savs", "zero-shot", "differ"),
+        ],
+        columns=["benchmark", "model", "task", "metric", "shots", "setting", "other", "verdict"],
+    )
+    near = indistinct(pairs)
+    line = {"benchmark": "b", "model": "m", "task": "all", "metric": "accuracy"}
+    assert _is_close({**line, "setting": "savs", "shots": 5}, near)
+    assert not _is_close({**line, "setting": "savs", "shots": 10}, near)
+    assert not _is_close(
+        {**line, "setting": "zero-shot", "shots": 0}, {**near, ("b", "m", "all", "accuracy", 10): {"savs"}}
+    )
+    assert not _is_close({**line, "metric": "group_accuracy", "setting": "savs", "shots": 5}, near)
+
+
+@pytest.mark.parametrize("command", ["table", "compare", "stability", "report"])
+def test_a_benchmark_with_fewer_heads_shows_its_capped_setting(tmp_path, command):
+    big = write_planted(tmp_path / "big.zarr", 4, 20, 120, layers=3, heads=8, dim=8, strength=1).path
+    small = write_planted(tmp_path / "small.zarr", 4, 20, 20, layers=2, heads=3, dim=8, strength=1).path
+    sweep([big, small], tmp_path / "out", draws=2, heads=(10, 20), methods=["savs", "savs-soft"])
+    assert {choice.setting for choice in choose(Results(tmp_path / "out").loaded())} < {
+        f"{name}, {k} heads" for name in ("SAVs", "savs-soft") for k in (10, 20)
+    }
+    printed = CliRunner().invoke(app, [command, str(tmp_path / "out")])
+    assert printed.exit_code == 0, printed.output
+    if command != "report":
+        assert "small" in printed.stdout
+        assert "6 heads" in printed.stdout
+
+
 def test_what_is_close_to_the_best_is_marked():
     generator = np.random.default_rng(2)
     predicted = np.ones((3, 300), dtype=int)
@@ -134,7 +180,7 @@ def test_what_is_close_to_the_best_is_marked():
         predicted[place, : int(300 * right)] = 0
         generator.shuffle(predicted[place])
     found = compare([made_cell("savs", predicted, 0, columns=["a", "b", "c"])])
-    assert indistinct(found) == {("made", "m", "all", 20): {"a", "b"}}
+    assert indistinct(found) == {("made", "m", "all", "accuracy", 20): {"a", "b"}}
 
 
 def test_validation_chooses_by_the_mean_over_benchmarks_and_reports_on_the_rest():

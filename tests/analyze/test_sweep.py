@@ -481,6 +481,18 @@ def test_what_is_no_range_is_refused_with_all_forms(text):
         parse_range(text)
 
 
+def test_a_sweep_of_nothing_is_refused(toy, tmp_path):
+    with pytest.raises(ValueError, match="nothing to run: no task has a logit for each of its classes"):
+        run(toy, tmp_path / "out", methods=["zero-shot"])
+
+
+def test_too_many_shots_are_refused_before_anything_is_computed(toys, tmp_path):
+    with pytest.raises(ValueError, match="30 usable samples to draw from, 31 shots need more"):
+        run(toys(2), tmp_path / "out", shots=31)
+    assert not (tmp_path / "out" / "cells").exists()
+    assert set(run(toys(2), tmp_path / "some", shots=(5, 30, 31)).shots) == {5, 30}
+
+
 def test_patterns_name_stores_once(tmp_path):
     for name in ("b", "a"):
         (tmp_path / f"{name}.zarr").mkdir()

@@ -69,6 +69,13 @@ def test_the_papers_rule_takes_whole_groups_of_950():
     assert np.flatnonzero(chosen).tolist() == list(range(4 * 237))
 
 
+def test_groups_stay_whole_under_any_metric():
+    made, info = table(np.arange(1200) % 2, group=(np.arange(1200) // 7).astype(str).tolist())
+    chosen = Validation(first=True).samples(made, info)
+    assert not set(made.group[chosen]) & set(made.group[~chosen])
+    assert 0.24 < chosen.mean() < 0.26
+
+
 def test_the_papers_rule_sets_aside_a_quarter_of_every_task_and_lets_small_ones_choose_nothing():
     info = BenchmarkInfo("blink", {"one": CLASSES[2], "two": CLASSES[2]})
     columns = {"task": ["one"] * 77 + ["two"] * 40, "label": ["a", "b"] * 58 + ["a"]}
