@@ -238,7 +238,7 @@ class Work:
         )
 
     def length(self, row: int) -> tuple[int, int]:
-        """Return how many tokens a sample has, and how many of them its own pictures take."""
+        """Return how many tokens a sample has, and how many of them its pictures and those of its shots take."""
         sizes = [size for shown in (*self.shots(row), row) for size in self.index.sizes[shown]]
         return self.preparer.length(self.question(row), sizes)
 
@@ -252,9 +252,13 @@ class Work:
         return self.settings.batching(self.model.device).plan(rules(self.model.model.config), lengths, pictures)
 
     def pictures(self, row: int) -> tuple[int, ...]:
-        """Return the hashes of a sample's pictures; one that cannot be read is like no other."""
-        hashes = self.index.table.image_hash[row, : len(self.samples[row].images)].tolist()
-        return tuple(found or -1 - row for found in hashes)
+        """Return the hashes of all pictures of a prompt, its shots' first; an unreadable one is like no other."""
+        hashes = self.index.table.image_hash
+        return tuple(
+            found or -1 - shown
+            for shown in (*self.shots(row), row)
+            for found in hashes[shown, : len(self.samples[shown].images)].tolist()
+        )
 
     def run(self, runner: Runner, rows: range, groups: Groups, prepared: list[Prepared], buffers: Buffers) -> None:
         """Run the samples of a batch that have inputs; the others get their status."""

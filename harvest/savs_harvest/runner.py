@@ -72,15 +72,15 @@ class Batching:
     ) -> list[Groups]:
         """Return the batches of a shard; `pictures` are hashes, no two alike where a picture is not known.
 
-        `lengths` are (tokens of a sample, those of its own pictures).
+        `lengths` are (tokens of a sample, those of all pictures it shows).
         """
-        totals, own = [total for total, _ in lengths], [shown for _, shown in lengths]
+        totals, seen = [total for total, _ in lengths], [shown for _, shown in lengths]
         if self.pack:
             return [[[place] for place in batch] for batch in plan_packs(totals, self.token_budget)]
         groups = [[place] for place in range(len(totals))]
         if self.share and family.shares:
-            groups = plan_groups(pictures, totals, own, self.token_budget)
-        costs = [own[group[0]] + sum(totals[place] - own[place] for place in group) for group in groups]
+            groups = plan_groups(pictures, totals, seen, self.token_budget)
+        costs = [seen[group[0]] + sum(totals[place] - seen[place] for place in group) for group in groups]
         kinds = [2 * len(pictures[group[0]]) * family.same_pictures + (len(group) > 1) for group in groups]
         return [[groups[number] for number in batch] for batch in plan_batches(costs, self.token_budget, kinds)]
 

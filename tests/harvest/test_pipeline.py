@@ -4,14 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from savs_benchmarks import load_jsonl, load_picture
+from savs_benchmarks import Benchmark, Sample, load_jsonl, load_picture
+from savs_benchmarks.digits import benchmark_pictures
 from savs_harvest.errors import ModelError
+from savs_harvest.families import FAMILIES
 from savs_harvest.few_shot import InContext
 from savs_harvest.heads import capture_heads
+from savs_harvest.index import index_samples
 from savs_harvest.layouts import last_real_token
 from savs_harvest.models import ModelSpec, load_model
 from savs_harvest.prompts import PARITY, Shot, check_parity, prepare, render
-from savs_harvest.run import Settings, harvest
+from savs_harvest.run import Settings, Work, harvest
+from savs_harvest.runner import Batching
 from savs_stores import Status, open_store
 
 ROUNDING = {"rtol": 2**-11, "atol": 1e-5}
@@ -226,8 +230,14 @@ def test_in_context_rows_are_what_the_longer_prompt_gives_alone(model, pooled, t
     assert report.failed == 0
     assert stored.name == f"{model.name}-icl2"
     assert stored.identity["in_context"] == {"shots": 2, "seed": 5}
-    samples = list(pooled.samples())
-    rows = shots_of_harvest(model, pooled, InContext(2, seed=5))
+    check_in_context(model, pooled, stored, InContext(2, seed=5))
+    assert np.isfinite(stored.logits).all()
+
+
+def check_in_context(model, benchmark, stored, in_context):
+    """Compare every row with what its prompt, shots and all, gives alone."""
+    samples = list(benchmark.samples())
+    rows = shots_of_harvest(model, benchmark, in_context)
     for row, sample in enumerate(samples):
         shots = [
             Shot([load_picture(image) for image in samples[shot].images], samples[shot].question, samples[shot].label)
@@ -237,16 +247,47 @@ def test_in_context_rows_are_what_the_longer_prompt_gives_alone(model, pooled, t
         inputs = prepare(model.processor, pictures, sample.question, shots)
         assert stored.n_tokens[row] == inputs["input_ids"].shape[1]
         np.testing.assert_allclose(stored.read([row])[0], capture(model, inputs), **ROUNDING)
-    assert np.isfinite(stored.logits).all()
+
+
+def small_benchmark(samples):
+    return Benchmark("t", "s", "s", "1", "l", "accuracy", {"all": ("even", "odd")}, "p", lambda: iter(samples))
+
+
+def test_questions_about_one_picture_keep_the_pictures_of_their_own_shots(model, tmp_path):
+    pool, asked = benchmark_pictures("pool", 3)[:4], benchmark_pictures("test", 4)[0]
+    samples = [
+        *(Sample(f"p{i}", (shown,), "odd or even ?", "odd", "pool", group=f"g{i}") for i, shown in enumerate(pool)),
+        *(Sample(f"t{i}", (asked,), "is it odd ?", "even", "test", group=f"g{i}") for i in range(4)),
+    ]
+    benchmark, in_context = small_benchmark(samples), InContext(2)
+    assert len({tuple(shots) for shots in shots_of_harvest(model, benchmark, in_context)[4:]}) > 1
+    _, stored = run(model, benchmark, tmp_path / "s.zarr", in_context=in_context)
+    check_in_context(model, benchmark, stored, in_context)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_prompts_with_other_numbers_of_pictures_never_share_a_batch_where_the_family_forbids_it(loaded, seed):
+    """Shots count: the first sample shows three pictures, as a shot it makes another prompt longer."""
+    shown = benchmark_pictures("pool", 1)[:8]
+    samples = [
+        Sample(str(i), tuple(shown[0:3] if i == 0 else shown[i + 2 : i + 3]), "odd ?", "odd", "either")
+        for i in range(6)
+    ]
+    work = work_of_harvest(loaded["qwen2vl"], small_benchmark(samples), InContext(1, seed))
+    counts = [sum(len(samples[each].images) for each in (*work.shots(row), row)) for row in range(6)]
+    lengths = [work.length(row) for row in range(6)]
+    batches = Batching(9999).plan(FAMILIES["mllama"], lengths, [work.pictures(row) for row in range(6)])
+    assert all(len({counts[place] for group in batch for place in group}) == 1 for batch in batches)
+
+
+def work_of_harvest(model, benchmark, in_context):
+    samples = list(benchmark.samples())
+    return Work(model, Settings(in_context=in_context), benchmark, samples, index_samples(benchmark, samples), {})
 
 
 def shots_of_harvest(model, benchmark, in_context):
-    from savs_harvest.index import index_samples
-    from savs_harvest.run import Work
-
-    samples = list(benchmark.samples())
-    work = Work(model, Settings(in_context=in_context), benchmark, samples, index_samples(benchmark, samples), {})
-    return [work.shots(row) for row in range(len(samples))]
+    work = work_of_harvest(model, benchmark, in_context)
+    return [work.shots(row) for row in range(len(work.samples))]
 
 
 def test_shots_come_from_the_pool_one_of_each_class_in_turn_and_give_nothing_away(loaded, pooled):
