@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +23,8 @@ from savs_harvest.tiny import CHECKPOINT
 
 HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 HASH_BLOCK_BYTES = 2**24
+# Positions whose frequencies follow from the longest prompt of a call, or of all calls before it.
+SWITCHING_ROPE = ("dynamic", "longrope")
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,8 @@ def load_model(
     """Load a checkpoint for inference: safetensors only, no code from the checkpoint, no weight missing.
 
     Raises `ModelError` where the checkpoint lacks weights (transformers would fill them at random),
-    asks for code of its own, has no chat template, or no attention output projections.
+    asks for code of its own, has no chat template, no attention output projections, or positions that
+    depend on other prompts.
     """
     from transformers import AutoModelForImageTextToText
 
@@ -138,6 +141,7 @@ def load_model(
         processor = load_processor(folder)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{spec.checkpoint} cannot be loaded: {error}") from error
+    _refuse_switching_rope(spec, model.config)
     if loading["missing_keys"]:
         missing = sorted(loading["missing_keys"])
         raise ModelError(
@@ -172,6 +176,7 @@ def empty_model(spec: ModelSpec, revision: str | None = None) -> nn.Module:
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     config = AutoConfig.from_pretrained(checkpoint_folder(spec, revision))
+    _refuse_switching_rope(spec, config)
     with torch.device("meta"):
         return AutoModelForImageTextToText.from_config(config)
 
@@ -198,6 +203,24 @@ def _refuse_remote_code(folder: Path) -> None:
             raise ModelError(f"{path} is not JSON: {error}") from None
         if isinstance(content, dict) and "auto_map" in content:
             raise ModelError(f"{path.name} of the checkpoint asks to run its own code (auto_map); savs never does that")
+
+
+def _refuse_switching_rope(spec: ModelSpec, config: Any) -> None:
+    for rope_type in _rope_types(config.to_dict()):
+        if rope_type in SWITCHING_ROPE:
+            raise ModelError(
+                f"{spec.checkpoint} has rotary positions of type {rope_type!r}: they depend on the longest prompt of a "
+                "batch or of those before it, so no vector would be that of its sample alone"
+            )
+
+
+def _rope_types(content: Any, inside: bool = False) -> Iterator[str]:
+    """Yield the types of all rotary positions of a configuration, also of its parts and of single kinds of layers."""
+    if isinstance(content, dict):
+        if inside:
+            yield from (content[name] for name in ("rope_type", "type") if isinstance(content.get(name), str))
+        for name, value in content.items():
+            yield from _rope_types(value, inside or name in ("rope_parameters", "rope_scaling"))
 
 
 def _identity(
