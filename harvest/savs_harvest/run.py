@@ -165,6 +165,7 @@ def harvest(
         around.enter_context(packed_attention(model.model) if settings.pack else nullcontext())
         prepared = prepare_all(work.questions(writer.plan.rows(number), groups) for number, groups in ahead)
         written: Future[None] | None = None
+        first = world == 1 and len(writer.missing) == writer.plan.shards
         for number, of_shard in groupby(batches, key=itemgetter(0)):
             rows = writer.plan.rows(number)
             buffers = Buffers.empty(model, len(rows), writer.plan.shape[1:], writer.classes)
@@ -172,11 +173,11 @@ def harvest(
                 work.run(runner, rows, groups, next(prepared), buffers)
                 on_samples(sum(map(len, groups)))
             report.failures += _failures(rows, samples, buffers)
-            if len(writer.missing) == writer.plan.shards and (buffers.status == Status.REJECTED).all():
+            if first and (buffers.status == Status.REJECTED).all():
                 # One refused sample is its own fault; nothing but refused samples from the start is the model's.
-                raise ModelError(
-                    f"the model's processor refuses every sample of shard {number}:\n  {report.failures[-1]}"
-                )
+                # Of several processes none knows what the others found.
+                raise ModelError(f"the model refuses every sample of shard {number}:\n  {report.failures[-1]}")
+            first = False
             if written:
                 written.result()  # at most two shards are in memory, and a full disk is noticed here
             written = writing.submit(_write, writer, number, buffers.fetch(), report)
