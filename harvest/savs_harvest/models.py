@@ -6,6 +6,7 @@ import difflib
 import json
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -155,15 +156,25 @@ def load_model(
     return LoadedModel(spec.name, model, processor, projections, identity, folder)
 
 
-def compile_layers(model: Any) -> int:
-    """Let torch compile the feed-forward part of every layer, once for any length; return how many there are.
+def compilable(model: Any) -> list[nn.Module]:
+    """Return the feed-forward part of every layer.
 
     Not the attention: its projections carry the hooks that capture heads.
     """
-    parts = [layer.mlp for layer in model.get_decoder().layers if hasattr(layer, "mlp")]
+    return [layer.mlp for layer in model.get_decoder().layers if hasattr(layer, "mlp")]
+
+
+@contextmanager
+def compiled_layers(model: Any) -> Iterator[None]:
+    """Let torch compile the feed-forward parts inside the block, once for any length."""
+    parts = compilable(model)
     for part in parts:
         part.compile(dynamic=True)
-    return len(parts)
+    try:
+        yield
+    finally:
+        for part in parts:
+            part._compiled_call_impl = None
 
 
 def find_device(local_rank: int) -> str:

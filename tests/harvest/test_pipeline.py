@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from savs_benchmarks import Benchmark, Sample, load_jsonl, load_picture
 from savs_benchmarks.digits import benchmark_pictures
@@ -12,7 +13,8 @@ from savs_harvest.few_shot import InContext
 from savs_harvest.heads import capture_heads
 from savs_harvest.index import index_samples
 from savs_harvest.layouts import last_real_token
-from savs_harvest.models import ModelSpec, load_model
+from savs_harvest.models import ModelSpec, compilable, compiled_layers, load_model
+from savs_harvest.packing import packed_attention
 from savs_harvest.prompts import PARITY, Shot, check_parity, prepare, render
 from savs_harvest.run import Settings, Work, harvest
 from savs_harvest.runner import Batching
@@ -131,12 +133,40 @@ def test_workers_change_nothing(model, benchmark, tmp_path):
     assert report.failures[0].startswith("4: not_an_image")
 
 
+def test_layers_are_compiled_inside_the_block_only(load):
+    model = load("qwen2vl").model
+    compiled = lambda: [part._compiled_call_impl is not None for part in compilable(model)]  # noqa: E731
+    with compiled_layers(model):
+        assert compiled() == [True, True]
+    assert compiled() == [False, False]
+
+
+def test_a_call_outside_segments_leaves_nothing_for_the_next(load, singles, family):
+    model = load(family)
+    expected = [capture(model, inputs) for inputs in singles]
+    with packed_attention(model.model):
+        found = [capture(model, inputs) for inputs in singles]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "layout"),
+    [({"in_context": InContext(6)}, {}), ({"compile": True}, {}), ({}, {"codec": "zip"})],
+    ids=["shots", "compile", "codec"],
+)
+def test_a_refused_command_leaves_its_name_free(loaded, pooled, tmp_path, monkeypatch, settings, layout):
+    monkeypatch.setattr("savs_harvest.run.compilable", lambda model: [])
+    with pytest.raises(ValueError, match=r"use a smaller --icl|leave out --compile|unknown codec"):
+        harvest(loaded["qwen2vl"], pooled, tmp_path / "s.zarr", Settings(**settings), **layout)
+    assert not (tmp_path / "s.zarr").exists()
+
+
 @pytest.mark.slow
 def test_compiled_layers_give_the_same_to_rounding(load, benchmark, tmp_path):
     model = load("qwen2vl")
     _, plain = run(model, benchmark, tmp_path / "plain.zarr")
     _, compiled = run(model, benchmark, tmp_path / "compiled.zarr", compile=True)
-    assert all(layer.mlp._compiled_call_impl is not None for layer in model.model.get_decoder().layers)
+    assert compiled.identity["compiled"]
     np.testing.assert_allclose(compiled.read(), plain.read(), rtol=2**-10, atol=1e-5)
     assert (plain.identity["compiled"], compiled.identity["compiled"]) == (False, True)
 
@@ -306,12 +336,18 @@ def test_shots_come_from_the_pool_one_of_each_class_in_turn_and_give_nothing_awa
 
 
 def test_an_answer_stands_in_a_turn_of_its_own(loaded):
-    from PIL import Image
-
     picture = Image.new("RGB", (32, 32))
     text = render(loaded["qwen2vl"].processor, 1, "odd ?", [Shot([picture], "even ?", "no")])
     assert text.index("even ?") < text.index("assistant\nno<|im_end|>") < text.index("odd ?")
     assert text.count("<|image_pad|>") == 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_picture_that_the_processor_refuses_is_no_shot(loaded, pooled, tmp_path, seed):
+    Image.new("RGB", (1, 400)).save(tmp_path / "mine" / "2.png")
+    report, stored = run(loaded["qwen2vl"], pooled, tmp_path / "s.zarr", in_context=InContext(3, seed))
+    assert np.flatnonzero(stored.status != Status.OK).tolist() == [2]
+    assert report.statuses["REJECTED"] == 1
 
 
 def test_too_few_shots_are_told(loaded, pooled, tmp_path):
