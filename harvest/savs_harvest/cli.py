@@ -74,7 +74,7 @@ def run(
     shard_samples: ShardOption = None,
     codec: Annotated[str, typer.Option(help="none (fastest to read) or blosc-lz4-bitshuffle.")] = "none",
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes that prepare samples; default: 4 with a GPU, 0 without.")
+        int | None, typer.Option(min=0, help="Processes that prepare samples; default: up to 4 with a GPU, 0 without.")
     ] = None,
     logits: Annotated[bool, typer.Option(help="Keep the log-probability of each class's answer.")] = True,
     share: Annotated[bool, typer.Option(help="Run questions about the same pictures as one row.")] = True,

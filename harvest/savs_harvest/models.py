@@ -21,6 +21,7 @@ from savs_harvest.errors import HubError, ModelError
 from savs_harvest.heads import Projection, check_capture, find_projections, layers_without_heads
 from savs_harvest.prompts import prepare
 from savs_harvest.tiny import CHECKPOINT
+from savs_stores.fingerprint import canonical
 
 HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 HASH_BLOCK_BYTES = 2**24
@@ -132,12 +133,12 @@ def load_model(
 
     from savs_harvest.processors import load_processor
 
+    torch_dtype = _torch_dtype(dtype or spec.dtype)
+    place = find_device(local_rank) if device == "auto" else _check_device(device)
     folder = checkpoint_folder(spec, revision)
-    dtype = dtype or spec.dtype
-    place = find_device(local_rank) if device == "auto" else device
     try:
         model, loading = AutoModelForImageTextToText.from_pretrained(
-            folder, dtype=_torch_dtype(dtype), use_safetensors=True, output_loading_info=True
+            folder, dtype=torch_dtype, use_safetensors=True, output_loading_info=True
         )
         processor = load_processor(folder)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
@@ -206,6 +207,20 @@ def _torch_dtype(name: str) -> torch.dtype:
     return getattr(torch, name)
 
 
+def _check_device(name: str) -> str:
+    """Return the device; raises `ModelError` where this machine has none of that name."""
+    try:
+        found = torch.device(name)
+    except RuntimeError:
+        found = None
+    if found is None or found.type not in ("cpu", "cuda"):
+        raise ModelError(f"unknown device {name!r}; there are auto, cpu, cuda, cuda:1 ...")
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if found.type == "cuda" and (found.index or 0) >= gpus:
+        raise ModelError(f"there is no device {name!r}: torch sees {gpus} GPUs on this machine")
+    return name
+
+
 def _refuse_remote_code(folder: Path) -> None:
     for path in folder.glob("*.json"):
         try:
@@ -259,8 +274,9 @@ def _identity(
     }
 
 
-def _text_hash(text: str) -> str:
-    return sha256(text.encode()).hexdigest()
+def _text_hash(text: str | Mapping[str, str]) -> str:
+    """Return the hash of a text, or of several by name, as the chat templates of some checkpoints are."""
+    return sha256(text.encode() if isinstance(text, str) else canonical(text)).hexdigest()
 
 
 def _files_hash(folder: Path, pattern: str) -> str:

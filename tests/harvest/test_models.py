@@ -250,6 +250,16 @@ def test_identity_changes_with_what_changes_vectors(copy, change):
     assert differing(before, after) == fields.split()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # transformers leaves the file open
+def test_several_chat_templates_by_name_are_one_field_of_the_identity(copy):
+    folder = copy()
+    template = (folder / "chat_template.jinja").read_text()
+    plain = load_folder(folder).identity
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates" / "tool_use.jinja").write_text(template)
+    assert differing(plain, load_folder(folder).identity) == ["chat_template"]
+
+
 def test_identity_changes_with_the_type(copy):
     folder = copy()
     assert differing(load_folder(folder).identity, load_folder(folder, dtype="bfloat16").identity) == ["dtype"]
