@@ -74,7 +74,7 @@ def run(
     shard_samples: ShardOption = None,
     codec: Annotated[str, typer.Option(help="none (fastest to read) or blosc-lz4-bitshuffle.")] = "none",
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes that prepare samples; default: 4 with a GPU, 0 without.")
+        int | None, typer.Option(min=0, help="Processes that prepare samples; default: up to 4 with a GPU, 0 without.")
     ] = None,
     logits: Annotated[bool, typer.Option(help="Keep the log-probability of each class's answer.")] = True,
     share: Annotated[bool, typer.Option(help="Run questions about the same pictures as one row.")] = True,
@@ -181,20 +181,21 @@ def plan(
     ] = False,
 ) -> None:
     """Show what a harvest would do, without doing it: samples, shards, bytes, memory, time."""
-    from savs_harvest.forecast import forecast, measured_time
+    from savs_harvest.forecast import begun_model, forecast, measured_time
     from savs_harvest.models import find_model, load_model, quiet_libraries
     from savs_harvest.run import Settings
 
     quiet_libraries()
     benchmark = _benchmark(data, data_root, pool_per_class, split)
     spec = find_model(model)
-    lines = forecast(
-        spec, benchmark, store or default_store(benchmark.name), name or spec.name, revision, shard_samples
-    )
+    place, shown_name = store or default_store(benchmark.name), name or spec.name
+    lines = forecast(spec, benchmark, place, shown_name, revision, shard_samples)
     for label, value in lines:
         print(f"{label:<10} {value}")
     if measure:
-        print(f"{'measured':<10} {measured_time(load_model(spec, revision=revision), benchmark, Settings())}")
+        begun = begun_model(place, shown_name)
+        samples = begun.plan.shard_samples if begun else shard_samples
+        print(f"{'measured':<10} {measured_time(load_model(spec, revision=revision), benchmark, Settings(), samples)}")
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,8 +43,15 @@ def _class_after_class(by_class: Mapping[str, Sequence[int]]) -> list[int]:
     return [rows[place] for place in range(longest) for rows in by_class.values() if place < len(rows)]
 
 
-def choose_shots(row: int, rows: Sequence[int], samples: Sequence[Sample], table: SampleTable, count: int) -> list[int]:
-    """Return the first `count` rows that give nothing of `row` away: neither its pictures nor its group.
+def choose_shots(
+    row: int,
+    rows: Sequence[int],
+    samples: Sequence[Sample],
+    table: SampleTable,
+    count: int,
+    usable: Callable[[int], bool] = lambda row: True,
+) -> list[int]:
+    """Return the first `count` usable rows that give nothing of `row` away: neither its pictures nor its group.
 
     Raises ValueError naming the task where there are too few.
     """
@@ -54,7 +61,8 @@ def choose_shots(row: int, rows: Sequence[int], samples: Sequence[Sample], table
         if len(chosen) == count:
             break
         same_group = samples[row].group is not None and samples[candidate].group == samples[row].group
-        if candidate != row and not same_group and shown.isdisjoint(table.image_hash[candidate].tolist()):
+        gives_away = same_group or not shown.isdisjoint(table.image_hash[candidate].tolist())
+        if candidate != row and not gives_away and usable(candidate):
             chosen.append(candidate)
     if len(chosen) < count:
         raise ValueError(

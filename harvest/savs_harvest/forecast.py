@@ -25,7 +25,7 @@ from savs_harvest.preparing import Preparer, Question, Refused
 from savs_harvest.prompts import answer_tokens
 from savs_harvest.run import Settings, Work
 from savs_harvest.runner import Buffers, Runner
-from savs_stores import HeadTable, ShardPlan, default_shard_samples, open_store
+from savs_stores import HeadTable, ModelVectors, ShardPlan, default_shard_samples, open_store
 from savs_stores.plan import spans
 from savs_stores.terminal import size
 
@@ -77,7 +77,12 @@ def forecast(
     model = empty_model(spec, revision)
     projections = find_projections(model)
     heads = HeadTable.from_layers((p.layer, p.heads, p.head_dim, p.kind) for p in projections)
-    plan = ShardPlan(len(samples), len(heads), heads.dim, shard_samples or default_shard_samples(len(samples)))
+    begun = begun_model(store, name)
+    plan = (
+        begun.plan
+        if begun
+        else ShardPlan(len(samples), len(heads), heads.dim, shard_samples or default_shard_samples(len(samples)))
+    )
     splits = Counter(sample.split for sample in samples)
     weights = sum(parameter.numel() for parameter in model.parameters()) * DTYPE_BYTES[spec.dtype]
     lengths = prompt_lengths(spec, model, samples, revision)
@@ -93,7 +98,7 @@ def forecast(
             f"{size(weights + 3 * plan.shard_bytes)} and the pixels of a few batches, however many samples there are",
         ),
         ("time", _predicted_time(model, projections, lengths, spec)),
-        ("to do", _to_do(store, name, plan)),
+        ("to do", _to_do(begun, plan)),
     ]
 
 
@@ -116,7 +121,7 @@ def picture_size(source: Picture) -> tuple[int, int]:
     try:
         with Image.open(io.BytesIO(source.read() or b"") if isinstance(source, StoredPicture) else source) as opened:
             return opened.size
-    except (OSError, Image.DecompressionBombError):
+    except Exception:  # damaged bytes make Pillow raise whatever they happen to hit
         return 0, 0
 
 
@@ -161,13 +166,15 @@ def duration(seconds: float) -> str:
     return f"{seconds:,.1f} seconds"
 
 
-def measured_time(model: LoadedModel, benchmark: Benchmark, settings: Settings) -> str:
+def measured_time(
+    model: LoadedModel, benchmark: Benchmark, settings: Settings, shard_samples: int | None = None
+) -> str:
     """Return the time of a whole harvest in words, from real batches spread over it; nothing is written."""
     samples = check(benchmark)
     index = index_samples(benchmark, samples)
     tokens = answer_tokens(model.processor.tokenizer, benchmark)
     work = Work(model, settings, benchmark, samples, index, tokens)
-    shard = default_shard_samples(len(samples))
+    shard = shard_samples or default_shard_samples(len(samples))
     rows = [range(start, min(start + shard, len(samples))) for start in range(0, len(samples), shard)]
     batches = [(of_shard, groups) for of_shard in rows for groups in work.plan(of_shard)]
     chosen = [batches[i] for i in sorted({*np.linspace(0, len(batches) - 1, MEASURED_BATCHES).round().astype(int)})]
@@ -176,6 +183,10 @@ def measured_time(model: LoadedModel, benchmark: Benchmark, settings: Settings) 
     started = time.perf_counter()
     ran = sum(_run(work, runner, *batch) for batch in chosen)
     seconds = time.perf_counter() - started
+    if not ran:
+        return (
+            f"no sample could be run: pictures of {len(chosen)} of {len(batches)} batches cannot be read or are refused"
+        )
     total = sum(_tokens(work, *batch) for batch in batches)
     speed = ran / seconds
     return (
@@ -206,12 +217,13 @@ def _tokens(work: Work, rows: range, groups: list[list[int]]) -> int:
     return sum(tokens for group in groups for tokens in each(group))
 
 
-def _to_do(store: Path, name: str, plan: ShardPlan) -> str:
-    if store.exists() and name in (opened := open_store(store)).models:
-        missing = opened.peek(name).missing
-        return (
-            f"{len(missing)} of {plan.shards} shards ({spans(missing)})"
-            if missing
-            else "nothing, the store is complete"
-        )
-    return f"all {plan.shards} shards"
+def begun_model(store: Path, name: str) -> ModelVectors | None:
+    """Return what a store holds of a model, None where that is nothing yet; its shards are as they were begun."""
+    return opened.peek(name) if store.exists() and name in (opened := open_store(store)).models else None
+
+
+def _to_do(begun: ModelVectors | None, plan: ShardPlan) -> str:
+    if begun is None:
+        return f"all {plan.shards} shards"
+    missing = begun.missing
+    return f"{len(missing)} of {plan.shards} shards ({spans(missing)})" if missing else "nothing, the store is complete"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,9 +21,12 @@ from savs_harvest.errors import HubError, ModelError
 from savs_harvest.heads import Projection, check_capture, find_projections, layers_without_heads
 from savs_harvest.prompts import prepare
 from savs_harvest.tiny import CHECKPOINT
+from savs_stores.fingerprint import canonical
 
 HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 HASH_BLOCK_BYTES = 2**24
+# Positions whose frequencies follow from the longest prompt of a call, or of all calls before it.
+SWITCHING_ROPE = ("dynamic", "longrope")
 
 
 @dataclass(frozen=True)
@@ -122,22 +126,24 @@ def load_model(
     """Load a checkpoint for inference: safetensors only, no code from the checkpoint, no weight missing.
 
     Raises `ModelError` where the checkpoint lacks weights (transformers would fill them at random),
-    asks for code of its own, has no chat template, or no attention output projections.
+    asks for code of its own, has no chat template, no attention output projections, or positions that
+    depend on other prompts.
     """
     from transformers import AutoModelForImageTextToText
 
     from savs_harvest.processors import load_processor
 
+    torch_dtype = _torch_dtype(dtype or spec.dtype)
+    place = find_device(local_rank) if device == "auto" else _check_device(device)
     folder = checkpoint_folder(spec, revision)
-    dtype = dtype or spec.dtype
-    place = find_device(local_rank) if device == "auto" else device
     try:
         model, loading = AutoModelForImageTextToText.from_pretrained(
-            folder, dtype=_torch_dtype(dtype), use_safetensors=True, output_loading_info=True
+            folder, dtype=torch_dtype, use_safetensors=True, output_loading_info=True
         )
         processor = load_processor(folder)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{spec.checkpoint} cannot be loaded: {error}") from error
+    _refuse_switching_rope(spec, model.config)
     if loading["missing_keys"]:
         missing = sorted(loading["missing_keys"])
         raise ModelError(
@@ -151,15 +157,25 @@ def load_model(
     return LoadedModel(spec.name, model, processor, projections, identity, folder)
 
 
-def compile_layers(model: Any) -> int:
-    """Let torch compile the feed-forward part of every layer, once for any length; return how many there are.
+def compilable(model: Any) -> list[nn.Module]:
+    """Return the feed-forward part of every layer.
 
     Not the attention: its projections carry the hooks that capture heads.
     """
-    parts = [layer.mlp for layer in model.get_decoder().layers if hasattr(layer, "mlp")]
+    return [layer.mlp for layer in model.get_decoder().layers if hasattr(layer, "mlp")]
+
+
+@contextmanager
+def compiled_layers(model: Any) -> Iterator[None]:
+    """Let torch compile the feed-forward parts inside the block, once for any length."""
+    parts = compilable(model)
     for part in parts:
         part.compile(dynamic=True)
-    return len(parts)
+    try:
+        yield
+    finally:
+        for part in parts:
+            part._compiled_call_impl = None
 
 
 def find_device(local_rank: int) -> str:
@@ -172,6 +188,7 @@ def empty_model(spec: ModelSpec, revision: str | None = None) -> nn.Module:
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     config = AutoConfig.from_pretrained(checkpoint_folder(spec, revision))
+    _refuse_switching_rope(spec, config)
     with torch.device("meta"):
         return AutoModelForImageTextToText.from_config(config)
 
@@ -190,6 +207,20 @@ def _torch_dtype(name: str) -> torch.dtype:
     return getattr(torch, name)
 
 
+def _check_device(name: str) -> str:
+    """Return the device; raises `ModelError` where this machine has none of that name."""
+    try:
+        found = torch.device(name)
+    except RuntimeError:
+        found = None
+    if found is None or found.type not in ("cpu", "cuda"):
+        raise ModelError(f"unknown device {name!r}; there are auto, cpu, cuda, cuda:1 ...")
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if found.type == "cuda" and (found.index or 0) >= gpus:
+        raise ModelError(f"there is no device {name!r}: torch sees {gpus} GPUs on this machine")
+    return name
+
+
 def _refuse_remote_code(folder: Path) -> None:
     for path in folder.glob("*.json"):
         try:
@@ -198,6 +229,24 @@ def _refuse_remote_code(folder: Path) -> None:
             raise ModelError(f"{path} is not JSON: {error}") from None
         if isinstance(content, dict) and "auto_map" in content:
             raise ModelError(f"{path.name} of the checkpoint asks to run its own code (auto_map); savs never does that")
+
+
+def _refuse_switching_rope(spec: ModelSpec, config: Any) -> None:
+    for rope_type in _rope_types(config.to_dict()):
+        if rope_type in SWITCHING_ROPE:
+            raise ModelError(
+                f"{spec.checkpoint} has rotary positions of type {rope_type!r}: they depend on the longest prompt of a "
+                "batch or of those before it, so no vector would be that of its sample alone"
+            )
+
+
+def _rope_types(content: Any, inside: bool = False) -> Iterator[str]:
+    """Yield the types of all rotary positions of a configuration, also of its parts and of single kinds of layers."""
+    if isinstance(content, dict):
+        if inside:
+            yield from (content[name] for name in ("rope_type", "type") if isinstance(content.get(name), str))
+        for name, value in content.items():
+            yield from _rope_types(value, inside or name in ("rope_parameters", "rope_scaling"))
 
 
 def _identity(
@@ -225,8 +274,9 @@ def _identity(
     }
 
 
-def _text_hash(text: str) -> str:
-    return sha256(text.encode()).hexdigest()
+def _text_hash(text: str | Mapping[str, str]) -> str:
+    """Return the hash of a text, or of several by name, as the chat templates of some checkpoints are."""
+    return sha256(text.encode() if isinstance(text, str) else canonical(text)).hexdigest()
 
 
 def _files_hash(folder: Path, pattern: str) -> str:

@@ -58,10 +58,9 @@ def attend(
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Return the attention output [1, token, head, dim] of heads [1, head, token, dim], causal inside each segment."""
-    if not _bounds:
-        _bounds[:] = [0, query.shape[2]]
+    bounds = _bounds or [0, query.shape[2]]
     if query.is_cuda:
-        return _attend_varlen(query, key, value, scaling), None
+        return _attend_varlen(query, key, value, bounds, scaling), None
     parts = [
         scaled_dot_product_attention(
             query[:, :, start:stop],
@@ -71,16 +70,16 @@ def attend(
             scale=scaling,
             enable_gqa=query.shape[1] != key.shape[1],
         )
-        for start, stop in pairwise(_bounds)
+        for start, stop in pairwise(bounds)
     ]
     return torch.cat(parts, dim=2).transpose(1, 2), None
 
 
-def _attend_varlen(query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> Tensor:
+def _attend_varlen(query: Tensor, key: Tensor, value: Tensor, places: Sequence[int], scaling: float | None) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
-    bounds = torch.tensor(_bounds, dtype=torch.int32, device=query.device)
-    longest = max(stop - start for start, stop in pairwise(_bounds))
+    bounds = torch.tensor(places, dtype=torch.int32, device=query.device)
+    longest = max(stop - start for start, stop in pairwise(places))
     rows = [tensor[0].transpose(0, 1).contiguous() for tensor in (query, key, value)]
     output = varlen_attn(
         rows[0],

@@ -84,10 +84,10 @@ class Preparer:
         return {name: tensor.to(self.dtype) if tensor.is_floating_point() else tensor for name, tensor in found.items()}
 
     def length(self, question: Question, sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
-        """Return how many tokens the prompt has, and how many of them the pictures of the question itself take.
+        """Return how many tokens the prompt has, and how many of them its pictures take.
 
-        From the sizes (width, height) of all its pictures where the family has a formula, else by preparing it.
-        It may be off by a few where tokenizers join words: it is what batches are planned with, nothing else.
+        From the sizes (width, height) of its pictures, its shots' first, where the family has a formula, else by
+        preparing it. It may be off by a few where tokenizers join words: it is for planning batches, nothing else.
         """
         try:
             each = self._picture_tokens(sizes)
@@ -98,8 +98,7 @@ class Preparer:
             return (0, 0) if isinstance(found, Refused) else (found["input_ids"].shape[1], 0)
         words = [question.words, *(text for _, asked, answer in question.shots for text in (asked, answer))]
         frame = self._frame(len(question.pictures), tuple(len(shown) for shown, _, _ in question.shots))
-        own = sum(each[len(each) - len(question.pictures) :])
-        return frame + sum(map(self._tokens, words)) + sum(each), own
+        return frame + sum(map(self._tokens, words)) + sum(each), sum(each)
 
     def _picture_tokens(self, sizes: Sequence[tuple[int, int]]) -> list[int] | None:
         count = getattr(self.processor, "_get_num_multimodal_tokens", None)

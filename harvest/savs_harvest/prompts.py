@@ -88,7 +88,14 @@ def prepare(
     breaks = any(base.__name__ in BREAKS_TOKENS for base in type(processor).__mro__)
     if breaks:
         question = _broken(processor.tokenizer, question)
-        shots = [replace(shot, question=_broken(processor.tokenizer, shot.question)) for shot in shots]
+        shots = [
+            replace(
+                shot,
+                question=_broken(processor.tokenizer, shot.question),
+                answer=_broken(processor.tokenizer, shot.answer),
+            )
+            for shot in shots
+        ]
     tag, template = _style(parity)
     # Each in a list of its own, every picture counts as the only one of a sample.
     shown = [[picture] for pictures in (*(shot.pictures for shot in shots), pictures) for picture in pictures]

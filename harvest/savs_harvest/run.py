@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 from itertools import groupby, tee
 from operator import itemgetter
@@ -25,12 +25,12 @@ from savs_harvest.errors import ModelError
 from savs_harvest.families import rules
 from savs_harvest.few_shot import InContext, candidates, choose_shots
 from savs_harvest.index import Index, index_samples
-from savs_harvest.models import LoadedModel, compile_layers
+from savs_harvest.models import LoadedModel, compilable, compiled_layers
 from savs_harvest.packing import packed_attention
 from savs_harvest.preparing import Prepared, Preparer, Question, Refused, preparing
 from savs_harvest.prompts import ambiguous_tasks, answer_tokens, check_parity
 from savs_harvest.runner import Batching, Buffers, Groups, Runner
-from savs_stores import HeadTable, ModelWriter, Status, add_model, create_store, owned_shards
+from savs_stores import CODECS, HeadTable, ModelWriter, Status, add_model, create_store, owned_shards
 
 
 @dataclass(frozen=True)
@@ -145,26 +145,31 @@ def harvest(
     check_parity(model.model.config.model_type, settings.parity)
     if settings.pack and not rules(model.model.config).shares:
         raise ModelError(f"{model.model.config.model_type} cannot be packed: leave out --pack")
+    if settings.compile and not compilable(model.model):
+        raise ModelError(f"{model.model.config.model_type} has no part that can be compiled: leave out --compile")
+    if (codec := layout.get("codec", "none")) not in CODECS:
+        raise ValueError(f"unknown codec {codec!r}; there are {', '.join(CODECS)}")
     samples = check(benchmark)
     index = index_samples(benchmark, samples, on_pictures)
-    writer = open_writer(model, index, store, settings, command, name, **layout)
     tokens = answer_tokens(model.processor.tokenizer, benchmark)
+    work = Work(model, settings, benchmark, samples, index, tokens)
+    work.check_shots()  # whatever refuses a command comes before the writer, which takes the name
+    writer = open_writer(model, index, store, settings, command, name, **layout)
     checks = [f"{found['kind']}: {found['words']}" for found in index.info.checks]
     report = Report(ambiguous_tasks=ambiguous_tasks(tokens), checks=checks)
     shards = owned_shards(writer.missing, rank, world)
     on_plan(writer, shards)
-    work = Work(model, settings, benchmark, samples, index, tokens)
     planned = ((number, groups) for number in shards for groups in work.plan(writer.plan.rows(number)))
     batches, ahead = tee(planned)
-    if settings.compile and not compile_layers(model.model):
-        raise ModelError(f"{model.model.config.model_type} has no part that can be compiled: leave out --compile")
     runner = Runner(model, settings.batching(model.device))
     with ExitStack() as around:
         writing = around.enter_context(ThreadPoolExecutor(1))
         prepare_all = around.enter_context(preparing(work.preparer, settings.workers if shards else 0))
         around.enter_context(packed_attention(model.model) if settings.pack else nullcontext())
+        around.enter_context(compiled_layers(model.model) if settings.compile else nullcontext())
         prepared = prepare_all(work.questions(writer.plan.rows(number), groups) for number, groups in ahead)
         written: Future[None] | None = None
+        first = world == 1 and len(writer.missing) == writer.plan.shards
         for number, of_shard in groupby(batches, key=itemgetter(0)):
             rows = writer.plan.rows(number)
             buffers = Buffers.empty(model, len(rows), writer.plan.shape[1:], writer.classes)
@@ -172,11 +177,11 @@ def harvest(
                 work.run(runner, rows, groups, next(prepared), buffers)
                 on_samples(sum(map(len, groups)))
             report.failures += _failures(rows, samples, buffers)
-            if len(writer.missing) == writer.plan.shards and (buffers.status == Status.REJECTED).all():
+            if first and (buffers.status == Status.REJECTED).all():
                 # One refused sample is its own fault; nothing but refused samples from the start is the model's.
-                raise ModelError(
-                    f"the model's processor refuses every sample of shard {number}:\n  {report.failures[-1]}"
-                )
+                # Of several processes none knows what the others found.
+                raise ModelError(f"the model refuses every sample of shard {number}:\n  {report.failures[-1]}")
+            first = False
             if written:
                 written.result()  # at most two shards are in memory, and a full disk is noticed here
             written = writing.submit(_write, writer, number, buffers.fetch(), report)
@@ -226,7 +231,23 @@ class Work:
         """Return the rows that are shown with their answers before this one."""
         count = self.settings.in_context.shots
         rows = self.candidates.get(self.samples[row].task, []) if count else []
-        return choose_shots(row, rows, self.samples, self.index.table, count)
+        return choose_shots(row, rows, self.samples, self.index.table, count, self.can_be_shown)
+
+    @cached_property
+    def can_be_shown(self) -> Callable[[int], bool]:
+        """Say of a row whether the processor takes its pictures: refused as a shot, it would spoil every prompt."""
+
+        @cache
+        def taken(row: int) -> bool:
+            sample = self.samples[row]
+            return not isinstance(self.preparer.inputs(Question(sample.images, sample.question)), Refused)
+
+        return taken
+
+    def check_shots(self) -> None:
+        """Raise ValueError naming the first sample that has too few shots."""
+        for row in range(len(self.samples)):
+            self.shots(row)
 
     def question(self, row: int) -> Question:
         sample = self.samples[row]
@@ -238,7 +259,7 @@ class Work:
         )
 
     def length(self, row: int) -> tuple[int, int]:
-        """Return how many tokens a sample has, and how many of them its own pictures take."""
+        """Return how many tokens a sample has, and how many of them its pictures and those of its shots take."""
         sizes = [size for shown in (*self.shots(row), row) for size in self.index.sizes[shown]]
         return self.preparer.length(self.question(row), sizes)
 
@@ -252,9 +273,13 @@ class Work:
         return self.settings.batching(self.model.device).plan(rules(self.model.model.config), lengths, pictures)
 
     def pictures(self, row: int) -> tuple[int, ...]:
-        """Return the hashes of a sample's pictures; one that cannot be read is like no other."""
-        hashes = self.index.table.image_hash[row, : len(self.samples[row].images)].tolist()
-        return tuple(found or -1 - row for found in hashes)
+        """Return the hashes of all pictures of a prompt, its shots' first; an unreadable one is like no other."""
+        hashes = self.index.table.image_hash
+        return tuple(
+            found or -1 - shown
+            for shown in (*self.shots(row), row)
+            for found in hashes[shown, : len(self.samples[shown].images)].tolist()
+        )
 
     def run(self, runner: Runner, rows: range, groups: Groups, prepared: list[Prepared], buffers: Buffers) -> None:
         """Run the samples of a batch that have inputs; the others get their status."""

@@ -72,15 +72,15 @@ class Batching:
     ) -> list[Groups]:
         """Return the batches of a shard; `pictures` are hashes, no two alike where a picture is not known.
 
-        `lengths` are (tokens of a sample, those of its own pictures).
+        `lengths` are (tokens of a sample, those of all pictures it shows).
         """
-        totals, own = [total for total, _ in lengths], [shown for _, shown in lengths]
+        totals, seen = [total for total, _ in lengths], [shown for _, shown in lengths]
         if self.pack:
             return [[[place] for place in batch] for batch in plan_packs(totals, self.token_budget)]
         groups = [[place] for place in range(len(totals))]
         if self.share and family.shares:
-            groups = plan_groups(pictures, totals, own, self.token_budget)
-        costs = [own[group[0]] + sum(totals[place] - own[place] for place in group) for group in groups]
+            groups = plan_groups(pictures, totals, seen, self.token_budget)
+        costs = [seen[group[0]] + sum(totals[place] - seen[place] for place in group) for group in groups]
         kinds = [2 * len(pictures[group[0]]) * family.same_pictures + (len(group) > 1) for group in groups]
         return [[groups[number] for number in batch] for batch in plan_batches(costs, self.token_budget, kinds)]
 
@@ -94,7 +94,7 @@ class Batching:
 
 
 class Runner:
-    """Runs batches of prepared samples; what does not fit into memory is run in halves, down to one sample."""
+    """Runs batches of prepared samples; what fails or does not fit is run in halves, down to one sample."""
 
     def __init__(self, model: LoadedModel, batching: Batching) -> None:
         self.model, self.batching = model, batching
@@ -111,29 +111,38 @@ class Runner:
         waiting = [groups]
         while waiting:
             part = waiting.pop(0)
-            if self._fits(part, inputs, answers, buffers):
+            if not (failure := self._failure(part, inputs, answers, buffers)):
                 continue
             # Only here, where the failed call and all it held are gone, is there memory for another.
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            self.halved += 1
+            self.halved += failure[0] is Status.OUT_OF_MEMORY
             halves = list(_halves(part))
             if not halves:
-                buffers.refuse(part[0][0], Status.OUT_OF_MEMORY, "out_of_memory: does not fit, even alone")
+                buffers.refuse(part[0][0], *failure)
             waiting = [*halves, *waiting]
 
-    def _fits(
+    def _failure(
         self, groups: Groups, inputs: Mapping[int, Inputs], answers: Mapping[int, list[int] | None], buffers: Buffers
-    ) -> bool:
+    ) -> tuple[Status, str] | None:
+        """Run groups in one call; return what became of it, and why, where it failed.
+
+        Some models refuse in the call itself what their processors let through. Nothing runs after an error of CUDA:
+        it is raised.
+        """
         try:
             for part, layout in self._layouts(groups, inputs):
                 places = [place for group in part for place in group]
                 self._run_layout(layout, places, [answers[place] for place in places], buffers)
                 buffers.n_tokens[places] = [inputs[place]["input_ids"].shape[1] for place in places]
         except torch.OutOfMemoryError:
-            return False
-        return True
+            return Status.OUT_OF_MEMORY, "out_of_memory: does not fit, even alone"
+        except (RuntimeError, ValueError) as error:
+            if isinstance(error, getattr(torch, "AcceleratorError", ())) or "CUDA" in str(error):
+                raise
+            return Status.REJECTED, f"rejected: {error}"
+        return None
 
     def _layouts(self, groups: Groups, inputs: Mapping[int, Inputs]) -> Iterator[tuple[Groups, Layout]]:
         samples = [[self._with_positions(inputs[place]) for place in group] for group in groups]

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 from families import FAMILIES, save
+from PIL import Image
 
 from savs_benchmarks import load_jsonl, load_picture
 from savs_harvest.errors import ModelError
 from savs_harvest.families import rules
 from savs_harvest.models import ModelSpec, load_model
-from savs_harvest.prompts import prepare
+from savs_harvest.prompts import Shot, prepare
 from savs_harvest.run import Settings, harvest
 from savs_stores import Status, open_store, verify
 from savs_stores.schema import HEAD_KINDS
@@ -165,6 +166,18 @@ def test_every_layer_is_labelled(any_model, write_benchmark, lines, tmp_path):
     columns = table.layer, table.head_in_layer, table.head_dim, table.kind
     assert [(*place, HEAD_KINDS[kind]) for *place, kind in zip(*(c.tolist() for c in columns), strict=True)] == each
     assert table.dim == max(width for _, _, width, _ in shape)
+
+
+@SOME
+def test_control_tokens_in_the_answer_of_a_shot_are_text(any_model):
+    picture = Image.new("RGB", (32, 32))
+    processor = any_model.processor
+
+    def placeholders(answer):
+        ids = prepare(processor, [picture], "odd ?", [Shot([picture], "odd ?", answer)])["input_ids"][0].tolist()
+        return [ids.count(token) for token in processor.tokenizer.convert_tokens_to_ids(["<image>", "<|im_end|>"])]
+
+    assert placeholders("<image> odd <|im_end|>") == placeholders("odd")
 
 
 @EVERY

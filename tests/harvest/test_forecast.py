@@ -1,11 +1,14 @@
 """A forecast counts what a model does, and measures what it says it measures."""
 
+import struct
+import zlib
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from savs_benchmarks import load_jsonl
-from savs_harvest.forecast import duration, measured_time, model_cost, picture_size, prompt_lengths
+from savs_harvest.forecast import duration, forecast, measured_time, model_cost, picture_size, prompt_lengths
 from savs_harvest.models import ModelSpec
 from savs_harvest.prompts import prepare
 from savs_harvest.run import Settings, harvest
@@ -53,6 +56,38 @@ def test_a_measurement_runs_batches_of_the_whole_harvest(model, write_benchmark,
     assert len(calls) == min(10, batches) + 1  # the first one twice
     assert "samples/s" in words
     assert f"of {batches} batches took" in words
+
+
+def test_a_header_that_pillow_stumbles_over_has_no_size(tmp_path):
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, 2, 0, 0, 0))
+    text = chunk(b"zTXt", b"a\0\0" + zlib.compress(b"x" * 2**21))
+    (tmp_path / "text.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + text + chunk(b"IEND", b""))
+    assert picture_size(tmp_path / "text.png") == (0, 0)
+
+
+def test_a_measurement_of_nothing_says_so(model, write_benchmark, lines, tmp_path):
+    benchmark = load_jsonl(write_benchmark(lines))
+    for picture in (tmp_path / "mine").glob("*.png"):
+        picture.write_bytes(b"")
+    assert measured_time(model, benchmark, Settings()).startswith("no sample could be run")
+
+
+def test_a_measurement_has_the_shards_of_the_harvest(model, write_benchmark, lines):
+    benchmark = load_jsonl(write_benchmark(lines))
+    assert " of 10 batches" in measured_time(model, benchmark, Settings(), shard_samples=1)
+
+
+def test_a_plan_knows_the_shards_of_the_store(model, checkpoints, family, write_benchmark, lines, tmp_path):
+    benchmark, store = load_jsonl(write_benchmark(lines)), tmp_path / "s.zarr"
+    spec = ModelSpec(family, str(checkpoints[family]))
+    assert dict(forecast(spec, benchmark, store, family))["to do"] == "all 1 shards"
+    harvest(model, benchmark, store, shard_samples=4, rank=1, world=2)
+    told = dict(forecast(spec, benchmark, store, model.name))
+    assert told["shards"].startswith("3 of 4 samples")
+    assert told["to do"] == "2 of 3 shards (0, 2)"
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,29 @@ def test_a_checkpoint_with_code_of_its_own_is_refused(copy, file):
             use(folder)
 
 
+@pytest.mark.parametrize(
+    "rope",
+    [
+        {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 4.0},
+        {
+            "rope_type": "longrope",
+            "rope_theta": 10000.0,
+            "factor": 4.0,
+            "short_factor": [1.0] * 4,
+            "long_factor": [4.0] * 4,
+            "original_max_position_embeddings": 64,
+        },
+    ],
+    ids=lambda rope: rope["rope_type"],
+)
+def test_positions_that_depend_on_other_prompts_are_refused(copy, rope):
+    folder = copy("llava-ov")
+    edit_json(folder / "config.json", lambda content: content["text_config"].update(rope_parameters=rope))
+    for use in (load_folder, lambda folder: empty_model(ModelSpec("mine", str(folder)))):
+        with pytest.raises(ModelError, match=f"rotary positions of type '{rope['rope_type']}'"):
+            use(folder)
+
+
 def test_weights_as_pickle_are_never_read(copy):
     folder = copy()
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
@@ -225,6 +248,16 @@ def test_identity_changes_with_what_changes_vectors(copy, change):
     after = load_folder(folder).identity
     assert set(before) == set(after)
     assert differing(before, after) == fields.split()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # transformers leaves the file open
+def test_several_chat_templates_by_name_are_one_field_of_the_identity(copy):
+    folder = copy()
+    template = (folder / "chat_template.jinja").read_text()
+    plain = load_folder(folder).identity
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates" / "tool_use.jinja").write_text(template)
+    assert differing(plain, load_folder(folder).identity) == ["chat_template"]
 
 
 def test_identity_changes_with_the_type(copy):

@@ -3,15 +3,21 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from savs_benchmarks import load_jsonl, load_picture
+from savs_benchmarks import Benchmark, Sample, load_jsonl, load_picture
+from savs_benchmarks.digits import benchmark_pictures
 from savs_harvest.errors import ModelError
+from savs_harvest.families import FAMILIES
 from savs_harvest.few_shot import InContext
 from savs_harvest.heads import capture_heads
+from savs_harvest.index import index_samples
 from savs_harvest.layouts import last_real_token
-from savs_harvest.models import ModelSpec, load_model
+from savs_harvest.models import ModelSpec, compilable, compiled_layers, load_model
+from savs_harvest.packing import packed_attention
 from savs_harvest.prompts import PARITY, Shot, check_parity, prepare, render
-from savs_harvest.run import Settings, harvest
+from savs_harvest.run import Settings, Work, harvest
+from savs_harvest.runner import Batching
 from savs_stores import Status, open_store
 
 ROUNDING = {"rtol": 2**-11, "atol": 1e-5}
@@ -127,12 +133,40 @@ def test_workers_change_nothing(model, benchmark, tmp_path):
     assert report.failures[0].startswith("4: not_an_image")
 
 
+def test_layers_are_compiled_inside_the_block_only(load):
+    model = load("qwen2vl").model
+    compiled = lambda: [part._compiled_call_impl is not None for part in compilable(model)]  # noqa: E731
+    with compiled_layers(model):
+        assert compiled() == [True, True]
+    assert compiled() == [False, False]
+
+
+def test_a_call_outside_segments_leaves_nothing_for_the_next(load, singles, family):
+    model = load(family)
+    expected = [capture(model, inputs) for inputs in singles]
+    with packed_attention(model.model):
+        found = [capture(model, inputs) for inputs in singles]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "layout"),
+    [({"in_context": InContext(6)}, {}), ({"compile": True}, {}), ({}, {"codec": "zip"})],
+    ids=["shots", "compile", "codec"],
+)
+def test_a_refused_command_leaves_its_name_free(loaded, pooled, tmp_path, monkeypatch, settings, layout):
+    monkeypatch.setattr("savs_harvest.run.compilable", lambda model: [])
+    with pytest.raises(ValueError, match=r"use a smaller --icl|leave out --compile|unknown codec"):
+        harvest(loaded["qwen2vl"], pooled, tmp_path / "s.zarr", Settings(**settings), **layout)
+    assert not (tmp_path / "s.zarr").exists()
+
+
 @pytest.mark.slow
 def test_compiled_layers_give_the_same_to_rounding(load, benchmark, tmp_path):
     model = load("qwen2vl")
     _, plain = run(model, benchmark, tmp_path / "plain.zarr")
     _, compiled = run(model, benchmark, tmp_path / "compiled.zarr", compile=True)
-    assert all(layer.mlp._compiled_call_impl is not None for layer in model.model.get_decoder().layers)
+    assert compiled.identity["compiled"]
     np.testing.assert_allclose(compiled.read(), plain.read(), rtol=2**-10, atol=1e-5)
     assert (plain.identity["compiled"], compiled.identity["compiled"]) == (False, True)
 
@@ -226,8 +260,14 @@ def test_in_context_rows_are_what_the_longer_prompt_gives_alone(model, pooled, t
     assert report.failed == 0
     assert stored.name == f"{model.name}-icl2"
     assert stored.identity["in_context"] == {"shots": 2, "seed": 5}
-    samples = list(pooled.samples())
-    rows = shots_of_harvest(model, pooled, InContext(2, seed=5))
+    check_in_context(model, pooled, stored, InContext(2, seed=5))
+    assert np.isfinite(stored.logits).all()
+
+
+def check_in_context(model, benchmark, stored, in_context):
+    """Compare every row with what its prompt, shots and all, gives alone."""
+    samples = list(benchmark.samples())
+    rows = shots_of_harvest(model, benchmark, in_context)
     for row, sample in enumerate(samples):
         shots = [
             Shot([load_picture(image) for image in samples[shot].images], samples[shot].question, samples[shot].label)
@@ -237,16 +277,47 @@ def test_in_context_rows_are_what_the_longer_prompt_gives_alone(model, pooled, t
         inputs = prepare(model.processor, pictures, sample.question, shots)
         assert stored.n_tokens[row] == inputs["input_ids"].shape[1]
         np.testing.assert_allclose(stored.read([row])[0], capture(model, inputs), **ROUNDING)
-    assert np.isfinite(stored.logits).all()
+
+
+def small_benchmark(samples):
+    return Benchmark("t", "s", "s", "1", "l", "accuracy", {"all": ("even", "odd")}, "p", lambda: iter(samples))
+
+
+def test_questions_about_one_picture_keep_the_pictures_of_their_own_shots(model, tmp_path):
+    pool, asked = benchmark_pictures("pool", 3)[:4], benchmark_pictures("test", 4)[0]
+    samples = [
+        *(Sample(f"p{i}", (shown,), "odd or even ?", "odd", "pool", group=f"g{i}") for i, shown in enumerate(pool)),
+        *(Sample(f"t{i}", (asked,), "is it odd ?", "even", "test", group=f"g{i}") for i in range(4)),
+    ]
+    benchmark, in_context = small_benchmark(samples), InContext(2)
+    assert len({tuple(shots) for shots in shots_of_harvest(model, benchmark, in_context)[4:]}) > 1
+    _, stored = run(model, benchmark, tmp_path / "s.zarr", in_context=in_context)
+    check_in_context(model, benchmark, stored, in_context)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_prompts_with_other_numbers_of_pictures_never_share_a_batch_where_the_family_forbids_it(loaded, seed):
+    """Shots count: the first sample shows three pictures, as a shot it makes another prompt longer."""
+    shown = benchmark_pictures("pool", 1)[:8]
+    samples = [
+        Sample(str(i), tuple(shown[0:3] if i == 0 else shown[i + 2 : i + 3]), "odd ?", "odd", "either")
+        for i in range(6)
+    ]
+    work = work_of_harvest(loaded["qwen2vl"], small_benchmark(samples), InContext(1, seed))
+    counts = [sum(len(samples[each].images) for each in (*work.shots(row), row)) for row in range(6)]
+    lengths = [work.length(row) for row in range(6)]
+    batches = Batching(9999).plan(FAMILIES["mllama"], lengths, [work.pictures(row) for row in range(6)])
+    assert all(len({counts[place] for group in batch for place in group}) == 1 for batch in batches)
+
+
+def work_of_harvest(model, benchmark, in_context):
+    samples = list(benchmark.samples())
+    return Work(model, Settings(in_context=in_context), benchmark, samples, index_samples(benchmark, samples), {})
 
 
 def shots_of_harvest(model, benchmark, in_context):
-    from savs_harvest.index import index_samples
-    from savs_harvest.run import Work
-
-    samples = list(benchmark.samples())
-    work = Work(model, Settings(in_context=in_context), benchmark, samples, index_samples(benchmark, samples), {})
-    return [work.shots(row) for row in range(len(samples))]
+    work = work_of_harvest(model, benchmark, in_context)
+    return [work.shots(row) for row in range(len(work.samples))]
 
 
 def test_shots_come_from_the_pool_one_of_each_class_in_turn_and_give_nothing_away(loaded, pooled):
@@ -265,12 +336,18 @@ def test_shots_come_from_the_pool_one_of_each_class_in_turn_and_give_nothing_awa
 
 
 def test_an_answer_stands_in_a_turn_of_its_own(loaded):
-    from PIL import Image
-
     picture = Image.new("RGB", (32, 32))
     text = render(loaded["qwen2vl"].processor, 1, "odd ?", [Shot([picture], "even ?", "no")])
     assert text.index("even ?") < text.index("assistant\nno<|im_end|>") < text.index("odd ?")
     assert text.count("<|image_pad|>") == 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_picture_that_the_processor_refuses_is_no_shot(loaded, pooled, tmp_path, seed):
+    Image.new("RGB", (1, 400)).save(tmp_path / "mine" / "2.png")
+    report, stored = run(loaded["qwen2vl"], pooled, tmp_path / "s.zarr", in_context=InContext(3, seed))
+    assert np.flatnonzero(stored.status != Status.OK).tolist() == [2]
+    assert report.statuses["REJECTED"] == 1
 
 
 def test_too_few_shots_are_told(loaded, pooled, tmp_path):

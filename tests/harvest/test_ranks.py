@@ -10,6 +10,7 @@ from savs_stores import owned_shards
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}
 SRUN = {"SLURM_PROCID": "5", "SLURM_STEP_NUM_TASKS": "6", "SLURM_LOCALID": "2", "SLURM_NTASKS": "6"}
 ARRAY = {"SLURM_ARRAY_TASK_ID": "4", "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY_TASK_MIN": "2"}
+ONE_TASK = {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1", "SLURM_LOCALID": "0"}
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,11 @@ ARRAY = {"SLURM_ARRAY_TASK_ID": "4", "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY
         ((None, None), {**SRUN, **TORCHRUN}, Rank(3, 8, 1)),
         ((None, None), SRUN, Rank(5, 6, 2)),
         ((None, None), ARRAY, Rank(2, 3, 0)),
-        ((None, None), {**ARRAY, **SRUN}, Rank(5, 6, 2)),
+        # Every task of an array starts a step of six: 2 * 6 + 5 of 3 * 6.
+        ((None, None), {**ARRAY, **SRUN}, Rank(17, 18, 2)),
+        ((None, None), {**ARRAY, **ONE_TASK}, Rank(2, 3, 0)),
+        ((None, None), ONE_TASK, Rank(0, 1, 0)),
+        ((None, None), {**ARRAY, "SLURM_ARRAY_TASK_STEP": "2"}, Rank(1, 3, 0)),
         ((None, None), {"RANK": "1"}, Rank(0, 1, 0)),  # half of a launcher is none
         # A batch script that starts one process itself is no task of eight.
         ((None, None), {"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}, Rank(0, 1, 0)),
@@ -40,6 +45,15 @@ def test_flags_come_before_launchers(flags, environment, expected):
 def test_a_rank_that_cannot_be_is_refused(flags, words):
     with pytest.raises(ValueError, match=words):
         find_rank(*flags, {})
+
+
+@pytest.mark.parametrize(
+    "change", [{"SLURM_ARRAY_TASK_ID": "9"}, {"SLURM_ARRAY_TASK_STEP": "4"}, {"SLURM_ARRAY_TASK_MAX": "7"}]
+)
+def test_an_irregular_array_asks_for_flags(change):
+    with pytest.raises(ValueError, match="--rank and --world"):
+        find_rank(None, None, {**ARRAY, **change})
+    assert find_rank(1, 3, {**ARRAY, **change}) == Rank(1, 3, 0)
 
 
 def test_torchrun_is_recognized():

@@ -16,7 +16,7 @@ from savs_harvest.index import index_samples
 from savs_harvest.models import ModelSpec, load_model
 from savs_harvest.prompts import prepare
 from savs_harvest.run import Settings, harvest
-from savs_stores import MismatchError, Status, open_store
+from savs_stores import MismatchError, ModelWriter, Status, open_store
 from savs_stores.verification import verify
 
 ANSWERS = ["even", "odd"]
@@ -155,6 +155,55 @@ def test_a_model_that_refuses_everything_stops_the_harvest(qwen2vl, benchmark, t
     for digit in range(10):
         Image.new("RGB", (1, 400)).save(tmp_path / "mine" / f"{digit}.png")
     with pytest.raises(ModelError, match="refuses every sample of shard 0"):
+        harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr")
+
+
+def refuse_pictures_from(folder, start):
+    for digit in range(start, 10):
+        Image.new("RGB", (1, 400)).save(folder / f"{digit}.png")
+
+
+@pytest.mark.parametrize("process", [{}, {"rank": 1, "world": 3}, {"rank": 0, "world": 2}])
+def test_a_shard_of_refused_samples_is_no_refusal_of_all(qwen2vl, benchmark, tmp_path, monkeypatch, process):
+    refuse_pictures_from(tmp_path / "mine", 5 if process else 8)
+    if not process:  # the first shards are still being written when the last one is judged
+        monkeypatch.setattr(ModelWriter, "missing", property(lambda writer: [*range(writer.plan.shards)]))
+    report = harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr", **process)
+    assert report.statuses["REJECTED"] > 0
+
+
+class Stumbling:
+    """Lets every model call fail that holds a certain word, as some families do over a picture."""
+
+    def __init__(self, loaded, word, error):
+        self.model, self.error = loaded.model, error
+        self.token = loaded.processor.tokenizer.convert_tokens_to_ids(word)
+
+    def __enter__(self):
+        self.handle = self.model.register_forward_pre_hook(self.check, with_kwargs=True)
+
+    def check(self, _module, _args, inputs):
+        if (inputs["input_ids"] == self.token).any():
+            raise self.error
+
+    def __exit__(self, *_):
+        self.handle.remove()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), ValueError("no such picture")])
+def test_a_sample_that_the_model_itself_refuses_costs_its_own_row(qwen2vl, benchmark, tmp_path, error):
+    with Stumbling(qwen2vl, "carefully", error):
+        report = harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr")
+    told = ["carefully" in sample.question for sample in benchmark.samples()]
+    stored = open_store(tmp_path / "s.zarr")["qwen2vl"]
+    assert stored.status.tolist() == [Status.REJECTED if word else Status.OK for word in told]
+    assert report.failures[0].endswith(f"rejected: {error}")
+    assert report.halved == 0
+
+
+def test_an_error_of_cuda_ends_the_harvest(qwen2vl, benchmark, tmp_path):
+    error = RuntimeError("CUDA error: an illegal memory access was encountered")
+    with Stumbling(qwen2vl, "carefully", error), pytest.raises(RuntimeError, match="illegal memory"):
         harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr")
 
 
