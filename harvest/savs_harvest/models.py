@@ -255,7 +255,7 @@ def _identity(
     """Return every field that must be equal for two vectors to be comparable."""
     from_hub = not Path(spec.checkpoint).is_dir()
     return {
-        "model": spec.checkpoint if from_hub else spec.name,
+        "model": spec.checkpoint if from_hub else None,  # a folder may be renamed: its files say what it is
         "revision": folder.name if from_hub else None,
         "weights": None if from_hub else _files_hash(folder, "*.safetensors"),
         "configs": None if from_hub else _files_hash(folder, "*config*.json"),

@@ -30,7 +30,7 @@ from savs_harvest.packing import packed_attention
 from savs_harvest.preparing import Prepared, Preparer, Question, Refused, preparing
 from savs_harvest.prompts import ambiguous_tasks, answer_tokens, check_parity
 from savs_harvest.runner import Batching, Buffers, Groups, Runner
-from savs_stores import CODECS, HeadTable, ModelWriter, Status, add_model, create_store, owned_shards
+from savs_stores import CODECS, HeadTable, MismatchError, ModelWriter, Status, add_model, create_store, owned_shards
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,12 @@ def open_writer(
     """Create the store and the model's group where they are not there yet; both are checked where they are."""
     create_store(store, index.info, index.table)
     name = name or model.name + settings.in_context.suffix
-    return add_model(store, name, identity(model, settings), head_table(model), provenance(command), **layout)
+    try:
+        return add_model(store, name, identity(model, settings), head_table(model), provenance(command), **layout)
+    except MismatchError as error:
+        if "\n  batching:" in str(error):
+            error.add_note("the number of tokens is set by --batch-tokens")
+        raise
 
 
 def harvest(

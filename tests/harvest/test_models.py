@@ -281,6 +281,13 @@ def test_identity_is_the_same_elsewhere_and_holds_no_path(copy, family):
     assert "/here" not in written
 
 
+def test_identity_does_not_name_a_folder(copy):
+    first = copy()
+    second = first.rename(first.with_name("renamed"))
+    found = [load_model(ModelSpec(name, str(second), "float32"), "cpu").identity for name in ("mine", "renamed")]
+    assert found[0] == found[1]
+
+
 def test_prompts_are_padded_right_whatever_was_saved(copy):
     folder = copy()
     edit_json(folder / "tokenizer_config.json", lambda content: content.update(padding_side="left"))

@@ -301,11 +301,14 @@ def test_another_model_under_the_same_name_is_refused(qwen2vl, loaded, benchmark
     before = files_of(store)
     with pytest.raises(MismatchError) as raised:
         harvest_small(loaded["llava-ov"], benchmark, store, name="qwen2vl")
-    assert {"model", "model_type", "weights", "tokenizer"} <= {
+    assert {"model_type", "weights", "tokenizer"} <= {
         line.strip().split(":")[0] for line in str(raised.value).splitlines()
     }
-    with pytest.raises(MismatchError, match=r"batching: 'at most 1024 padded tokens.*' in the store, 'at most 50"):
+    with pytest.raises(
+        MismatchError, match=r"batching: 'at most 1024 padded tokens.*' in the store, 'at most 50"
+    ) as raised:
         harvest_small(qwen2vl, benchmark, store, token_budget=50)
+    assert "--batch-tokens" in raised.value.__notes__[0]
     assert files_of(store) == before
 
 
