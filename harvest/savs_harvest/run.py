@@ -172,7 +172,7 @@ def harvest(
                 work.run(runner, rows, groups, next(prepared), buffers)
                 on_samples(sum(map(len, groups)))
             report.failures += _failures(rows, samples, buffers)
-            if len(writer.missing) == writer.plan.shards and (buffers.status == Status.REJECTED).all():
+            if (buffers.status == Status.REJECTED).all() and len(writer.missing) == writer.plan.shards:
                 # One refused sample is its own fault; nothing but refused samples from the start is the model's.
                 raise ModelError(
                     f"the model's processor refuses every sample of shard {number}:\n  {report.failures[-1]}"
