@@ -7,7 +7,9 @@ from hypothesis import settings
 settings.register_profile("untimed", deadline=None)  # a busy machine is no fault
 settings.load_profile("untimed")
 
-sys.path.append(str(Path(__file__).parent))  # test modules of every folder may import `replicas`
+sys.path.append(str(Path(__file__).parent))  # test modules of every folder may import `replicas` and `objects`
+
+from objects import bucket, home, kind  # noqa: E402, F401
 
 
 @pytest.fixture(scope="session")

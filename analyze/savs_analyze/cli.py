@@ -56,7 +56,7 @@ WORDS = (
     *"benchmark model task metric method setting other formula source hyperparameters target takes verdict".split(),
     "published in",
 )
-StoreArgument = Annotated[str, typer.Argument(help="A store: stores/NAME.zarr.")]
+StoreArgument = Annotated[str, typer.Argument(help="A store: stores/NAME.zarr, or a URL.")]
 ResultsArgument = Annotated[Path, typer.Argument(help="A folder of results: results/NAME.")]
 TableFormatOption = Annotated[TableFormat, typer.Option("--format", help="How to print it.")]
 

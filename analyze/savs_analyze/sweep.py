@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import platform
 import sys
@@ -20,7 +19,7 @@ from savs_analyze.methods import METHODS, SAVS, ZERO_SHOT, Setting, expand_setti
 from savs_analyze.results import Results
 from savs_analyze.validation import QUARTER, Validation
 from savs_analyze.work import Work
-from savs_stores import ModelVectors, Store, open_store
+from savs_stores import ModelVectors, Store, find_stores, open_store
 from savs_stores.fingerprint import short_hash
 
 
@@ -94,8 +93,7 @@ def expand(patterns: Sequence[str]) -> list[str]:
     """
     found: dict[str, None] = {}
     for pattern in patterns:
-        matches = sorted(glob.glob(pattern)) if glob.has_magic(pattern) else [pattern]  # noqa: PTH207
-        if not matches:
+        if not (matches := find_stores(pattern)):
             raise ValueError(f"no store is named like {pattern!r}")
         found |= dict.fromkeys(matches)
     return list(found)

@@ -71,7 +71,7 @@ def share_out(missing: Sequence[tuple[ModelVectors, list[Cell]]], workers: int, 
     """
     each = -(-workers // max(1, len(missing)))
     return [
-        (str(Path(vectors.store.path).absolute()), vectors.name, part, str(folder.absolute()))
+        (vectors.store.place.location, vectors.name, part, str(folder.absolute()))
         for vectors, cells in missing
         for part in deal(cells, each)
     ]

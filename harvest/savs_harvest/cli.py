@@ -27,7 +27,9 @@ app.add_typer(data_app, name="data")
 
 ModelOption = Annotated[str, typer.Option("--model", help="Short name, hub id owner/name, or a folder.")]
 DataOption = Annotated[str, typer.Option("--data", help="Benchmark name, or a JSON-lines file of your own.")]
-StoreOption = Annotated[Path | None, typer.Option("--store", help="Default: stores/DATA.zarr.")]
+StoreOption = Annotated[
+    str | None, typer.Option("--store", help="A folder or a URL (s3://BUCKET/NAME.zarr); default: stores/DATA.zarr.")
+]
 RevisionOption = Annotated[str | None, typer.Option("--revision", help="Commit or tag of the checkpoint on the hub.")]
 ShardOption = Annotated[
     int | None, typer.Option("--shard-samples", min=1, help="Samples a shard; 256, or 64 below 512.")
@@ -297,8 +299,8 @@ def _limit(pool_per_class: str) -> int | None:
     return None if pool_per_class == "all" else int(pool_per_class)
 
 
-def default_store(benchmark: str) -> Path:
-    return Path("stores") / f"{benchmark}.zarr"
+def default_store(benchmark: str) -> str:
+    return f"stores/{benchmark}.zarr"
 
 
 def _resume_command(needed: dict[str, str], options: dict[str, tuple[Any, Any]]) -> str:

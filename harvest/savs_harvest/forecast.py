@@ -25,7 +25,7 @@ from savs_harvest.preparing import Preparer, Question, Refused
 from savs_harvest.prompts import answer_tokens
 from savs_harvest.run import Settings, Work
 from savs_harvest.runner import Buffers, Runner
-from savs_stores import HeadTable, ModelVectors, ShardPlan, default_shard_samples, open_store
+from savs_stores import HeadTable, ModelVectors, ShardPlan, default_shard_samples, open_store, place_of
 from savs_stores.plan import spans
 from savs_stores.terminal import size
 
@@ -67,7 +67,7 @@ def model_cost(model: Any, projections: Sequence[Projection], patches_a_token: i
 def forecast(
     spec: ModelSpec,
     benchmark: Benchmark,
-    store: Path,
+    store: str | Path,
     name: str,
     revision: str | None = None,
     shard_samples: int | None = None,
@@ -217,9 +217,9 @@ def _tokens(work: Work, rows: range, groups: list[list[int]]) -> int:
     return sum(tokens for group in groups for tokens in each(group))
 
 
-def begun_model(store: Path, name: str) -> ModelVectors | None:
+def begun_model(store: str | Path, name: str) -> ModelVectors | None:
     """Return what a store holds of a model, None where that is nothing yet; its shards are as they were begun."""
-    return opened.peek(name) if store.exists() and name in (opened := open_store(store)).models else None
+    return opened.peek(name) if place_of(store).exists() and name in (opened := open_store(store)).models else None
 
 
 def _to_do(begun: ModelVectors | None, plan: ShardPlan) -> str:

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from savs_stores.arrays import write_store
     from savs_stores.errors import IncompleteStoreError, MismatchError, StoreError
     from savs_stores.heads import HeadTable
+    from savs_stores.place import find_stores, place_of
     from savs_stores.plan import ShardPlan, default_shard_samples, missing_shards, owned_shards
     from savs_stores.read import ModelVectors, Store, open_store
     from savs_stores.samples import DEFAULT_TASK, BenchmarkInfo, SampleTable
@@ -34,14 +35,16 @@ __all__ = [
     "add_model",
     "create_store",
     "default_shard_samples",
+    "find_stores",
     "missing_shards",
     "open_store",
     "owned_shards",
+    "place_of",
     "verify",
     "write_store",
 ]
 
-_MODULES = ("errors", "plan", "heads", "samples", "schema", "shard", "write", "read", "arrays", "verification")
+_MODULES = ("errors", "plan", "place", "heads", "samples", "schema", "shard", "write", "read", "arrays", "verification")
 
 
 def __getattr__(name: str) -> Any:

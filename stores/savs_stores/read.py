@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,9 @@ from jaxtyping import Bool, Float16, Float32, Int32, UInt8, UInt32
 from savs_stores import direct
 from savs_stores.errors import IncompleteStoreError, StoreError
 from savs_stores.heads import HeadChoice, HeadTable
+from savs_stores.place import Place, StorePath, place_of
 from savs_stores.plan import ShardPlan, missing_shards, runs, spans
+from savs_stores.remote import faults_in_words
 from savs_stores.samples import BenchmarkInfo, SampleTable
 from savs_stores.schema import (
     FORMAT,
@@ -32,7 +33,6 @@ from savs_stores.schema import (
     read_arrays,
     zarr_errors_in_words,
 )
-from savs_stores.write import StorePath, local_path
 
 BLOCK_BYTES = 16 * 2**20
 
@@ -43,19 +43,21 @@ def open_store(path: StorePath, allow_partial: bool = False) -> Store:
     `allow_partial` also opens models whose harvest is not finished, with the finished samples only.
     Raises `StoreError` where there is no store, or one this version cannot read.
     """
+    place = place_of(path)
     with zarr_errors_in_words(path):
         try:
-            group = zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False)
+            group = zarr.open_group(place.zarr, mode="r", zarr_format=3, use_consolidated=False)
         except (FileNotFoundError, zarr.errors.GroupNotFoundError, zarr.errors.ContainsArrayError):
             raise StoreError(f"{path} is no store: there is no Zarr group at that place") from None
-    return Store(path, group, allow_partial)
+    return Store(path, place, group, allow_partial)
 
 
 class Store:
     """One benchmark's samples and any number of models' vectors of them."""
 
-    def __init__(self, path: StorePath, group: zarr.Group, allow_partial: bool = False) -> None:
+    def __init__(self, path: StorePath, place: Place, group: zarr.Group, allow_partial: bool = False) -> None:
         self.path = path
+        self.place = place
         self.allow_partial = allow_partial
         self._group = group
         attributes = group.attrs.asdict()
@@ -135,7 +137,6 @@ class ModelVectors:
         found = (samples, heads, len(self.records))
         if found != (len(store.samples), len(self.heads), self.plan.shards):
             raise StoreError(f"{store.path}/{name}/heads has shape {self.plan.shape}, the tables have other lengths")
-        self._path = None if (root := local_path(store.path)) is None else root / name / "heads"
         self._plain = direct.is_plain(self._array, self.plan)
         self.missing = missing_shards(self.records.tolist())
         self.partial = bool(self.missing)
@@ -255,8 +256,9 @@ class ModelVectors:
     def _read_sorted(self, samples: np.ndarray, heads: list[int]) -> Float16[np.ndarray, "head sample dim"]:
         if not len(samples) or not heads:
             return np.empty((len(heads), len(samples), self.plan.dim), dtype=np.float16)
-        if self._plain and self._path is not None:
-            return direct.read(self._path, self.plan, samples, heads)
+        if self._plain:
+            with faults_in_words(f"{self.store.path}/{self.name}/heads"):
+                return self.store.place.read(f"{self.name}/heads", self.plan, samples, heads)
         return self._read_by_zarr(samples, heads)
 
     def _read_by_zarr(self, samples: np.ndarray, heads: list[int]) -> Float16[np.ndarray, "head sample dim"]:
@@ -276,15 +278,16 @@ class ModelVectors:
 
     def _check_files(self) -> None:
         """Compare the size of every recorded shard file with the plan: one look each, no reading."""
-        if not (self._plain and self._path is not None):
+        if not self._plain:
             return
-        for shard in sorted(set(range(self.plan.shards)) - set(self.missing)):
-            file = direct.shard_path(self._path, shard)
-            size = file.stat().st_size if file.exists() else 0
+        written = sorted(set(range(self.plan.shards)) - set(self.missing))
+        files = [f"{self.name}/heads/{direct.shard_key(shard)}" for shard in written]
+        for file, size in zip(files, self.store.place.sizes(files), strict=True):
             if size != self.plan.shard_bytes:
                 raise StoreError(
-                    f"{file} has {size:,} bytes, its record promises {self.plan.shard_bytes:,}: the file was lost or "
-                    f"cut short after the harvest. Restore it, or remove {Path(self._path).parent} and harvest again"
+                    f"{self.store.place}/{file} has {size:,} bytes, its record promises {self.plan.shard_bytes:,}: the "
+                    "file was lost or cut short after the harvest. Restore it, or remove "
+                    f"{self.store.place}/{self.name} and harvest again"
                 )
 
     def _unfinished(self) -> str:

@@ -14,6 +14,7 @@ import zarr
 from zarr.codecs import BloscCodec
 
 from savs_stores.errors import StoreError
+from savs_stores.remote import faults_in_words
 
 FORMAT = "savs"
 FORMAT_VERSION = 1
@@ -92,7 +93,8 @@ def check_model_name(name: str) -> str:
 def zarr_errors_in_words(where: Any) -> Iterator[None]:
     """Turn what zarr and its codecs raise over damaged bytes into a `StoreError` that names the place."""
     try:
-        yield
+        with faults_in_words(where):
+            yield
     except StoreError:
         raise
     except (ValueError, RuntimeError, TypeError, KeyError) as error:

@@ -10,7 +10,6 @@ from savs_stores.plan import spans
 from savs_stores.read import ModelVectors, Store
 from savs_stores.schema import PER_SAMPLE, TABLE
 from savs_stores.shard import Shard
-from savs_stores.write import local_path
 
 
 def verify(store: Store) -> Iterator[str]:
@@ -27,10 +26,8 @@ def verify(store: Store) -> Iterator[str]:
 
 
 def _strangers(store: Store) -> list[str]:
-    """Return what lies in a local store's folder and is neither an array of the table nor a model."""
-    folder = local_path(store.path)
-    found = set() if folder is None else {path.name for path in folder.iterdir()}
-    return sorted(found - {"zarr.json", *TABLE, *store.models})
+    """Return what lies in a store and is neither an array of the table nor a model."""
+    return sorted(store.place.names() - {"zarr.json", *TABLE, *store.models})
 
 
 def _model_faults(vectors: ModelVectors) -> Iterator[str]:

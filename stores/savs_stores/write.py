@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import time
-import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import zarr
-from zarr.abc.store import Store as ZarrStore
-from zarr.storage import LocalStore
 
 from savs_stores.errors import MismatchError, StoreError
 from savs_stores.fingerprint import canonical, differences, fingerprint
 from savs_stores.heads import HeadTable
+from savs_stores.place import Place, StorePath, place_of
 from savs_stores.plan import ShardPlan, default_shard_samples, missing_shards
+from savs_stores.remote import faults_in_words
 from savs_stores.samples import BenchmarkInfo, SampleTable
 from savs_stores.schema import (
     CODECS,
@@ -37,18 +31,7 @@ from savs_stores.schema import (
 )
 from savs_stores.shard import Shard
 
-StorePath: TypeAlias = str | Path | ZarrStore
-LEFTOVER_SECONDS = 600
 TABLE_COORDINATES = "sample_id task label split group slot"
-
-
-def local_path(path: StorePath) -> Path | None:
-    """Return the folder of a local store, None for a store in memory or behind a URL."""
-    if isinstance(path, LocalStore):
-        return Path(path.root)
-    if isinstance(path, ZarrStore) or "://" in str(path):
-        return None
-    return Path(path)
 
 
 def create_store(path: StorePath, benchmark: BenchmarkInfo, samples: SampleTable) -> bool:
@@ -56,7 +39,8 @@ def create_store(path: StorePath, benchmark: BenchmarkInfo, samples: SampleTable
 
     Raises `MismatchError` where another one is there: other samples, another order, other prompts.
     """
-    if _exists(path):
+    place = place_of(path)
+    if place.exists():
         _check_same_samples(path, benchmark, samples)
         return False
     attributes = {
@@ -67,8 +51,8 @@ def create_store(path: StorePath, benchmark: BenchmarkInfo, samples: SampleTable
         "created_by": f"savs {version('savs')}",
     }
     try:
-        with _whole_or_not_at_all(path) as place:
-            _create_table(place, samples, attributes)
+        with faults_in_words(place), place.building() as root:
+            _create_table(root, samples, attributes)
     except FileExistsError:  # another process was quicker: its table is checked like any earlier one
         _check_same_samples(path, benchmark, samples)
         return False
@@ -94,7 +78,8 @@ def add_model(
     check_model_name(model)
     if codec not in CODECS:
         raise StoreError(f"unknown codec {codec!r}; there are {', '.join(CODECS)}")
-    root = zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False)
+    place = place_of(path)
+    root = zarr.open_group(place.zarr, mode="r", zarr_format=3, use_consolidated=False)
     count = root["sample_id"].shape[0]
     plan = ShardPlan(count, len(heads), heads.dim, shard_samples or default_shard_samples(count))
     if model not in root:
@@ -105,11 +90,11 @@ def add_model(
             "provenance": dict(provenance or {}),
         }
         try:
-            with _whole_or_not_at_all(path, model) as place:
-                _create_model(place, plan, heads, classes, codec, attributes)
+            with faults_in_words(place), place.building(model) as group:
+                _create_model(group, plan, heads, classes, codec, attributes)
         except FileExistsError:  # another process was quicker: its group is checked like any earlier one
             pass
-    writer = _begun_model(path, model, identity)
+    writer = _begun_model(place, model, identity)
     if shard_samples not in (None, writer.plan.shard_samples):
         raise MismatchError(
             f"{path} holds {model!r} in shards of {writer.plan.shard_samples} samples, not {shard_samples}; "
@@ -118,31 +103,30 @@ def add_model(
     return writer
 
 
-def _begun_model(path: StorePath, model: str, identity: Mapping[str, Any]) -> ModelWriter:
+def _begun_model(place: Place, model: str, identity: Mapping[str, Any]) -> ModelWriter:
     with zarr.config.set({"array.write_empty_chunks": True}):
-        group = zarr.open_group(path, path=model, mode="r+", zarr_format=3, use_consolidated=False)
+        group = zarr.open_group(place.zarr, path=model, mode="r+", zarr_format=3, use_consolidated=False)
         # Through JSON, as it was written: a tuple has become a list.
         if lines := differences(group.attrs["identity"], json.loads(canonical(identity))):
             raise MismatchError(
-                f"{path} already holds vectors of {model!r} that were made otherwise:\n  "
+                f"{place} already holds vectors of {model!r} that were made otherwise:\n  "
                 + "\n  ".join(lines)
                 + "\nharvest under another name (--as NAME) or into another store (--store PATH)"
             )
-        return ModelWriter(group, local_path(path))
+        return ModelWriter(group, place)
 
 
 class ModelWriter:
     """Writes a model's shards; `missing` are those still to be written. One writer a shard."""
 
-    def __init__(self, group: zarr.Group, root: Path | None) -> None:
+    def __init__(self, group: zarr.Group, place: Place) -> None:
         self._arrays = {name: group[name] for name in ("heads", *PER_SAMPLE, "shard_crc32c")}
-        self._path = None if root is None else root / group.path
+        self._place, self._model = place, group.path
         heads = self._arrays["heads"]
         samples, places, dim = heads.shape
         self.plan = ShardPlan(samples, places, dim, heads.shards[0])
         self.classes = self._arrays["logits"].shape[1]
-        if self._path is not None:
-            _remove_leftovers(self._path)
+        place.remove_leftovers(group.path)
 
     @property
     def missing(self) -> list[int]:
@@ -157,7 +141,7 @@ class ModelWriter:
     def write(self, shard: int, content: Shard) -> None:
         """Write a whole shard: vectors, then what stands beside them, then the record that makes it exist.
 
-        Each step is on disk before the next begins, so that a record never speaks of lost bytes.
+        Each step is durable before the next begins, so that a record never speaks of lost bytes.
         """
         rows = self.plan.rows(shard)
         if content.heads.shape != (len(rows), *self.plan.shape[1:]):
@@ -174,10 +158,10 @@ class ModelWriter:
             self._put("shard_crc32c", shard, place, np.array([content.record()], dtype=np.uint32))
 
     def _put(self, name: str, shard: int, rows: range, values: np.ndarray) -> None:
-        array = self._arrays[name]
-        array[rows.start : rows.stop] = values
-        if self._path is not None:
-            _flush(self._path.joinpath(name, "c", str(shard), *["0"] * (array.ndim - 1)), within=self._path / name)
+        array, where = self._arrays[name], f"{self._model}/{name}"
+        with faults_in_words(f"{self._place}/{where}"):
+            array[rows.start : rows.stop] = values
+        self._place.flush(where, "/".join(["c", str(shard), *["0"] * (array.ndim - 1)]))
 
 
 def _create(group: zarr.Group, name: str, spec: ArraySpec, shape: tuple[int, ...], **layout: Any) -> zarr.Array:
@@ -224,50 +208,6 @@ def _create_model(place: Any, plan: ShardPlan, heads: HeadTable, classes: int, c
     array.attrs["coordinates"] = " ".join(PER_HEAD)
 
 
-@contextmanager
-def _whole_or_not_at_all(path: StorePath, group: str = "") -> Iterator[Any]:
-    """Yield a place to build a group in; a local one is renamed to its name only when it is complete.
-
-    Raises FileExistsError where the group has meanwhile been made by another process.
-    """
-    folder = local_path(path)
-    if folder is None:
-        yield zarr.storage.StorePath(path, group) if isinstance(path, ZarrStore) else f"{path}/{group}".rstrip("/")
-        return
-    final = folder / group
-    building = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.building")
-    try:
-        building.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise StoreError(f"{folder} cannot be made: {folder.parent} is no folder") from None
-    for leftover in _old(building.parent.glob(f".{folder.name}.*.building")):
-        shutil.rmtree(leftover, ignore_errors=True)
-    try:
-        yield building
-        for file in building.rglob("*"):
-            _flush(file, within=building)
-        try:
-            building.rename(final)
-        except OSError:  # not empty: another process was quicker by a hair
-            if final.exists():
-                raise FileExistsError(final) from None
-            raise
-        _flush(final, within=final.parent)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-
-
-def _exists(path: StorePath) -> bool:
-    folder = local_path(path)
-    if folder is not None:
-        return folder.exists()
-    try:
-        zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False)
-    except FileNotFoundError:
-        return False
-    return True
-
-
 def _check_same_samples(path: StorePath, benchmark: BenchmarkInfo, samples: SampleTable) -> None:
     from savs_stores.read import open_store
 
@@ -287,27 +227,3 @@ def _check_same_samples(path: StorePath, benchmark: BenchmarkInfo, samples: Samp
         + "\n  ".join(lines)
         + "\nwrite into another store, or remove this one if it is not needed"
     )
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Remove what zarr leaves behind when it is killed in the middle of a file."""
-    for leftover in _old(folder.rglob("*.partial")):
-        leftover.unlink(missing_ok=True)
-
-
-def _old(leftovers: Iterable[Path]) -> Iterator[Path]:
-    """Yield those that no process can be writing any more."""
-    for leftover in leftovers:
-        with suppress(FileNotFoundError):  # another writer was quicker
-            if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
-                yield leftover
-
-
-def _flush(path: Path, within: Path) -> None:
-    """Bring a file and its entries in all folders up to `within` to the disk."""
-    for target in (path, *(parent for parent in path.parents if parent.is_relative_to(within))):
-        descriptor = os.open(target, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -10,7 +10,8 @@ import pytest
 from savs_benchmarks import load_jsonl
 from savs_harvest.models import find_model, load_model
 from savs_harvest.run import harvest
-from savs_stores import open_store, verify, write
+from savs_stores import open_store, verify
+from savs_stores import place as places
 
 SHARD, SHARDS, WRITES = 2, 5, 6
 
@@ -121,7 +122,7 @@ def test_a_full_disk_at_any_write_stops_the_harvest_and_loses_one_shard_at_most(
     place = tmp_path / "full.zarr"
     begin_only = resume(place, rank=SHARDS, world=SHARDS + 1)  # a rank without shards: the group is there, empty
     assert begin_only.statuses == {}
-    real, calls = write._flush, []
+    real, calls = places._flush, []
 
     def flush(*arguments, **options):
         calls.append(arguments)
@@ -130,7 +131,7 @@ def test_a_full_disk_at_any_write_stops_the_harvest_and_loses_one_shard_at_most(
         real(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(write, "_flush", flush)
+        patch.setattr(places, "_flush", flush)
         with pytest.raises(OSError, match="No space left"):
             resume(place)
     left = open_store(place).peek("tiny").missing

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from savs_stores import BenchmarkInfo, write_store
-from savs_stores.direct import shard_path
+from savs_stores.direct import shard_key
 
 SAMPLES, LAYERS, HEADS, DIM = 2048, 28, 28, 128
 REPEATS = 5
@@ -26,8 +26,8 @@ file cache warm. {date}, {machine}.
 ## Reading a store
 {samples:,} samples x {heads} heads x {dim}, float16, {size:.0f} MB. The floor is bare `preadv` of exactly the
 needed bytes into a buffer that has been used before, on one thread. `savs` is `ModelVectors.read` into a
-fresh array, on up to four threads; `zarr` is the same call through zarr-python, which reads compressed and
-remote stores.
+fresh array, on up to four threads; `zarr` is the same call through zarr-python, which reads compressed
+stores.
 
 | read | needed | floor | savs | zarr | savs / floor | zarr / savs |
 |---|---|---|---|---|---|---|
@@ -62,7 +62,7 @@ def floor(vectors, heads, buffer):
     plan = vectors.plan
     run = heads[-1] - heads[0] + 1 == len(heads)
     for shard in range(plan.shards):
-        descriptor = os.open(shard_path(vectors._path, shard), os.O_RDONLY)
+        descriptor = os.open(vectors.store.place.root / vectors.name / "heads" / shard_key(shard), os.O_RDONLY)
         for head in heads[:1] if run else heads:
             count = len(heads) if run else 1
             os.preadv(descriptor, [memoryview(buffer)[: count * plan.chunk_bytes]], head * plan.chunk_bytes)

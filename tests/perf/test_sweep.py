@@ -21,7 +21,7 @@ from savs_analyze.methods import expand_settings
 from savs_analyze.results import Results
 from savs_analyze.similarity import class_means
 from savs_stores import BenchmarkInfo, HeadTable, SampleTable, Shard, Status, add_model, create_store, open_store
-from savs_stores.direct import shard_path
+from savs_stores.direct import shard_key
 
 LAYERS, HEADS, DIM, CLASSES, SHOTS = 28, 28, 128, 10, 20
 TEST_SAMPLES = 20_000
@@ -212,7 +212,7 @@ def floor(vectors, heads, shards):
     plan = vectors.plan
     buffer = memoryview(bytearray(plan.chunk_bytes))
     for shard in shards:
-        descriptor = os.open(shard_path(vectors._path, shard), os.O_RDONLY)
+        descriptor = os.open(vectors.store.place.root / vectors.name / "heads" / shard_key(shard), os.O_RDONLY)
         for head in heads:
             os.preadv(descriptor, [buffer], head * plan.chunk_bytes)
         os.close(descriptor)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from objects import files_of, upload
 
 from savs_stores import BenchmarkInfo, HeadTable, SampleTable, Shard, Status, add_model, create_store, write_store
 
@@ -49,8 +50,8 @@ class Toy:
         return writer
 
 
-def files_of(path):
-    return {str(file.relative_to(path)): file.read_bytes() for file in Path(path).rglob("*") if file.is_file()}
+def copied(folder, target):
+    return shutil.copytree(folder, target) if isinstance(target, Path) else upload(folder, target)
 
 
 def change_byte(file, offset):
@@ -90,15 +91,15 @@ def originals(toy, tmp_path_factory):
 
 
 @pytest.fixture
-def whole(originals, tmp_path):
+def whole(originals, home):
     """Return the path of a finished store of the test's own."""
-    return shutil.copytree(originals / "whole.zarr", tmp_path / "whole.zarr")
+    return copied(originals / "whole.zarr", home / "whole.zarr")
 
 
 @pytest.fixture
-def begun(originals, tmp_path):
+def begun(originals, home):
     """Return the path of a store whose model is there without vectors."""
-    return shutil.copytree(originals / "begun.zarr", tmp_path / "begun.zarr")
+    return copied(originals / "begun.zarr", home / "begun.zarr")
 
 
 @pytest.fixture(scope="session")

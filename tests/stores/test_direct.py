@@ -5,6 +5,7 @@ import os
 import google_crc32c
 import numpy as np
 import pytest
+from objects import both
 
 from savs_stores import StoreError, open_store, verify
 
@@ -147,6 +148,7 @@ def test_a_file_damaged_after_opening_is_named(toy, whole, damage, words):
     assert np.array_equal(opened.read([0, 9]), toy.vectors[[0, 9]])  # the other shards are sound
 
 
+@both
 def test_chunks_may_lie_in_any_order(toy, whole):
     # Another writer may order heads otherwise (zarr can, too): the index says where they are.
     file = whole / "toy/heads/c/1/0/0"

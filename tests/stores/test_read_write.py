@@ -10,6 +10,7 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from objects import both
 
 from savs_stores import (
     BenchmarkInfo,
@@ -20,15 +21,16 @@ from savs_stores import (
     StoreError,
     create_store,
     open_store,
+    place_of,
     write_store,
 )
 
 SAMPLES, LAYERS, HEADS, DIM, SHARD = 37, 3, 5, 4, 16
-READERS = ["direct", "zarr", "blosc", "memory"]
+READERS = ["direct", "zarr", "blosc", "memory", "s3"]
 
 
 @pytest.fixture(scope="session")
-def readers(write, tmp_path_factory):
+def readers(write, tmp_path_factory, bucket):
     """Return the same vectors behind every way to read them, and as the array that must come back."""
     vectors = np.random.default_rng(0).normal(size=(SAMPLES, LAYERS, HEADS, DIM))
     folder = tmp_path_factory.mktemp("readers")
@@ -37,6 +39,7 @@ def readers(write, tmp_path_factory):
         "zarr": open_store(folder / "plain.zarr"),
         "blosc": write(folder / "blosc.zarr", vectors, shard_samples=SHARD, codec="blosc-lz4-bitshuffle"),
         "memory": write(zarr.storage.MemoryStore(), vectors, shard_samples=SHARD),
+        "s3": write(bucket / "readers.zarr", vectors, shard_samples=SHARD),
     }
     found = {name: store["toy"] for name, store in opened.items()}
     found["zarr"]._plain = False
@@ -64,9 +67,19 @@ head_choices = st.one_of(
 )
 
 
-@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("reader", [name for name in READERS if name != "s3"])
 @given(samples=sample_choices, heads=head_choices)
 def test_a_read_is_numpy_indexing(readers, reader, samples, heads):
+    check_read(readers, reader, samples, heads)
+
+
+@settings(max_examples=15)  # it is read as memory is, and takes longer
+@given(samples=sample_choices, heads=head_choices)
+def test_a_read_of_an_object_store_is_numpy_indexing(readers, samples, heads):
+    check_read(readers, "s3", samples, heads)
+
+
+def check_read(readers, reader, samples, heads):
     asked, flat = heads
     rows = slice(None) if samples is None else samples if isinstance(samples, np.ndarray) else list(samples)
     expected = readers.expected[rows]
@@ -76,9 +89,9 @@ def test_a_read_is_numpy_indexing(readers, reader, samples, heads):
     assert found.tobytes() == expected[:, flat].tobytes()
 
 
-def test_only_plain_local_stores_are_read_directly(readers):
-    plain = {name: getattr(readers, name)._plain and getattr(readers, name)._path is not None for name in READERS}
-    assert plain == {"direct": True, "zarr": False, "blosc": False, "memory": False}
+def test_only_what_is_compressed_needs_zarr_for_reading(readers):
+    plain = {name: getattr(readers, name)._plain for name in READERS}
+    assert plain == {"direct": True, "zarr": False, "blosc": False, "memory": True, "s3": True}
 
 
 @settings(max_examples=15)
@@ -175,6 +188,7 @@ def test_a_store_explains_itself(toy, whole):
         assert words in shown
 
 
+@both
 def test_the_same_identity_resumes(toy, whole, files):
     before = files(whole)
     writer = toy.begin(whole)
@@ -234,29 +248,32 @@ def test_other_counts_and_classes_are_refused(toy, whole, classes, count, line):
     assert line in str(refusal.value)
 
 
+@both
 def test_the_same_samples_are_left_alone(toy, whole, files):
     before = files(whole)
     assert create_store(whole, toy.benchmark, toy.table) is False
     assert files(whole) == before
 
 
-def test_who_comes_second_to_create_a_store_finds_it(toy, tmp_path, monkeypatch, files):
-    toy.begin(tmp_path / "store.zarr")
-    before = files(tmp_path)
+@both
+def test_who_comes_second_to_create_a_store_finds_it(toy, home, monkeypatch, files):
+    toy.begin(home / "store.zarr")
+    before = files(home)
     # Both saw no store; the other one was quicker.
-    monkeypatch.setattr("savs_stores.write._exists", lambda path: False)
-    assert create_store(tmp_path / "store.zarr", toy.benchmark, toy.table) is False
+    monkeypatch.setattr(type(place_of(home)), "exists", lambda place: False)
+    assert create_store(home / "store.zarr", toy.benchmark, toy.table) is False
     with pytest.raises(MismatchError, match="column label"):
-        create_store(tmp_path / "store.zarr", toy.benchmark, replace(toy.table, label=toy.table.label[::-1].copy()))
-    assert files(tmp_path) == before
+        create_store(home / "store.zarr", toy.benchmark, replace(toy.table, label=toy.table.label[::-1].copy()))
+    assert files(home) == before
 
 
-def test_who_comes_second_to_add_a_model_finds_it(toy, tmp_path, monkeypatch, files):
-    toy.write(tmp_path / "store.zarr")
-    before = files(tmp_path)
+@both
+def test_who_comes_second_to_add_a_model_finds_it(toy, home, monkeypatch, files):
+    toy.write(home / "store.zarr")
+    before = files(home)
     monkeypatch.setattr("zarr.Group.__contains__", lambda group, name: False)
-    assert toy.begin(tmp_path / "store.zarr").missing == []
-    assert files(tmp_path) == before
+    assert toy.begin(home / "store.zarr").missing == []
+    assert files(home) == before
 
 
 def test_the_same_vectors_may_be_written_twice_but_no_others(write, tmp_path, files):

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from objects import both
 
-from savs_stores import IncompleteStoreError, MismatchError, ModelWriter, open_store, verify, write
+from savs_stores import IncompleteStoreError, MismatchError, ModelWriter, open_store, place, verify
 
 SHARDS = 3
 WRITES = 6  # a shard: heads, status, n_tokens, absmax, logits, record
@@ -39,6 +40,7 @@ def finished_shards(toy, path):
     return SHARDS - len(vectors.missing)
 
 
+@both
 @pytest.mark.parametrize(
     ("shards", "count", "rows"),
     [
@@ -63,10 +65,11 @@ def test_without_a_command_the_advice_is_plain(toy, tmp_path):
         open_store(tmp_path / "store.zarr")["toy"]
 
 
+@both
 @pytest.mark.parametrize("codec", ["none", "blosc-lz4-bitshuffle"])
-def test_only_finished_samples_can_be_read(toy, tmp_path, codec):
-    toy.write(tmp_path / "store.zarr", [0, 2], codec=codec)
-    vectors = open_store(tmp_path / "store.zarr", allow_partial=True)["toy"]
+def test_only_finished_samples_can_be_read(toy, home, codec):
+    toy.write(home / "store.zarr", [0, 2], codec=codec)
+    vectors = open_store(home / "store.zarr", allow_partial=True)["toy"]
     assert vectors.partial
     assert vectors.missing == [1]
     assert np.flatnonzero(vectors.finished).tolist() == [0, 1, 2, 3, 8, 9]
@@ -93,6 +96,7 @@ def test_a_resume_writes_only_what_is_missing(toy, begun, files, undisturbed):
     assert files(begun) == undisturbed
 
 
+@both
 def test_two_writers_of_disjoint_shards_make_one_store(toy, begun, files, undisturbed):
     writers = [toy.begin(begun), toy.begin(begun)]
     for shard in (2, 0, 1):  # in turns and out of order
@@ -101,6 +105,7 @@ def test_two_writers_of_disjoint_shards_make_one_store(toy, begun, files, undist
     assert files(begun) == undisturbed
 
 
+@both
 def test_a_shard_written_twice_is_the_same_shard(toy, whole, files, undisturbed):
     toy.begin(whole).write(1, toy.content(ROWS[1]))
     assert files(whole) == undisturbed
@@ -125,7 +130,7 @@ def test_a_new_store_is_on_the_disk_as_a_whole(toy, tmp_path, monkeypatch):
 
 def fail_at(patch, number):
     """Let the disk be full at the n-th flush from now on; return a list that grows with every flush."""
-    real, calls = write._flush, []
+    real, calls = place._flush, []
 
     def flush(*arguments, **options):
         calls.append(arguments)
@@ -133,7 +138,7 @@ def fail_at(patch, number):
             raise OSError(28, "No space left on device")
         real(*arguments, **options)
 
-    patch.setattr(write, "_flush", flush)
+    patch.setattr(place, "_flush", flush)
     return calls
 
 
@@ -170,9 +175,10 @@ def test_a_full_disk_while_creating_leaves_a_whole_group_or_none(toy, tmp_path, 
 # Harvests the toy, and stands still at a chosen place until it is killed.
 CHILD = """
 import os, pathlib, runpy, sys, time
-from savs_stores import write
+from savs_stores import place as places
 
 conftest, path, place, number = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+sys.path.append(str(pathlib.Path(conftest).parents[1]))
 toy = runpy.run_path(conftest)["Toy"]()
 calls = iter(range(1, 10**6))
 
@@ -185,7 +191,7 @@ def stand_still(real):
     return call
 
 if place == "flush":
-    write._flush = stand_still(write._flush)
+    places._flush = stand_still(places._flush)
 else:  # zarr has written a temporary file and not yet given it its name
     pathlib.Path.replace = stand_still(pathlib.Path.replace)
 toy.write(path)
@@ -247,6 +253,7 @@ def test_a_leftover_that_another_writer_removes_is_no_error(toy, whole):
     assert toy.begin(whole).missing == []
 
 
+@both
 def test_a_shard_that_is_written_again_does_not_exist_meanwhile(toy, whole, monkeypatch):
     writer = toy.begin(whole)
     put = ModelWriter._put
@@ -262,6 +269,7 @@ def test_a_shard_that_is_written_again_does_not_exist_meanwhile(toy, whole, monk
     assert toy.begin(whole).missing == [1]
 
 
+@both
 def test_other_shards_than_those_there_are_refused(toy, whole):
     with pytest.raises(MismatchError, match="shards of 4 samples, not 5"):
         toy.begin(whole, shard_samples=5)

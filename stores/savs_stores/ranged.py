@@ -1,0 +1,82 @@
+"""Reading uncompressed shards of any Zarr store by byte ranges: the wanted heads alone, many requests at once.
+
+zarr asks for the inner chunks of a shard one after the other, which far from the disk is one delay after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float16
+from zarr.abc.store import RangeByteRequest, SuffixByteRequest
+from zarr.abc.store import Store as ZarrStore
+from zarr.core.buffer import Buffer, default_buffer_prototype
+from zarr.core.sync import sync
+
+from savs_stores.direct import VERIFY, head_offsets, runs_in_file, shard_key, shard_rows
+from savs_stores.errors import StoreError
+from savs_stores.plan import ShardPlan
+
+AT_ONCE = 32
+MOST_BYTES = 4 * 2**20
+
+
+def read(
+    store: ZarrStore, where: str, array: str, plan: ShardPlan, samples: np.ndarray, heads: Sequence[int]
+) -> Float16[np.ndarray, "head sample dim"]:
+    """Return the vectors of sorted, distinct samples and heads, heads first.
+
+    Raises `StoreError`, naming the place after `where`, if a shard is missing, cut short, or its index is damaged.
+    """
+    out = np.empty((len(heads), len(samples), plan.dim), dtype="<f2")
+
+    async def read_all() -> None:
+        limit = asyncio.Semaphore(AT_ONCE)
+        await asyncio.gather(
+            *(
+                _Shard(store, where, f"{array}/{shard_key(shard)}", plan, limit).read(rows, heads, out[:, part])
+                for shard, rows, part in shard_rows(plan, samples)
+            )
+        )
+
+    sync(read_all())
+    return out.view(np.float16)
+
+
+class _Shard:
+    """One shard of which parts are asked for."""
+
+    def __init__(self, store: ZarrStore, where: str, key: str, plan: ShardPlan, limit: asyncio.Semaphore) -> None:
+        self.store, self.key, self.where, self.plan, self.limit = store, key, where + key, plan, limit
+
+    async def read(self, rows: np.ndarray, heads: Sequence[int], out: np.ndarray) -> None:
+        offsets = head_offsets(await self.fetch(SuffixByteRequest(self.plan.index_bytes)), self.where, self.plan)
+        first, count = int(rows[0]), int(rows[-1] - rows[0]) + 1
+        most = max(1, MOST_BYTES // self.plan.chunk_bytes)
+
+        async def bring(run: range) -> None:
+            start = int(offsets[heads[run.start]]) + first * self.plan.row_bytes
+            found = await self.fetch(RangeByteRequest(start, start + len(run) * count * self.plan.row_bytes))
+            block = np.frombuffer(found, "<f2").reshape(len(run), count, self.plan.dim)
+            out[run.start : run.stop] = block[:, rows - first] if count > len(rows) else block
+
+        whole = count == len(rows) == self.plan.shard_samples
+        await asyncio.gather(*(bring(run) for run in runs_in_file(heads, offsets, self.plan, whole, most)))
+
+    async def fetch(self, wanted: RangeByteRequest | SuffixByteRequest) -> memoryview:
+        """Return the bytes asked for; of a suffix, those that are there."""
+        async with self.limit:
+            try:
+                found: Buffer | None = await self.store.get(self.key, default_buffer_prototype(), wanted)
+            except Exception:  # some stores refuse what lies behind the end, each with a word of its own
+                end = wanted.end if isinstance(wanted, RangeByteRequest) else wanted.suffix
+                if await self.store.getsize(self.key) >= end:
+                    raise
+                found = default_buffer_prototype().buffer.from_bytes(b"")
+        if found is None:
+            raise StoreError(f"{self.where} is missing although its record exists; {VERIFY}")
+        if isinstance(wanted, RangeByteRequest) and len(found) < wanted.end - wanted.start:
+            raise StoreError(f"{self.where} ends before byte {wanted.end}; {VERIFY}")
+        return memoryview(found.as_buffer_like())
