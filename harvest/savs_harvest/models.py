@@ -31,24 +31,50 @@ SWITCHING_ROPE = ("dynamic", "longrope")
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model by name: where its checkpoint is (hub id or folder) and the type it computes in."""
+    """A model by name: where its checkpoint is (hub id or folder) and the type it computes in.
+
+    `revision` is the commit of the hub that is meant where none is asked for.
+    """
 
     name: str
     checkpoint: str
     dtype: str = "bfloat16"
     summary: str = ""
+    revision: str | None = None
 
 
 MODELS = {
     spec.name: spec
     for spec in (
         ModelSpec("tiny", str(CHECKPOINT), "float32", "embedded: 6 layers x 8 heads x 8, trained on digits"),
-        ModelSpec("qwen2vl", "Qwen/Qwen2-VL-7B-Instruct", "bfloat16", "both papers: 28 layers x 28 heads x 128"),
         ModelSpec(
-            "llava-ov", "llava-hf/llava-onevision-qwen2-7b-ov-hf", "float16", "both papers: 28 layers x 28 heads x 128"
+            "qwen2vl",
+            "Qwen/Qwen2-VL-7B-Instruct",
+            "bfloat16",
+            "both papers: 28 layers x 28 heads x 128",
+            "eed13092ef92e448dd6875b2a00151bd3f7db0ac",
         ),
-        ModelSpec("llava-ov-0.5b", "llava-hf/llava-onevision-qwen2-0.5b-ov-hf", "float16", "24 layers x 14 heads x 64"),
-        ModelSpec("qwen2vl-2b", "Qwen/Qwen2-VL-2B-Instruct", "bfloat16", "28 layers x 12 heads x 128"),
+        ModelSpec(
+            "llava-ov",
+            "llava-hf/llava-onevision-qwen2-7b-ov-hf",
+            "float16",
+            "both papers: 28 layers x 28 heads x 128",
+            "0d50680527681998e456c7b78950205bedd8a068",
+        ),
+        ModelSpec(
+            "llava-ov-0.5b",
+            "llava-hf/llava-onevision-qwen2-0.5b-ov-hf",
+            "float16",
+            "24 layers x 14 heads x 64",
+            "74dd0bf867a4cda7950c17663794267c60cf4b40",
+        ),
+        ModelSpec(
+            "qwen2vl-2b",
+            "Qwen/Qwen2-VL-2B-Instruct",
+            "bfloat16",
+            "28 layers x 12 heads x 128",
+            "895c3a49bc3fa70a340399125c650a463535e71c",
+        ),
     )
 }
 
@@ -102,12 +128,14 @@ def _download(spec: ModelSpec, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+    revision = revision or spec.revision
+    pinned = f" --revision {revision}" if revision else ""
     try:
         return Path(snapshot_download(spec.checkpoint, revision=revision, allow_patterns=HUB_FILES))
     except LocalEntryNotFoundError:
         raise HubError(
             f"the Hugging Face hub cannot be reached and {spec.checkpoint} is not in the local cache.\n"
-            f"On a machine with a connection run: hf download {spec.checkpoint}\n"
+            f"On a machine with a connection run: hf download {spec.checkpoint}{pinned}\n"
             "then bring its cache here (HF_HOME), or name the folder of the files as the model"
         ) from None
     except HfHubHTTPError as error:

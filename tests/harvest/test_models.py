@@ -304,3 +304,15 @@ def test_a_plan_needs_the_configuration_only(copy, loaded):
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
     assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
     assert shapes == {name: parameter.shape for name, parameter in loaded["qwen2vl"].model.named_parameters()}
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "tiny"])
+@pytest.mark.parametrize("asked", [None, "v1"])
+def test_short_names_mean_a_commit_where_none_is_asked_for(name, asked, monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(
+        "huggingface_hub.snapshot_download", lambda *_, revision, **__: seen.append(revision) or str(tmp_path)
+    )
+    checkpoint_folder(MODELS[name], asked)
+    assert re.fullmatch(r"[0-9a-f]{40}", MODELS[name].revision)
+    assert seen == [asked or MODELS[name].revision]
