@@ -136,10 +136,10 @@ class Place:
         return found is not None and found.to_bytes() == contents[-1].to_bytes()
 
     def flush(self, array: str, chunk: str) -> None:
-        """Bring a chunk of an array, and the folders it lies in, to the disk."""
+        """Bring a chunk of an array, and the folders it lies in, to the disk. A key is durable once it is written."""
 
     def remove_leftovers(self, group: str) -> None:
-        """Remove what a killed writer left in a group."""
+        """Remove what a killed writer left in a group. Of a key there is nothing or all."""
 
 
 class Folder(Place):

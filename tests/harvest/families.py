@@ -100,6 +100,17 @@ LLAMA = {"model_type": "llama", **TEXT}
 
 
 # Of every family: configuration, the image processor's settings, the processor's, and how a prompt shows an image.
+IDEFICS = (
+    {
+        "text_config": LLAMA,
+        "vision_config": {**VISION, "patch_size": 4},
+        "image_token_id": token("<image>"),
+        "scale_factor": 2,
+    },
+    {"size": {"longest_edge": 32}, "max_image_size": {"longest_edge": 16}},
+    {"image_seq_len": 4},
+    "<image>",
+)
 FAMILIES = {
     "qwen2_vl": (
         {
@@ -190,28 +201,8 @@ FAMILIES = {
         {"image_seq_length": 4},
         "<IMG_CONTEXT>\n",
     ),
-    "idefics3": (
-        {
-            "text_config": LLAMA,
-            "vision_config": {**VISION, "patch_size": 4},
-            "image_token_id": token("<image>"),
-            "scale_factor": 2,
-        },
-        {"size": {"longest_edge": 32}, "max_image_size": {"longest_edge": 16}},
-        {"image_seq_len": 4},
-        "<image>",
-    ),
-    "smolvlm": (
-        {
-            "text_config": LLAMA,
-            "vision_config": {**VISION, "patch_size": 4},
-            "image_token_id": token("<image>"),
-            "scale_factor": 2,
-        },
-        {"size": {"longest_edge": 32}, "max_image_size": {"longest_edge": 16}},
-        {"image_seq_len": 4},
-        "<image>",
-    ),
+    "idefics3": IDEFICS,
+    "smolvlm": IDEFICS,
     "gemma3": (
         {
             "text_config": {
