@@ -13,7 +13,8 @@ from torch import Tensor
 
 from savs_harvest.batches import plan_batches, plan_groups, plan_packs
 from savs_harvest.families import Family, rules
-from savs_harvest.heads import capture_heads, last_position_only
+from savs_harvest.heads import capture_heads
+from savs_harvest.last_position import last_position_only, token_wise_rest
 from savs_harvest.layouts import POSITIONS, Inputs, Layout, packed, padded, rope_positions, shared
 from savs_harvest.models import LoadedModel
 from savs_harvest.packing import segments
@@ -102,6 +103,7 @@ class Runner:
         self.pad_token = model.processor.tokenizer.pad_token_id or 0
         config = model.model.config
         self.image_token = getattr(config, "image_token_id", getattr(config, "image_token_index", None))
+        self.token_wise = token_wise_rest(model.model, model.projections[-1].module)
         self.halved = 0
 
     def run(
@@ -173,7 +175,7 @@ class Runner:
             around.enter_context(segments(layout.segments))
             vectors = around.enter_context(capture_heads(self.model.projections, last, rows, stop=not wanted))
             if wanted:
-                around.enter_context(last_position_only(self.model.model, last, rows))
+                around.enter_context(last_position_only(self.model.model, last, rows, self.token_wise))
             output = self.model.model(**inputs, use_cache=False)
             words = output.logits[:, -1].float().log_softmax(-1)
             buffers.logits[where] = _of_answers(words, answers, buffers.logits.shape[1])
