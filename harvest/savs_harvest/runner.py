@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -26,13 +26,18 @@ Groups = list[list[int]]
 
 @dataclass
 class Buffers:
-    """What the model gives for a shard, on its device until the shard is whole: vectors [sample, head, dim]."""
+    """What the model gives for a shard, on its device until the shard is whole: vectors [sample, head, dim].
+
+    `batches` are the samples of each call, `halved` how many calls did not fit into memory.
+    """
 
     vectors: Tensor
     logits: Tensor
     n_tokens: np.ndarray
     status: np.ndarray
     reasons: dict[int, str] = field(default_factory=dict)
+    batches: list[int] = field(default_factory=list)
+    halved: int = 0
 
     @classmethod
     def empty(cls, model: LoadedModel, samples: int, shape: tuple[int, int], classes: int) -> Buffers:
@@ -46,7 +51,7 @@ class Buffers:
 
     def fetch(self) -> Buffers:
         """Return the same in the memory of the processor, copied at once."""
-        return Buffers(self.vectors.cpu(), self.logits.cpu(), self.n_tokens, self.status, self.reasons)
+        return replace(self, vectors=self.vectors.cpu(), logits=self.logits.cpu())
 
     def shard(self) -> Shard:
         """Return the shard to be written. A sample that was refused keeps its row and has no vectors."""
@@ -104,7 +109,6 @@ class Runner:
         config = model.model.config
         self.image_token = getattr(config, "image_token_id", getattr(config, "image_token_index", None))
         self.token_wise = token_wise_rest(model.model, model.projections[-1].module)
-        self.halved = 0
 
     def run(
         self, groups: Groups, inputs: Mapping[int, Inputs], answers: Mapping[int, list[int] | None], buffers: Buffers
@@ -119,7 +123,7 @@ class Runner:
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            self.halved += failure[0] is Status.OUT_OF_MEMORY
+            buffers.halved += failure[0] is Status.OUT_OF_MEMORY
             halves = list(_halves(part))
             if not halves:
                 buffers.refuse(part[0][0], *failure)
@@ -138,6 +142,7 @@ class Runner:
                 places = [place for group in part for place in group]
                 self._run_layout(layout, places, [answers[place] for place in places], buffers)
                 buffers.n_tokens[places] = [inputs[place]["input_ids"].shape[1] for place in places]
+                buffers.batches.append(len(places))
         except torch.OutOfMemoryError:
             return Status.OUT_OF_MEMORY, "out_of_memory: does not fit, even alone"
         except (RuntimeError, ValueError) as error:
