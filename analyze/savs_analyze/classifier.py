@@ -11,8 +11,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from savs_analyze.learners import Support, Votes, learn, predict, probabilities
-from savs_analyze.methods import METHODS, ZERO_SHOT, make_setting
+from savs_analyze.methods import METHODS, ZERO_SHOT
 from savs_analyze.selection import BY_COUNT, score_heads
+from savs_analyze.settings import make_setting
 
 
 class SAVClassifier(ClassifierMixin, BaseEstimator):

@@ -221,7 +221,8 @@ def methods(form: TableFormatOption = TableFormat.table) -> None:
     """List the methods: formula, source, hyperparameters, and which provably predict the same."""
     import pandas as pd
 
-    from savs_analyze.methods import METHODS, make_setting
+    from savs_analyze.methods import METHODS
+    from savs_analyze.settings import make_setting
 
     rows = pd.DataFrame(
         {

@@ -15,8 +15,9 @@ import numpy as np
 
 from savs_analyze.cells import Cell, cap_settings, deal, plan_cells
 from savs_analyze.draws import available, check_shots
-from savs_analyze.methods import METHODS, SAVS, ZERO_SHOT, Setting, expand_settings
+from savs_analyze.methods import METHODS, SAVS, ZERO_SHOT
 from savs_analyze.results import Results
+from savs_analyze.settings import Setting, expand_settings
 from savs_analyze.validation import QUARTER, Validation
 from savs_analyze.work import Work
 from savs_stores import ModelVectors, Store, find_stores, open_store

@@ -15,9 +15,10 @@ from scipy.sparse import csr_array, hstack
 from savs_analyze.choice import Choice, kept_places
 from savs_analyze.comparisons import LEVEL, indistinct
 from savs_analyze.intervals import interval, replicates
-from savs_analyze.methods import DISPLAYED, SAVS, ZERO_SHOT, Setting
+from savs_analyze.methods import DISPLAYED, SAVS, ZERO_SHOT
 from savs_analyze.metrics import OF_CLASSES, Units, class_metrics
 from savs_analyze.results import CellResult
+from savs_analyze.settings import Setting
 
 # What the papers' protocol does not follow, as it cannot be had or says nothing of the data.
 DEVIATIONS = (

@@ -11,17 +11,9 @@ from hypothesis import strategies as st
 
 from savs_analyze.cells import cap_settings, parse_grid, parse_grids
 from savs_analyze.learners import Support, learn, predict
-from savs_analyze.methods import (
-    METHODS,
-    SELECTIONS,
-    ZERO_SHOT,
-    Baseline,
-    Savs,
-    Setting,
-    expand_settings,
-    make_setting,
-)
+from savs_analyze.methods import METHODS, SELECTIONS, ZERO_SHOT, Baseline, Savs
 from savs_analyze.selection import Scoring
+from savs_analyze.settings import Setting, expand_settings, make_setting
 from savs_analyze.similarity import Similarity
 from savs_analyze.voting import CLASS_VOTES
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from savs_analyze.classifier import SAVClassifier
 from savs_analyze.learners import Support, learn, predict
-from savs_analyze.methods import METHODS, Savs, make_setting
+from savs_analyze.methods import METHODS, Savs
 from savs_analyze.selection import tied_at_cut
+from savs_analyze.settings import make_setting
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -12,8 +12,9 @@ from sklearn.metrics import accuracy_score
 from savs_analyze.cells import Cell, parse_range, plan_cells
 from savs_analyze.classifier import SAVClassifier
 from savs_analyze.learners import learn
-from savs_analyze.methods import METHODS, Savs, Setting, expand_settings, make_setting
+from savs_analyze.methods import METHODS, Savs
 from savs_analyze.results import Results
+from savs_analyze.settings import Setting, expand_settings, make_setting
 from savs_analyze.sweep import expand, sweep
 from savs_analyze.validation import Validation
 from savs_stores import BenchmarkInfo, IncompleteStoreError, ModelVectors, add_model, open_store, write_store
