@@ -11,13 +11,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from savs_analyze.lasso import Penalty, Problem, path, run
+from savs_analyze.lasso import path, run
 from savs_analyze.lasso_classifier import (
     PAPER_GRID,
     RELATIVE_GRID,
     LassoLogisticRegression,
     SparseGroupLogisticRegression,
 )
+from savs_analyze.lasso_penalty import Penalty
+from savs_analyze.lasso_problem import Problem
 from savs_stores import BenchmarkInfo, write_store
 
 HEADS, DIM = 12, 8
