@@ -12,7 +12,8 @@ from jaxtyping import Float, Int
 
 from savs_analyze.cells import Cell, of_one_draw
 from savs_analyze.draws import Draw, draw_support, draw_without_support
-from savs_analyze.learners import Learnt, Support, learn, predict
+from savs_analyze.learners import learn, predict
+from savs_analyze.learnt import Learnt, Support
 from savs_analyze.methods import ZERO_SHOT, Method
 from savs_analyze.results import CellResult
 from savs_analyze.voting import allowed_classes

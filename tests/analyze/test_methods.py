@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savs_analyze.cells import cap_settings, parse_grid, parse_grids
-from savs_analyze.learners import Support, learn, predict
+from savs_analyze.learners import learn, predict
+from savs_analyze.learnt import Support
 from savs_analyze.methods import METHODS, SELECTIONS, ZERO_SHOT, Baseline, Savs
 from savs_analyze.selection import Scoring
 from savs_analyze.settings import Setting, expand_settings, make_setting

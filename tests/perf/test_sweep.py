@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from savs_analyze.learners import Support, learn
+from savs_analyze.learners import learn
+from savs_analyze.learnt import Support
 from savs_analyze.results import Results
 from savs_analyze.settings import expand_settings
 from savs_analyze.similarity import class_means
