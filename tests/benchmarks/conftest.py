@@ -1,12 +1,16 @@
 import json
 import shutil
 import socket
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from savs_benchmarks import check, find_benchmark
+
+sys.path.append(str(Path(__file__).parent))  # tests may import `damages`
 
 GOOD_LINE = {"image": "a.png", "question": "Which animal is this?", "label": "cat"}
 
