@@ -1,4 +1,4 @@
-"""Sweeps of a few shots and draws as tables, for the tests of the sweep."""
+"""Methods, hyperparameters and short sweeps that several tests share."""
 
 import pandas as pd
 
@@ -19,6 +19,7 @@ FEW = [
     "ridge",
 ]
 MANY = [name for name in LEARNING if name not in ("linear-probe", "mlp-probe")]
+GRID = {"a": [0.3, 1.5], "b": [0.3, 1.5], "gamma": [0.01, 20], "beta": [-2, 1], "temperature": [0.05, 3]}
 
 
 def run(store, out, **settings):
