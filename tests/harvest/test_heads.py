@@ -247,7 +247,7 @@ def test_a_mixture_of_experts_computes_all_tokens(load):
 
 
 def test_the_self_check_passes_on_both_families(model, batch):
-    check_capture(model.model, model.projections, batch)
+    assert {found.kind for found in check_capture(model.model, model.projections, batch)} == {"self"}
 
 
 @pytest.mark.parametrize("change", [lambda output: output * 0.9, lambda output: output.flip(-1)], ids=["gate", "mix"])
