@@ -126,7 +126,8 @@ def side_by_side(of_line: Sequence[tuple[str, CellResult, int]], metric: str) ->
 def _tests(settings: list[str], draws: list[Draw]) -> list[dict]:
     if len(settings) < 2 or not draws:
         return []
-    means = np.mean([draw.scores.mean(axis=0) for draw in draws], axis=0)
+    of_draws = np.stack([draw.scores.mean(axis=0) for draw in draws])
+    means = of_draws.mean(axis=0)
     best = int(means.argmax())
     pairs = list(combinations(range(len(settings)), 2))
     total = len(pairs)  # the best was found among all, whichever pairs are shown
@@ -137,7 +138,7 @@ def _tests(settings: list[str], draws: list[Draw]) -> list[dict]:
     columns = _difference_replicates(draws, pairs)
     rows = []
     for (one, other), chance, corrected, column in zip(pairs, chances, holm(chances, total), columns.T, strict=True):
-        low, high = interval(column)
+        low, high = interval(column, of_draws[:, one] - of_draws[:, other], least=-1.0)
         rows.append(
             {
                 "setting": settings[one],

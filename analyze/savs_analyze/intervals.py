@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
+from scipy.stats import norm
+from scipy.stats import t as student
 
 REPLICATES = 2000
 REPLICATES_AT_ONCE = 200
@@ -45,8 +47,19 @@ def _resample(items: int, count: int, generator: np.random.Generator) -> Float[n
     return generator.multinomial(count, np.full(items, 1 / items), size=REPLICATES_AT_ONCE).astype(np.float64)
 
 
-def interval(means: Float[np.ndarray, " replicate"]) -> tuple[float, float]:
-    """Return the 95 % percentile interval of bootstrap means."""
-    tail = 100 * (1 - LEVEL) / 2
-    low, high = np.nanpercentile(means, [tail, 100 - tail])
+def interval(
+    means: Float[np.ndarray, " replicate"], of_draws: Float[np.ndarray, " draw"], least: float = 0.0
+) -> tuple[float, float]:
+    """Return the 95 % interval of a mean over draws: percentiles of its bootstrap means, stretched where draws are few.
+
+    `of_draws` are the values that the mean is of. Their spread is known from few of them only, so the percentiles are
+    stretched about the mean by the ratio of Student's quantile to the normal one; of its degrees of freedom there are
+    the more, the less of the variance is theirs (Welch, 1947; Satterthwaite, 1946). Both ends stay in [least, 1].
+    """
+    tail = (1 - LEVEL) / 2
+    low, high = np.nanpercentile(means, [100 * tail, 100 * (1 - tail)])
+    if len(of_draws) > 1 and (of_mean := np.var(of_draws, ddof=1) / len(of_draws)) > 0:
+        freedom = (len(of_draws) - 1) * max(1.0, np.nanvar(means) / of_mean) ** 2
+        stretch, middle = student.ppf(1 - tail, freedom) / norm.ppf(1 - tail), np.mean(of_draws)
+        low, high = (max(least, min(1.0, middle + stretch * (end - middle))) for end in (low, high))
     return float(low), float(high)

@@ -158,7 +158,7 @@ def _mean(measurements: list[Measurement]) -> Measurement:
 
 
 def _numbers(measured: Measurement) -> dict[str, int | float]:
-    low, high = interval(measured.means)
+    low, high = interval(measured.means, measured.values)
     spread = float(measured.values.std(ddof=1)) if len(measured.values) > 1 else float("nan")
     return {"n": measured.units, "value": float(measured.values.mean()), "sd": spread, "low": low, "high": high}
 

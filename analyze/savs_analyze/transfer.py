@@ -224,13 +224,14 @@ def _measure(
         columns[np.searchsorted(names, of_draw[own].unit)] = np.column_stack([*scores, np.ones(len(scores[0]))])
         sums.append(csr_array(columns))
     means = replicates(sums, ids, _means, seed)
-    values = np.array([[of_draw[key].scores[metric].mean() for key in keys] for of_draw in draws]).mean(axis=0)
+    of_draws = np.array([[of_draw[key].scores[metric].mean() for key in keys] for of_draw in draws])
     units = round(np.mean([len(of_draw[own].unit) for of_draw in draws]))
     mine = keys.index(own)
+    values, against = of_draws.mean(axis=0), of_draws - of_draws[:, [mine]]
     for place, (source, takes) in enumerate(keys):
-        low, high = interval(means[:, place])
+        low, high = interval(means[:, place], of_draws[:, place])
         found = {"source": source, "takes": takes, "n": units, "value": values[place], "low": low, "high": high}
-        low, high = interval(means[:, place] - means[:, mine])
+        low, high = interval(means[:, place] - means[:, mine], against[:, place], least=-1.0)
         found |= {"against_own": values[place] - values[mine], "against_own_low": low, "against_own_high": high}
         yield found
 

@@ -2,10 +2,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.sparse import csr_array
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from savs_analyze.intervals import interval, replicates
 from savs_analyze.metrics import METRICS, class_metrics, unit_scores
 
 NONE = np.array([-1])
@@ -110,55 +108,3 @@ def test_an_incomplete_group_is_refused(metric, slot):
 def test_an_unknown_metric_is_refused():
     with pytest.raises(ValueError, match="unknown metric 'f1'"):
         unit_scores("f1", NONE, NONE, NONE, NONE, NONE, 2)
-
-
-def of_scores(scores, ids):
-    """Return bootstrap means of `[draw, unit]` scores, NaN where a draw did not test the unit."""
-    tested = np.isfinite(scores)
-    draws = [csr_array(np.column_stack(pair)) for pair in zip(np.nan_to_num(scores), tested, strict=True)]
-
-    def mean(sums):
-        return np.divide(sums[:, :1], sums[:, 1:], out=np.full((len(sums), 1), np.nan), where=sums[:, 1:] > 0)
-
-    return replicates(draws, ids, mean)[:, 0]
-
-
-def test_interval_of_one_draw_is_the_binomial_one():
-    scores = (np.arange(400) < 300).astype(float)[None]
-    low, high = interval(of_scores(scores, np.arange(400)))
-    half = 1.96 * np.sqrt(0.75 * 0.25 / 400)
-    assert low == pytest.approx(0.75 - half, abs=0.006)
-    assert high == pytest.approx(0.75 + half, abs=0.006)
-
-
-def test_whole_groups_make_wider_intervals():
-    # Groups of four that are right or wrong together carry a quarter of the information.
-    scores = np.repeat(np.arange(100) < 50, 4).astype(float)[None]
-    alone, together = (np.diff(interval(of_scores(scores, ids)))[0] for ids in (np.arange(400), np.arange(400) // 4))
-    assert together == pytest.approx(2 * alone, rel=0.1)
-
-
-def test_draws_that_disagree_make_wider_intervals():
-    same = np.tile((np.arange(200) < 100).astype(float), (4, 1))
-    differing = same.copy()
-    differing[2:] = 1
-    assert np.diff(interval(of_scores(differing, np.arange(200)))) > np.diff(interval(of_scores(same, np.arange(200))))
-
-
-def test_every_draw_weighs_the_same_in_value_and_interval():
-    # One draw tested 2 units, the other 200: the mean of their means is 0.5, whatever their sizes.
-    scores = np.full((2, 200), np.nan)
-    scores[0], scores[1, :2] = 1, 0
-    means = of_scores(scores, np.arange(200))
-    assert np.nanmean(means) == pytest.approx(0.5, abs=0.1)
-
-
-def test_untested_samples_do_not_count():
-    scores = np.array([[1.0, np.nan, 1.0, np.nan], [np.nan, 1.0, np.nan, 1.0]])
-    means = of_scores(scores, np.arange(4))
-    assert (means[np.isfinite(means)] == 1).all()
-
-
-def test_same_seed_same_interval():
-    scores = np.random.default_rng(0).random((3, 50))
-    assert interval(of_scores(scores, np.arange(50))) == interval(of_scores(scores, np.arange(50)))
