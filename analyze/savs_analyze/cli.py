@@ -15,6 +15,7 @@ from savs_analyze.options import (
     JobsOption,
     MethodsOption,
     ModelsOption,
+    PartialOption,
     Protocol,
     ProtocolOption,
     RestrictOption,
@@ -92,7 +93,7 @@ def sweep(
     draws: DrawsOption = 5,
     model: ModelsOption = None,
     keep_leaks: Annotated[bool, typer.Option("--keep-leaks", help="Test also on images of the support.")] = False,
-    allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Use the finished part of a harvest.")] = False,
+    allow_partial: PartialOption = False,
     jobs: JobsOption = None,
     backend: Annotated[Backend, typer.Option(help="loky: processes here; dask: a cluster.")] = Backend.loky,
     scheduler: Annotated[str, typer.Option("--scheduler", help="Of dask: tcp://HOST:PORT.")] = "",
@@ -331,6 +332,7 @@ def transfer(
     out: Annotated[Path, typer.Option("--out", help="The figure; its ending says the format.")] = Path(
         "results/transfer.svg"
     ),
+    allow_partial: PartialOption = False,
     form: TableFormatOption = TableFormat.table,
 ) -> None:
     """Classify each task with the heads of every other one, and draw source by target."""
@@ -338,7 +340,7 @@ def transfer(
     from savs_analyze.sweep import expand
     from savs_stores import open_store
 
-    tasks = transfers.tasks_of([open_store(path) for path in expand(store)], model)
+    tasks = transfers.tasks_of([open_store(path, allow_partial) for path in expand(store)], model)
     rows = transfers.transfer(tasks, k, shots, draws)
     print_rows(rows, form, transfers.laid_out(rows), transfers.footnotes(rows))
     print(transfers.draw_transfer(rows, out), file=sys.stderr)
@@ -352,12 +354,13 @@ def projection(
     head: Annotated[str | None, typer.Option("--head", help="LAYER,HEAD; default: the best on the support.")] = None,
     shots: ShotsOption = 20,
     out: Annotated[Path | None, typer.Option("--out", help="Default: results/STORE-projection.svg.")] = None,
+    allow_partial: PartialOption = False,
 ) -> None:
     """Draw one head's vectors of the test samples in the plane, beside those of a median head."""
     from savs_analyze.projection import draw_projection, parse_head, project, task_of
     from savs_stores import open_store
 
-    of = task_of(open_store(store), model, task)
+    of = task_of(open_store(store, allow_partial), model, task)
     found = project(of, parse_head(head) if head else None, shots)
     for plane in found.planes:
         print(plane)

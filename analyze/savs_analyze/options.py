@@ -39,6 +39,7 @@ TableFormatOption = Annotated[TableFormat, typer.Option("--format", help="How to
 StoresOption = Annotated[list[str], typer.Option("--store", help="A store, or a pattern 'stores/*.zarr'; repeatable.")]
 ModelsOption = Annotated[list[str] | None, typer.Option("--model", help="Only this model; repeatable.")]
 ShotsOption = Annotated[int, typer.Option(min=1, help="Support samples a class.")]
+PartialOption = Annotated[bool, typer.Option("--allow-partial", help="Use the finished part of a harvest.")]
 DrawsOption = Annotated[int, typer.Option(min=1, help="Random supports.")]
 JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; default: all cores where that pays.")]
 MethodsOption = Annotated[

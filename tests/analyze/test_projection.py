@@ -1,9 +1,11 @@
 """A head's vectors in the plane: the right head, the right number, the same picture again."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
+import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import image
@@ -12,7 +14,7 @@ from typer.testing import CliRunner
 
 from savs_analyze.cli import app
 from savs_analyze.projection import Projection, draw_projection, embed, parse_head, project, stratified, task_of
-from savs_stores import BenchmarkInfo, open_store, write_store
+from savs_stores import BenchmarkInfo, IncompleteStoreError, open_store, write_store
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +162,15 @@ def test_the_command(store, tmp_path):
     assert "rank 7 of 12" in second
     assert path == str(out)
     assert out.stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("command", "error"), [("projection", "None"), ("transfer", "transfer needs two tasks")])
+def test_an_unfinished_store_is_read_when_that_is_asked_for(store, tmp_path, command, error):
+    """The error of an unfinished store names an option that these commands once lacked."""
+    path = shutil.copytree(store.path, tmp_path / "part.zarr")
+    zarr.open_array(path / "planted/shard_crc32c", mode="r+")[3] = 0  # samples 192 to 199
+    words = [command, "--store", str(path), "--shots", "5", "--out", str(tmp_path / "figure.svg")]
+    with pytest.raises(IncompleteStoreError, match="--allow-partial"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+    result = CliRunner().invoke(app, [*words, "--allow-partial"])
+    assert str(result.exception).startswith(error)
