@@ -37,18 +37,18 @@ GOALS = {"times faster than the papers' way": 8, "of the product rate on LLaVA-O
 ROOM = 1.25
 HEAD = """# Harvest on a GPU
 
-Written by `make perf-gpu`. {date}, {machine}, torch {torch}, {dtype}: products of matrices reach
-{rate:,.4g} TFLOP/s, which is the floor under every time here. Random weights in the exact shapes of the models; pictures
-and prompts of the sizes and numbers of the benchmarks they are named after, made from a seed.
+Written by `make perf-gpu`. {date}, {machine}, torch {torch}, {dtype}. Products of matrices reach {rate:,.4g} TFLOP/s
+here: the floor under every time below. Random weights in the exact shapes of the models; pictures and prompts of the
+sizes and numbers of the benchmarks they are named after, made from a seed.
 
 *Papers' way*: one sample at a time, input and output of every output projection kept for all tokens, all logits,
-three passes over the sixth of the samples that is learnt from; nothing is written. *Harvest*: pictures decoded and
-hashed, samples prepared, run, and written to a store; counted from the end of the first batch, when all processes
-have started, and once more from the command. *Limit*: what the operations of single prompts would allow at the
-product rate (attention inside the vision tower is not counted); pictures that questions share make more possible.
-*Model alone*: inputs ready, nothing written. *Idle*: the share of the clock in which no kernel ran, by the profiler over
-a few batches; of the harvest, from the same busy time. Memory is above the loaded model; N and 2N samples take
-the same where it is bounded. The goals: {goals}.
+three passes over {support} of {official} samples to learn from them; nothing is written. *Harvest*: pictures decoded
+and hashed, samples prepared, run, and written to a store; counted from the end of the first batch, when all processes
+have started, and once more from the command. *Limit*: what the operations of single prompts allow at the product
+rate, attention inside the vision tower not counted; pictures that questions share allow more. *Model alone*: inputs
+ready, nothing written. *Idle*: the share of the clock in which no kernel runs, by the profiler over a few batches; of
+the harvest, from the same busy time. Memory is above the loaded model: where it is bounded, N and 2N samples take the
+same. The goals: {goals}.
 """
 
 
@@ -124,6 +124,8 @@ def head(plan, device, rate):
         torch=torch.__version__,
         dtype=str(plan.dtype).removeprefix("torch."),
         rate=rate / 1e12,
+        support=plan.official[0],
+        official=sum(plan.official),
         goals=", ".join(f"{value:g} {words}" for words, value in GOALS.items()),
     )
 
