@@ -56,7 +56,7 @@ perf: setup ## measure speed and memory, print the tables
 	$(BIN)/pytest tests/perf -m perf -s -q -o addopts=--import-mode=importlib
 
 perf-gpu: setup ## check a harvest on this machine's GPU, measure it against the papers' way (SCALE=small: 0.5B and 2B)
-	$(BIN)/pytest tests/harvest -m gpu -q -o addopts=--import-mode=importlib
+	$(BIN)/pytest tests/harvest -m gpu -q -W default -o addopts=--import-mode=importlib
 	$(BIN)/python tests/perf/gpu.py --scale $(SCALE)
 
 planted: setup ## sparse-group lasso on planted stores: docs/sparse-group-lasso.md and its figure

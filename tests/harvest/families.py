@@ -424,8 +424,22 @@ def randomize(model):
     return model
 
 
+def randomize_to_scale(model):
+    """Give every matrix weights by the square root of what they add up: right for models of any width."""
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            generator = torch.Generator(parameter.device).manual_seed(parameter.numel())
+            with torch.no_grad():
+                parameter.normal_(std=parameter[0].numel() ** -0.5, generator=generator)
+    return model
+
+
+def new_model(family, config):
+    return AutoModelForImageTextToText.from_config(AutoConfig.for_model(family, **config))
+
+
 def build_model(family):
-    return randomize(AutoModelForImageTextToText.from_config(AutoConfig.for_model(family, **FAMILIES[family][0])))
+    return randomize(new_model(family, FAMILIES[family][0]))
 
 
 def build_processor(family, **changed):

@@ -238,7 +238,8 @@ def main(arguments=None):
     if asked.device == "cuda" and not torch.cuda.is_available():
         sys.exit("torch sees no GPU on this machine")
     quiet_libraries()
-    plan = Plan(asked.scale, asked.device, tokens=asked.tokens, seconds=asked.seconds)
+    product = Plan.product if asked.device == "cuda" else (512, 512, 512)
+    plan = Plan(asked.scale, asked.device, tokens=asked.tokens, seconds=asked.seconds, product=product)
     records = Records(ROOT / "results" / "harvest-gpu.jsonl", asked.out)
     with tempfile.TemporaryDirectory() as folder:
         failures = measure(plan, records, Path(folder))

@@ -128,20 +128,10 @@ SHAPES = {
 
 
 def build_model(shape, device, dtype):
-    """Return the model on the device; on `meta` it has shapes only.
-
-    The weights are those of a normal distribution over the square root of what they add up, whatever the shape:
-    then attention is far from uniform and nothing overflows.
-    """
+    """Return the model on the device; on `meta` it has shapes only."""
     with torch.device(device):
         model = AutoModelForImageTextToText.from_config(shape.full_config, dtype=dtype)
-    if device != "meta":
-        generator = torch.Generator(device).manual_seed(0)
-        with torch.no_grad():
-            for parameter in model.parameters():
-                if parameter.ndim > 1:
-                    parameter.normal_(std=parameter[0].numel() ** -0.5, generator=generator)
-    return model.eval()
+    return (model if device == "meta" else families.randomize_to_scale(model)).eval()
 
 
 def weights_bytes(shape, dtype):
