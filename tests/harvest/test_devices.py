@@ -19,6 +19,7 @@ from savs_harvest.layouts import last_real_token
 from savs_harvest.models import ModelSpec, load_model
 from savs_harvest.prompts import prepare
 from savs_harvest.run import Settings, harvest
+from savs_harvest.runner import _move
 from savs_harvest.tiny.corpus import vocabulary
 from savs_stores import open_store
 
@@ -223,3 +224,14 @@ def test_the_processor_waits_for_the_device_once_a_shard(loaded, benchmark, tmp_
     """Vectors and logits come back at the end; no other line of ours holds up the layout of the next batch."""
     lines = waits(loaded, lambda: run(loaded, benchmark, tmp_path / "s.zarr", token_budget=300, **settings))
     assert len(lines) <= 1, lines
+
+
+def test_copies_to_a_gpu_come_out_of_pinned_memory(monkeypatch):
+    """Only such a copy goes on beside the processor."""
+    copied = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: copied.append("pinned") or tensor)
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, *where, **how: copied.append((*where, how)))
+    _move(torch.ones(2), torch.device("cuda"))
+    assert copied == ["pinned", (torch.device("cuda"), {"non_blocking": True})]
+    _move(torch.ones(2), torch.device("cpu"))
+    assert copied[2:] == [(torch.device("cpu"), {})]

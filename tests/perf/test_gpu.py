@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from cells import group_operations
-from devices import Processor, busy
+from devices import Gpu, Processor, busy
 from inputs import INPUTS, SEEN_CLASSES, make_benchmark
 from records import TABLES, Records
 from rounding import changed, cosines
@@ -123,7 +123,7 @@ def test_every_record_is_in_the_tables_and_in_the_log(measured):
             assert sum(row.startswith(f"| {name} | {given} |") for row in rows) >= times
         assert not any("| -" in row for row in rows)
         assert all(row.count("|") == sections[title].splitlines()[2].count("|") for row in rows)
-    assert "8 times faster" in text
+    assert "times faster (goal 8)" in text
 
 
 def test_a_failed_step_is_noted_and_the_next_one_runs(tmp_path, monkeypatch, capsys):
@@ -149,6 +149,29 @@ def test_a_model_that_does_not_fit_is_named(tmp_path, monkeypatch):
     _, records = measure(replace(PLAN, scale="7b"), tmp_path)
     assert [record["text"].split(":")[0] for record in records.all] == [shape.name for shape in SHAPES["7b"]]
     assert "are needed, 1 GB are free: take smaller shapes with SCALE=small" in records.text()
+
+
+def test_the_command_writes_what_there_is_and_tells_where(tmp_path, capsys):
+    paths = tmp_path / "gpu.md", tmp_path / "log.jsonl"
+    command = ["--scale", "tiny", "--device", "cpu", "--seconds", "-1"]
+    with pytest.raises(SystemExit) as ended:
+        gpu.main([*command, "--out", str(paths[0]), "--log", str(paths[1])])
+    assert ended.value.code == 0
+    assert "no time was left" in paths[0].read_text()
+    assert len(paths[1].read_text().splitlines()) == len(SHAPES["tiny"])
+    assert str(paths[0]) in capsys.readouterr().out
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_the_command_says_so():
+    with pytest.raises(SystemExit, match="torch sees no GPU"):
+        gpu.main([])
+
+
+def test_the_cpu_stands_in_for_all_that_a_gpu_is_asked():
+    public = lambda kind: {name for name in vars(kind) if not name.startswith("_")}  # noqa: E731
+    assert public(Processor) == public(Gpu)
+    assert (Gpu.kind, Processor.kind) == ("cuda", "cpu")
 
 
 def test_changed_heads_and_predictions_are_counted():
