@@ -76,12 +76,16 @@ class Session:
 
     def __init__(self, plan, device, records, rate):
         self.plan, self.device, self.records, self.rate = plan, device, records, rate
-        self.started = time.monotonic()
+        self.started = self.deadline = time.monotonic()
         self.failures = 0
+
+    def allow(self, share):
+        """Let what follows begin until this share of the time is up: no model takes that of the next."""
+        self.deadline = self.started + share * self.plan.seconds
 
     def step(self, name, work):
         """Return what the work gives, None where there is no time for it or it fails."""
-        if time.monotonic() - self.started > self.plan.seconds:
+        if time.monotonic() > self.deadline:
             self.records.note(f"{name}: no time was left")
             return None
         try:
@@ -99,7 +103,9 @@ def measure(plan, records, folder):
     device = find_device(plan.device)
     session = Session(plan, device, records, product_rate(device, plan.dtype, *plan.product))
     records.head = head(plan, device, session.rate)
-    for number, shape in enumerate(SHAPES[plan.scale]):
+    shapes = SHAPES[plan.scale]
+    for number, shape in enumerate(shapes):
+        session.allow((number + 1) / len(shapes))
         needed, free = ROOM * weights_bytes(shape, plan.dtype), device.free_bytes()
         if needed > free:
             records.note(
