@@ -60,6 +60,11 @@ def files_of(path):
     return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
 
 
+def content_of(path):
+    """Return the bytes of all files but those that say when, and how fast, a shard was made."""
+    return {name: content for name, content in files_of(path).items() if "/shard_provenance/c/" not in name}
+
+
 def upload(folder, target):
     for name, content in files_of(folder).items():
         (target / name).write_bytes(content)

@@ -13,8 +13,8 @@ import pandas as pd
 
 from savs_analyze.cells import Cell
 from savs_analyze.group import run_cells
-from savs_analyze.methods import Setting
 from savs_analyze.results import CellResult, Results
+from savs_analyze.settings import Setting
 from savs_analyze.sweep import base_cell
 from savs_analyze.validation import Validation
 from savs_stores import ModelVectors, StoreError, open_store

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from savs_analyze.methods import ZERO_SHOT, Setting
+from savs_analyze.methods import ZERO_SHOT
+from savs_analyze.settings import Setting
 from savs_analyze.validation import QUARTER, Validation
 
 # Written into every cell's name: results computed by other rules are computed again.

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from savs_analyze.methods import COUNTED, DISPLAYED, Setting
+from savs_analyze.methods import DISPLAYED
 from savs_analyze.metrics import METRICS
 from savs_analyze.results import CellResult
+from savs_analyze.settings import COUNTED, Setting
 
 
 @dataclass(frozen=True)

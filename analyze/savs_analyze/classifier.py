@@ -10,9 +10,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from savs_analyze.learners import Support, Votes, learn, predict, probabilities
-from savs_analyze.methods import METHODS, ZERO_SHOT, make_setting
+from savs_analyze.learners import learn, predict, probabilities
+from savs_analyze.learnt import Support
+from savs_analyze.methods import METHODS, ZERO_SHOT
 from savs_analyze.selection import BY_COUNT, score_heads
+from savs_analyze.settings import make_setting
+from savs_analyze.voting import Votes
 
 
 class SAVClassifier(ClassifierMixin, BaseEstimator):

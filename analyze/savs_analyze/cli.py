@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from savs_analyze.options import (
+    Backend,
+    DrawsOption,
+    GridOption,
+    JobsOption,
+    MethodsOption,
+    ModelsOption,
+    Protocol,
+    ProtocolOption,
+    RestrictOption,
+    ResultsArgument,
+    ScalingOption,
+    ShotsOption,
+    SolverOption,
+    StoreArgument,
+    StoresOption,
+    TableFormat,
+    TableFormatOption,
+    ValidationOption,
+)
+from savs_analyze.printing import print_rows
 from savs_stores import terminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import pandas as pd
 
     from savs_analyze.studies import Study
 
@@ -25,40 +43,8 @@ app = typer.Typer(
     add_completion=False,
 )
 
-
-class Protocol(StrEnum):
-    """How heads are kept and vote, what validates, and whether leaks are tested."""
-
-    ours = "ours"
-    paper = "paper"
-
-
-class Backend(StrEnum):
-    """Who computes."""
-
-    loky = "loky"
-    dask = "dask"
-
-
-class TableFormat(StrEnum):
-    """How tables are printed."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
-    markdown = "markdown"
-    latex = "latex"
-
-
 # With more, a table has a line a method.
 MOST_COLUMNS = 5
-WORDS = (
-    *"benchmark model task metric method setting other formula source hyperparameters target takes verdict".split(),
-    "published in",
-)
-StoreArgument = Annotated[str, typer.Argument(help="A store: stores/NAME.zarr, or a URL.")]
-ResultsArgument = Annotated[Path, typer.Argument(help="A folder of results: results/NAME.")]
-TableFormatOption = Annotated[TableFormat, typer.Option("--format", help="How to print it.")]
 
 
 @app.callback()
@@ -92,38 +78,22 @@ def verify(store: StoreArgument) -> None:
 
 @app.command()
 def sweep(
-    store: Annotated[list[str], typer.Option("--store", help="A store, or a pattern 'stores/*.zarr'; repeatable.")],
+    store: StoresOption,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the results; default: results/STORE.")] = None,
-    method: Annotated[
-        list[str] | None, typer.Option("--method", help="From `savs-analyze methods`; default: zero-shot and savs.")
-    ] = None,
+    method: MethodsOption = None,
     k: Annotated[str, typer.Option("--k", help="Heads that vote: 20, or 5:50:5.")] = "20",
-    grid: Annotated[
-        list[str] | None, typer.Option("--grid", help="Other hyperparameters: gamma=0.01:100:5log; repeatable.")
-    ] = None,
-    restrict_options: Annotated[
-        bool, typer.Option("--restrict-options", help="Predict among the classes that the prompt prints.")
-    ] = False,
-    solver: Annotated[
-        str | None, typer.Option("--solver", help="Of the lasso: working-set, liblinear; of groups: group-lasso.")
-    ] = None,
-    scaling: Annotated[
-        str | None, typer.Option("--scaling", help="Of the lasso's features: none, head_rms, feature_std.")
-    ] = None,
-    protocol: Annotated[
-        Protocol, typer.Option(help="paper: heads kept by index, cosine votes, leaks kept, first 25 % validate.")
-    ] = Protocol.ours,
-    validation: Annotated[
-        float, typer.Option("--validation", help="Share of the test samples that choose hyperparameters; 0: none.")
-    ] = 0.25,
+    grid: GridOption = None,
+    restrict_options: RestrictOption = False,
+    solver: SolverOption = None,
+    scaling: ScalingOption = None,
+    protocol: ProtocolOption = Protocol.ours,
+    validation: ValidationOption = 0.25,
     shots: Annotated[str, typer.Option("--shots", help="Support samples a class: 20, or 5:50:5.")] = "20",
-    draws: Annotated[int, typer.Option(min=1, help="Random supports.")] = 5,
-    model: Annotated[list[str] | None, typer.Option("--model", help="Only this model; repeatable.")] = None,
+    draws: DrawsOption = 5,
+    model: ModelsOption = None,
     keep_leaks: Annotated[bool, typer.Option("--keep-leaks", help="Test also on images of the support.")] = False,
     allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Use the finished part of a harvest.")] = False,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Processes; default: all cores where that pays.")
-    ] = None,
+    jobs: JobsOption = None,
     backend: Annotated[Backend, typer.Option(help="loky: processes here; dask: a cluster.")] = Backend.loky,
     scheduler: Annotated[str, typer.Option("--scheduler", help="Of dask: tcp://HOST:PORT.")] = "",
     part: Annotated[str, typer.Option("--part", help="Only this part, as in an array job: 1/4.")] = "1/1",
@@ -168,14 +138,12 @@ def sweep(
 @app.command()
 def study(
     name: Annotated[str, typer.Argument(help="methods, shots, heads, layers, classifiers, per-class, lasso or demo.")],
-    store: Annotated[list[str], typer.Option("--store", help="A store, or a pattern 'stores/*.zarr'; repeatable.")],
+    store: StoresOption,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the results; default: results/NAME.")] = None,
     protocol: Annotated[Protocol, typer.Option(help="As of sweep.")] = Protocol.ours,
-    draws: Annotated[int, typer.Option(min=1, help="Random supports.")] = 5,
-    model: Annotated[list[str] | None, typer.Option("--model", help="Only this model; repeatable.")] = None,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Processes; default: all cores where that pays.")
-    ] = None,
+    draws: DrawsOption = 5,
+    model: ModelsOption = None,
+    jobs: JobsOption = None,
 ) -> None:
     """Run a study of the papers: a sweep of what it asks for, its table, and its curves. The same command resumes."""
     from savs_analyze.choice import choose
@@ -221,7 +189,8 @@ def methods(form: TableFormatOption = TableFormat.table) -> None:
     """List the methods: formula, source, hyperparameters, and which provably predict the same."""
     import pandas as pd
 
-    from savs_analyze.methods import METHODS, make_setting
+    from savs_analyze.methods import METHODS
+    from savs_analyze.settings import make_setting
 
     rows = pd.DataFrame(
         {
@@ -234,7 +203,7 @@ def methods(form: TableFormatOption = TableFormat.table) -> None:
             "same_as": [make_setting(name).same_as for name in METHODS],
         }
     )
-    _print_rows(rows, form, rows, [])
+    print_rows(rows, form, rows, [])
 
 
 @app.command()
@@ -260,7 +229,7 @@ def table(
     summary = summarize(cells, choices, compared)
     lay_out = spread if columns_of(summary).nunique() <= MOST_COLUMNS else listed
     people = lay_out(summary, all_metrics)
-    _print_rows(summary, form, people, footnotes(cells, choices, compared))
+    print_rows(summary, form, people, footnotes(cells, choices, compared))
 
 
 @app.command()
@@ -278,7 +247,7 @@ def compare(results: ResultsArgument, form: TableFormatOption = TableFormat.tabl
         "p: exact paired test of the signs of samples or groups (McNemar's for one draw); holm: for all pairs."
     )
     notes.append("Settings differ where holm is below 5 % and the interval without 0.")
-    _print_rows(compared, form, differences(compared), notes)
+    print_rows(compared, form, differences(compared), notes)
 
 
 @app.command()
@@ -289,7 +258,7 @@ def hyperparameters(results: ResultsArgument, form: TableFormatOption = TableFor
 
     table = hyperparameters(choose(Results(results).loaded()))
     note = "The best mean over benchmarks, equally weighted, of the first metric on the validation samples, in percent."
-    _print_rows(table, form, table, [note])
+    print_rows(table, form, table, [note])
 
 
 @app.command()
@@ -303,7 +272,7 @@ def stability(results: ResultsArgument, form: TableFormatOption = TableFormat.ta
     found = stability(cells, choose(cells))
     notes = ["Jaccard: mean over pairs of draws of heads in both over heads in either; by chance: of random heads."]
     people = found.assign(**{name: found[name].map("{:.2f}".format) for name in ("jaccard", "by chance")})
-    _print_rows(found, form, people, notes)
+    print_rows(found, form, people, notes)
 
 
 @app.command()
@@ -332,7 +301,7 @@ def compare_paper(results: ResultsArgument, form: TableFormatOption = TableForma
     compared = compare(cells)
     if compared.empty:
         print(without_counterpart(cells), file=sys.stderr)
-    _print_rows(compared, form, laid_out(compared), footnotes(compared))
+    print_rows(compared, form, laid_out(compared), footnotes(compared))
 
 
 @app.command()
@@ -354,11 +323,11 @@ def figures(
 
 @app.command()
 def transfer(
-    store: Annotated[list[str], typer.Option("--store", help="A store, or a pattern 'stores/*.zarr'; repeatable.")],
+    store: StoresOption,
     model: Annotated[str, typer.Option("--model", help="Default: the one that all stores have.")] = "",
     k: Annotated[int, typer.Option("--k", min=1, help="Heads that vote.")] = 20,
-    shots: Annotated[int, typer.Option(min=1, help="Support samples a class.")] = 20,
-    draws: Annotated[int, typer.Option(min=1, help="Random supports.")] = 5,
+    shots: ShotsOption = 20,
+    draws: DrawsOption = 5,
     out: Annotated[Path, typer.Option("--out", help="The figure; its ending says the format.")] = Path(
         "results/transfer.svg"
     ),
@@ -371,7 +340,7 @@ def transfer(
 
     tasks = transfers.tasks_of([open_store(path) for path in expand(store)], model)
     rows = transfers.transfer(tasks, k, shots, draws)
-    _print_rows(rows, form, transfers.laid_out(rows), transfers.footnotes(rows))
+    print_rows(rows, form, transfers.laid_out(rows), transfers.footnotes(rows))
     print(transfers.draw_transfer(rows, out), file=sys.stderr)
 
 
@@ -381,7 +350,7 @@ def projection(
     model: Annotated[str, typer.Option("--model", help="Default: the only one.")] = "",
     task: Annotated[str, typer.Option("--task", help="Default: the only one.")] = "",
     head: Annotated[str | None, typer.Option("--head", help="LAYER,HEAD; default: the best on the support.")] = None,
-    shots: Annotated[int, typer.Option(min=1, help="Support samples a class.")] = 20,
+    shots: ShotsOption = 20,
     out: Annotated[Path | None, typer.Option("--out", help="Default: results/STORE-projection.svg.")] = None,
 ) -> None:
     """Draw one head's vectors of the test samples in the plane, beside those of a median head."""
@@ -437,37 +406,6 @@ def _run(
             command=terminal.command_line(),
             on_cells=progress.update,
         )
-
-
-def _print_rows(rows: pd.DataFrame, form: TableFormat, people: pd.DataFrame, notes: list[str]) -> None:
-    """Print rows for programs as they are, for people as they are laid out."""
-    if form is TableFormat.csv:
-        print(rows.to_csv(index=False), end="")
-    elif form is TableFormat.json:
-        print(rows.to_json(orient="records", indent=1, double_precision=15))
-    elif form is TableFormat.latex:
-        print(people.astype(str).style.hide(axis="index").to_latex(hrules=True, convert_css=False), end="")
-    else:
-        _print_table(people, notes, markdown=form is TableFormat.markdown)
-
-
-def _print_table(table: pd.DataFrame, notes: list[str], markdown: bool = False) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    # A pipe has no width, so the table takes what it needs; on a narrow terminal, numbers fold.
-    console = Console(width=None if sys.stdout.isatty() and not markdown else 1000)
-    printed = Table(box=box.MARKDOWN if markdown else box.SIMPLE_HEAD, pad_edge=markdown)
-    for name in table.columns:
-        words = name in WORDS or name.startswith("same")
-        heading = str(name) if words or markdown else str(name).replace(", ", ",\n")
-        printed.add_column(heading, justify="left" if words else "right", no_wrap=words, overflow="fold")
-    for row in table.itertuples(index=False):
-        printed.add_row(*map(str, row))
-    console.print(printed)
-    for note in notes:
-        console.print(f"\n{note}" if markdown else note, highlight=False, markup=False)
 
 
 def entry() -> None:

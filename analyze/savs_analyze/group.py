@@ -12,7 +12,8 @@ from jaxtyping import Float, Int
 
 from savs_analyze.cells import Cell, of_one_draw
 from savs_analyze.draws import Draw, draw_support, draw_without_support
-from savs_analyze.learners import Learnt, Support, learn, predict
+from savs_analyze.learners import learn, predict
+from savs_analyze.learnt import Learnt, Support
 from savs_analyze.methods import ZERO_SHOT, Method
 from savs_analyze.results import CellResult
 from savs_analyze.voting import allowed_classes
@@ -113,22 +114,7 @@ def _result(vectors: ModelVectors, group: Group, cell: Cell) -> CellResult:
         "slot": table.slot[test],
         "validation": cell.validation.samples(table, vectors.store.benchmark)[test],
     }
-    shared = {
-        "benchmark": cell.benchmark,
-        "model": cell.model,
-        "task": cell.task,
-        "method": cell.method,
-        "shots": cell.shots,
-        "draw": cell.draw,
-        "split": "",
-        "leaked": group.draw.leaked,
-        "failed": group.draw.failed,
-        "incomplete": group.draw.incomplete,
-        "partial": vectors.partial,
-        "keep_leaks": cell.keep_leaks,
-        "seconds": round(group.seconds / len(group.cells), 4),
-        "fingerprint": cell.fingerprint,
-    }
+    shared = _shared_columns(vectors, group, cell)
     result = CellResult(asdict(cell) | _facts(vectors, group, cell, places), [], arrays)
     splits = ["validation", "test"] if arrays["validation"].any() else ["test"]
     for place, setting in enumerate(cell.settings):
@@ -145,6 +131,26 @@ def _result(vectors: ModelVectors, group: Group, cell: Cell) -> CellResult:
                 measured = {"split": split, "metric": metric, "value": value, "n": len(units.unit)}
                 result.rows.append(shared | described | measured | report)
     return result
+
+
+def _shared_columns(vectors: ModelVectors, group: Group, cell: Cell) -> dict[str, Any]:
+    """Return the columns that all rows of a cell have the same values in."""
+    return {
+        "benchmark": cell.benchmark,
+        "model": cell.model,
+        "task": cell.task,
+        "method": cell.method,
+        "shots": cell.shots,
+        "draw": cell.draw,
+        "split": "",
+        "leaked": group.draw.leaked,
+        "failed": group.draw.failed,
+        "incomplete": group.draw.incomplete,
+        "partial": vectors.partial,
+        "keep_leaks": cell.keep_leaks,
+        "seconds": round(group.seconds / len(group.cells), 4),
+        "fingerprint": cell.fingerprint,
+    }
 
 
 def _facts(vectors: ModelVectors, group: Group, cell: Cell, places: Sequence[int]) -> dict[str, Any]:

@@ -14,204 +14,20 @@ the residual, scaled until it is feasible (Ndiaye et al., Gap safe screening rul
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import expit, xlogy
+
+from savs_analyze.lasso_penalty import Coef, Features, Penalty, squared_norms
+from savs_analyze.lasso_problem import Intercept, Problem, Scores
 
 CHECK_EVERY = 5  # steps between two looks at the gap of the working set
 MAX_ROUNDS = 100  # passes over all features for one alpha
 NEW_FEATURES = 256  # a working set grows by these, or by half of the features alive
 SINGLE_STEPS = 400  # single precision that needs more steps than this in a round has stalled
-SETTLED, ROUGHLY = 1e-12, 1e-6  # mean residual a free intercept leaves: where it matters; between, and in single
 
-Scores = Float[np.ndarray, "output sample"]
-Coef = Float[np.ndarray, "output feature"]
-Intercept = Float[np.ndarray, "output 1"]
-OfFeature = Float[np.ndarray, " feature"]
-Features = Int[np.ndarray, " kept"]
 Path = Generator[Scores, Coef, "list[Fit]"]
-
-
-@dataclass(frozen=True)
-class Penalty:
-    """l1_ratio * |W|_1 + (1 - l1_ratio) * sum_g weights_g * |W_g|_2, for W `[output, feature]`."""
-
-    l1_ratio: int | float
-    groups: Int[np.ndarray, " feature"]
-    weights: Float[np.ndarray, " group"]
-
-    def restricted(self, features: Features) -> Penalty:
-        """Return the penalty of models that use these features only."""
-        kept, groups = np.unique(self.groups[features], return_inverse=True)
-        return Penalty(self.l1_ratio, groups, self.weights[kept])
-
-    def sums(self, values: OfFeature) -> Float[np.ndarray, " group"]:
-        return np.bincount(self.groups, values, len(self.weights)).astype(np.float64, copy=False)
-
-    def value(self, coef: Coef) -> float:
-        norms = np.sqrt(self.sums(_squares(coef)))
-        return float(self.l1_ratio * np.abs(coef).sum() + (1 - self.l1_ratio) * (self.weights @ norms))
-
-    def excess(self, sizes: Coef, alpha: float) -> OfFeature:
-        """Return the |gradient| of each feature's group over what alpha holds at zero; above 1 it must enter.
-
-        Where all of the penalty is l1, each feature is its own group.
-        """
-        if self.l1_ratio == 1:
-            return sizes.max(axis=0) / alpha
-        over = np.maximum(sizes - alpha * self.l1_ratio, 0)
-        return (np.sqrt(self.sums(_squares(over))) / (alpha * (1 - self.l1_ratio) * self.weights))[self.groups]
-
-    def dual_norm(self, sizes: Coef, at_least: int | float = 0.0) -> float:
-        """Return the least alpha, from at_least on, that holds all coefficients at zero against |gradient|.
-
-        For each group it is the root of a convex decreasing function: Newton steps from below stay below.
-        """
-        if self.l1_ratio == 1:
-            return float(max(at_least, sizes.max(initial=0)))
-        groups, alpha, rest = self.groups, float(at_least), (1 - self.l1_ratio) * self.weights
-        while True:
-            kept = sizes.max(axis=0, initial=0) > alpha * self.l1_ratio
-            sizes, groups = sizes[:, kept], groups[kept]
-            over = np.maximum(sizes - alpha * self.l1_ratio, 0)
-            norms = np.sqrt(np.bincount(groups, _squares(over), len(rest)))
-            hot = norms > alpha * rest * (1 + 1e-12)
-            if not hot.any():
-                return alpha * (1 + 1e-12)
-            slopes = rest[hot] + self.l1_ratio * np.bincount(groups, over.sum(axis=0), len(rest))[hot] / norms[hot]
-            before, alpha = alpha, alpha + float(((norms - alpha * rest)[hot] / slopes).max())
-            if alpha == before:  # less than a rounding error is missing
-                return alpha * (1 + 1e-12)
-            sizes, groups = sizes[:, hot[groups]], groups[hot[groups]]
-
-    def proximal(self, coef: Coef, steps: OfFeature) -> Coef:
-        """Return the W with the least penalty(W) + sum over features of |W - coef|^2 / (2 * step).
-
-        Soft-thresholding, then: a group that keeps norm r shrinks each feature by r / (r + weight * step), where r
-        solves sum |W|^2 / (r + weight * step)^2 = 1. Newton steps on the inverse root of that sum find it, from the
-        bound that Jensen's inequality gives.
-        """
-        sizes = np.abs(coef)
-        sizes -= steps * self.l1_ratio
-        np.maximum(sizes, 0, out=sizes)
-        shrunk = np.copysign(sizes, coef)
-        if self.l1_ratio == 1:
-            return shrunk
-        squares, pull = _squares(sizes).astype(np.float64), ((1 - self.l1_ratio) * self.weights)[self.groups] * steps
-        whole = self.sums(squares)
-        norms = np.maximum(np.sqrt(whole) - self.sums(squares * pull) / np.maximum(whole, 1e-300), 0)
-        for _ in range(50):
-            reach = norms[self.groups] + pull
-            terms = squares / reach**2
-            total, slope = self.sums(terms), self.sums(terms / reach)
-            more = np.where(total > 1, total * (np.sqrt(total) - 1) / np.maximum(slope, 1e-300), 0)
-            norms += more
-            if (more <= 1e-7 * norms).all():  # squared by the last step
-                break
-        shrunk *= (norms[self.groups] / (norms[self.groups] + pull)).astype(coef.dtype)
-        return shrunk
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is fitted: features times factors, targets (one row of 0 and 1: sigmoid), penalty, free intercept or none.
-
-    Features may be of any float type; passes over all of them are made in double precision.
-    """
-
-    features: Float[np.ndarray, "sample feature"]
-    factors: OfFeature
-    targets: Scores
-    penalty: Penalty
-    free: bool = True
-
-    def restricted(self, kept: Features) -> Problem:
-        """Return the problem with these features only: scaled, and centred where an intercept makes up for it."""
-        columns = self.features.take(kept, axis=1).astype(np.float64, copy=False)
-        if self.free:
-            columns -= columns.mean(axis=0)
-        columns *= self.factors[kept]
-        return Problem(columns, np.ones(len(kept)), self.targets, self.penalty.restricted(kept), self.free)
-
-    def single(self) -> Problem:
-        """Return the problem in single precision."""
-        return replace(self, features=self.features.astype(np.float32), targets=self.targets.astype(np.float32))
-
-    def gradient(self, residual: Scores) -> Coef:
-        """Return the gradient of the mean loss. A free intercept centres the residual, so features need not be."""
-        if self.free:
-            residual = residual - residual.mean(axis=1, keepdims=True)
-        if self.features.dtype == np.float64:
-            gradient = residual @ self.features
-        else:
-            parts = [self.features[:, i : i + 1024].astype(np.float64) for i in range(0, self.features.shape[1], 1024)]
-            gradient = np.concatenate([residual @ part for part in parts], axis=1)
-        gradient *= self.factors / len(self.features)
-        return gradient
-
-    def loss(self, scores: Scores) -> float:
-        """Return the mean loss of scores that hold the intercept."""
-        scores = scores.astype(np.float64, copy=False)
-        if len(scores) == 1:
-            return float((np.logaddexp(0, scores) - self.targets * scores).mean())
-        top = scores.max(axis=0)
-        return float((np.log(np.exp(scores - top).sum(axis=0)) + top - (self.targets * scores).sum(axis=0)).mean())
-
-    def dual(self, residual: Scores, sizes: Coef, alpha: float) -> float:
-        """Return the dual objective, an entropy, of the residual scaled until alpha holds its gradient's sizes.
-
-        It is minus infinity where the residual is not that of a settled intercept.
-        """
-        if self.free and np.abs(residual.mean(axis=1)).max() > 1e3 * _settled(residual):
-            return -np.inf
-        point = self.targets.astype(np.float64) + alpha / self.penalty.dual_norm(sizes, alpha) * residual
-        np.clip(point, 0, 1, out=point)
-        rest = xlogy(1 - point, 1 - point).sum() if len(point) == 1 else 0
-        return float(-(xlogy(point, point).sum() + rest) / point.shape[1])
-
-    def settle(self, scores: Scores, intercept: Intercept, exact: bool = True) -> tuple[Intercept, Scores]:
-        """Return the best intercept, where it is free, by Newton steps (halved if they overshoot), and the residual."""
-        residual, reach = probabilities(scores + intercept) - self.targets, 4.0
-        for _ in range(50 if self.free else 0):
-            off = residual.mean(axis=1)
-            size = np.abs(off).max()
-            if size <= (_settled(scores) if exact else ROUGHLY):
-                break
-            found = residual + self.targets
-            if len(found) == 1:
-                step = off / max((found * (1 - found)).mean(), 1e-12)
-            else:
-                hessian = np.diag(found.mean(axis=1) + 1e-12) - found @ found.T / found.shape[1] + 1 / len(found)
-                step = np.linalg.solve(hessian, off)
-            far = np.abs(step).max() > reach  # on a plateau: go on, ever faster
-            step *= min(1.0, reach / np.abs(step).max())
-            reach *= 2
-            for _ in range(20):
-                trial = intercept - step[:, None].astype(scores.dtype)
-                residual = probabilities(scores + trial) - self.targets
-                if np.abs(residual.mean(axis=1)).max() < size * (1 + far * 1e-9):
-                    break
-                step, reach = step / 2, 4.0
-            else:
-                return intercept, found - self.targets
-            intercept = trial
-        return intercept, residual
-
-    def null(self) -> tuple[Intercept, Scores, float]:
-        """Return intercept, residual and loss of the model without features."""
-        scores = np.zeros_like(self.targets)
-        intercept, residual = self.settle(scores, scores[:, :1])
-        return intercept, residual, self.loss(scores + intercept)
-
-    def largest_alpha(self) -> float:
-        """Return the least alpha at which no feature is used; 0 where the gradient is no more than rounding errors."""
-        residual = self.null()[1]
-        sizes = np.abs(self.gradient(residual))
-        lengths = np.sqrt(np.einsum("sf,sf->f", self.features, self.features, dtype=np.float64)) * self.factors
-        noise = 1e-13 * np.linalg.norm(residual) * lengths / len(self.features)
-        return self.penalty.dual_norm(np.where(sizes > noise, sizes, 0))
 
 
 @dataclass(frozen=True)
@@ -231,23 +47,6 @@ class Fit:
     null: float
     n_iter: int
     converged: bool
-
-
-def _squares(values: Coef) -> OfFeature:
-    return np.einsum("of,of->f", values, values)
-
-
-def _settled(values: Scores) -> float:
-    return SETTLED if values.dtype == np.float64 else ROUGHLY
-
-
-def probabilities(scores: Scores) -> Scores:
-    if len(scores) == 1:
-        return expit(scores)
-    found = scores - scores.max(axis=0)
-    np.exp(found, out=found)
-    found /= found.sum(axis=0)
-    return found
 
 
 def _divergence(found: Scores, change: Scores) -> float:
@@ -299,8 +98,8 @@ def _minimise(
             trial = penalty.proximal(point - gradient * steps, alpha * steps)
             trial_scores = trial @ columns.T
             move = trial - point
-            length = float(_squares(move) @ metric)
-            if length <= null_step * float(_squares(trial) @ metric):
+            length = float(squared_norms(move) @ metric)
+            if length <= null_step * float(squared_norms(trial) @ metric):
                 return coef, 0.5, step, True
             bend = 2 * _divergence(residual + problem.targets, trial_scores - point_scores) / length
             if bend <= 1.2 * curvature:

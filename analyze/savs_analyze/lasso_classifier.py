@@ -16,7 +16,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from savs_analyze.lasso import Fit, Penalty, Problem, certify, path, probabilities, run
+from savs_analyze.lasso import Fit, path, run
+from savs_analyze.lasso_penalty import Penalty
+from savs_analyze.lasso_problem import Problem, probabilities
+from savs_analyze.lasso_references import group_lasso, liblinear
 
 PAPER_GRID = 10.0 ** np.arange(-5, 3)
 RELATIVE_GRID = 10.0 ** -np.linspace(0, 4, 9)
@@ -269,7 +272,7 @@ class SparseGroupLogisticRegression(ClassifierMixin, BaseEstimator):
                 for fits in run(problems, paths)
             ]
             return list(zip(*found, strict=True))
-        reference = _group_lasso if self.solver == "group-lasso" else _liblinear
+        reference = group_lasso if self.solver == "group-lasso" else liblinear
         return [tuple(reference(problem, float(a), self.tol, self.max_iter) for problem in problems) for a in alphas]
 
     def _take(self, fits: tuple[Fit, ...], problems: list[Problem]) -> SparseGroupLogisticRegression:
@@ -360,41 +363,3 @@ def _scaled(problems: list[Problem]) -> tuple[list[Problem], float]:
     peaks = np.maximum(features.max(axis=0), -features.min(axis=0)).astype(np.float64) * factors
     scale = 2.0 ** -float(np.ceil(np.log2(peaks.max(initial=0) or 1.0)))
     return [replace(problem, factors=factors * scale) for problem in problems], scale
-
-
-def _group_lasso(problem: Problem, alpha: float, tol: float, max_iter: int) -> Fit:
-    """Fit by the package group-lasso, which minimises loss + 2 * penalty and has two outputs for two classes."""
-    from group_lasso import LogisticGroupLasso
-
-    if not problem.free:
-        raise ValueError("solver='group-lasso' has no penalised intercept")
-    penalty, binary = problem.penalty, len(problem.targets) == 1
-    labels = problem.targets[0].astype(int) if binary else problem.targets.argmax(axis=0)
-    weights = alpha * (1 - penalty.l1_ratio) / 2 * penalty.weights * (np.sqrt(2) if binary else 1)
-    model = LogisticGroupLasso(
-        groups=penalty.groups,
-        group_reg=weights.tolist(),
-        l1_reg=alpha * penalty.l1_ratio / 2,
-        n_iter=max_iter,
-        tol=tol,
-        supress_warning=True,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.fit(problem.features * problem.factors, labels)
-    coef, intercept = model.coef_.T * problem.factors, model.intercept_.reshape(-1)
-    if binary:
-        coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
-    return certify(problem, coef, intercept, alpha, tol, max_iter)
-
-
-def _liblinear(problem: Problem, alpha: float, tol: float, max_iter: int) -> Fit:
-    """Fit by liblinear, whose intercept is the coefficient of a feature that is 1: the last of the problem."""
-    from sklearn.linear_model import LogisticRegression
-
-    C = 1 / (alpha * problem.targets.shape[1])
-    model = LogisticRegression(
-        solver="liblinear", l1_ratio=1, C=C, tol=tol, max_iter=max_iter, random_state=0, fit_intercept=False
-    )
-    model.fit(problem.features * problem.factors, problem.targets[0])
-    return certify(problem, model.coef_ * problem.factors, np.zeros(1), alpha, tol, int(model.n_iter_.max()))

@@ -11,8 +11,9 @@ import pandas as pd
 from scipy.stats import norm
 
 from savs_analyze.intervals import LEVEL
-from savs_analyze.methods import METHODS, ZERO_SHOT, Setting
+from savs_analyze.methods import METHODS, ZERO_SHOT
 from savs_analyze.results import CellResult
+from savs_analyze.settings import Setting
 from savs_analyze.tables import summarize
 
 FIGURES = Path(__file__).with_name("papers.csv")

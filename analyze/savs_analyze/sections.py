@@ -19,9 +19,10 @@ from savs_analyze.choice import Choice, choose, hyperparameters
 from savs_analyze.comparisons import compare
 from savs_analyze.confusion import confusion
 from savs_analyze.figures import most_heads, most_shots, selection_frequency
-from savs_analyze.methods import DISPLAYED, SAVS, ZERO_SHOT, Setting
+from savs_analyze.methods import DISPLAYED, SAVS, ZERO_SHOT
 from savs_analyze.metrics import METRICS, OF_CLASSES
 from savs_analyze.results import CellResult
+from savs_analyze.settings import Setting
 from savs_analyze.stability import stability
 from savs_analyze.tables import LEFT_OUT, columns_of, differences, footnotes, spread, summarize
 

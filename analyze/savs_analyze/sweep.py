@@ -15,8 +15,9 @@ import numpy as np
 
 from savs_analyze.cells import Cell, cap_settings, deal, plan_cells
 from savs_analyze.draws import available, check_shots
-from savs_analyze.methods import METHODS, SAVS, ZERO_SHOT, Setting, expand_settings
+from savs_analyze.methods import METHODS, SAVS, ZERO_SHOT
 from savs_analyze.results import Results
+from savs_analyze.settings import Setting, expand_settings
 from savs_analyze.validation import QUARTER, Validation
 from savs_analyze.work import Work
 from savs_stores import ModelVectors, Store, find_stores, open_store
@@ -61,25 +62,14 @@ def sweep(
     takes_heads = any("k" in METHODS[name].defaults for name in methods if name in METHODS)
     values = {**({"k": heads} if takes_heads else {}), **(grid or {})}
     chosen = expand_settings(methods, values, restricted, papers_order, solver, scaling)
-    for setting in chosen:
-        fewest = shots if isinstance(shots, int) else min(shots)
-        if (least := setting.method.least_shots) > fewest:
-            raise ValueError(f"{setting.name} needs at least {least} shots, not {fewest}")
+    _check_least_shots(chosen, shots if isinstance(shots, int) else min(shots))
     pattern = Cell("", "", "", "", "", "", keep_leaks=keep_leaks, validation=validation)
     plan = _plan([open_store(path, allow_partial) for path in stores], models, shots, draws, chosen, pattern)
     keys = [cell.key for _, cells in plan for cell in cells]
     if not keys:
         raise ValueError("nothing to run: no task has a logit for each of its classes, which zero-shot needs")
-    number, parts = part
-    hands = [deal(cells, parts) for _, cells in plan]
-    mine = [
-        (vectors, [cell for cell in of_vectors[number - 1] if not results.has(cell.key)])
-        for (vectors, _), of_vectors in zip(plan, hands, strict=True)
-        if len(of_vectors) >= number
-    ]
-    missing = [(vectors, cells) for vectors, cells in mine if cells]
     work = Work(results, len(keys), on_cells)
-    work.run(missing, jobs, backend, scheduler)
+    work.run(_missing(plan, results, *part), jobs, backend, scheduler)
     if left := sum(not results.has(key) for key in keys):
         print(f"{left:,} of {len(keys):,} cells are left to the other parts", file=sys.stderr)
         return results.cells
@@ -97,6 +87,12 @@ def expand(patterns: Sequence[str]) -> list[str]:
             raise ValueError(f"no store is named like {pattern!r}")
         found |= dict.fromkeys(matches)
     return list(found)
+
+
+def _check_least_shots(settings: Sequence[Setting], fewest: int) -> None:
+    for setting in settings:
+        if (least := setting.method.least_shots) > fewest:
+            raise ValueError(f"{setting.name} needs at least {least} shots, not {fewest}")
 
 
 def _plan(
@@ -129,6 +125,18 @@ def _plan(
                 check_shots(store.samples, store.benchmark, task, vectors.usable, few[0])
             found[base] = vectors, plan_cells(base, tasks_with_logits(vectors), within, draws, capped)
     return list(found.values())
+
+
+def _missing(
+    plan: Sequence[tuple[ModelVectors, list[Cell]]], results: Results, number: int, parts: int
+) -> list[tuple[ModelVectors, list[Cell]]]:
+    """Return what is not finished of one of several parts of the plan."""
+    missing = []
+    for vectors, cells in plan:
+        for mine in deal(cells, parts)[number - 1 : number]:  # few draws make fewer parts
+            if left := [cell for cell in mine if not results.has(cell.key)]:
+                missing.append((vectors, left))
+    return missing
 
 
 def _shots_within(vectors: ModelVectors, task: str, shots: int | Sequence[int]) -> list[int]:

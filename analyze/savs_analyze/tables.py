@@ -15,9 +15,10 @@ from scipy.sparse import csr_array, hstack
 from savs_analyze.choice import Choice, kept_places
 from savs_analyze.comparisons import LEVEL, indistinct
 from savs_analyze.intervals import interval, replicates
-from savs_analyze.methods import DISPLAYED, SAVS, ZERO_SHOT, Setting
+from savs_analyze.methods import DISPLAYED, SAVS, ZERO_SHOT
 from savs_analyze.metrics import OF_CLASSES, Units, class_metrics
 from savs_analyze.results import CellResult
+from savs_analyze.settings import Setting
 
 # What the papers' protocol does not follow, as it cannot be had or says nothing of the data.
 DEVIATIONS = (
@@ -248,6 +249,17 @@ def _validation_notes(cells: Sequence[CellResult], choices: Sequence[Choice]) ->
     return notes
 
 
+def _tie_notes(learnt: pd.DataFrame) -> list[str]:
+    """Return how many heads tie at the cut, and what decides, if there are any."""
+    if not (learnt["tied_at_cut"] > 0).any():
+        return []
+    most = learnt["tied_at_cut"].max()
+    papers = learnt["setting"].str.endswith("papers' way").any()
+    decides = "the later head stays" if papers else "margin, then layer and head decide"
+    what = "count" if set(learnt["method"]) == {SAVS} else "score"
+    return [f"Up to {most} heads share the {what} at the cut; {decides}."]
+
+
 def _lasso_notes(learnt: pd.DataFrame) -> list[str]:
     """Return what is wrong with the fits of the lasso and its relatives, if there are any."""
     if "gap" not in learnt:
@@ -292,13 +304,7 @@ def footnotes(
         for name, most in rows.groupby("benchmark")[reason].max().items():
             if most:
                 notes.append(f"{name}: up to {most} test samples a draw left out, {words}.")
-    if (learnt["tied_at_cut"] > 0).any():
-        most = learnt["tied_at_cut"].max()
-        papers = learnt["setting"].str.endswith("papers' way").any()
-        decides = "the later head stays" if papers else "margin, then layer and head decide"
-        what = "count" if set(learnt["method"]) == {SAVS} else "score"
-        notes.append(f"Up to {most} heads share the {what} at the cut; {decides}.")
-    notes += _lasso_notes(learnt)
+    notes += _tie_notes(learnt) + _lasso_notes(learnt)
     if (rows["same_as"] != "").any():
         notes.append("Same as: predicts the same by algebra; computed once.")
     if any(cell.facts["validation"]["first"] for cell in cells):

@@ -18,7 +18,8 @@ from savs_analyze.draws import Draw, draw_support, in_whole_groups, leaked
 from savs_analyze.figures import REPRODUCIBLE
 from savs_analyze.group import SIMILARITY_BYTES
 from savs_analyze.intervals import interval, replicates
-from savs_analyze.learners import Learnt, Support, learn, predict
+from savs_analyze.learners import learn, predict
+from savs_analyze.learnt import Learnt, Support
 from savs_analyze.methods import Savs
 from savs_analyze.metrics import METRICS, Units, unit_scores
 from savs_stores import ModelVectors, Store

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 VOTES = ("majority", "weighted", "soft", "class-favoured", "max-similarity", "max-similarity-normalised")
 # These take heads of each class's own.
 CLASS_VOTES = VOTES[3:]
+Allowed = Bool[np.ndarray, "sample class"] | None
+
+
+@dataclass(frozen=True)
+class Votes:
+    """What a method says of samples: the class, and a score for every class."""
+
+    predicted: Int[np.ndarray, " sample"]
+    scores: Float[np.ndarray, "sample class"]
 
 
 def allowed_classes(options: Int[np.ndarray, "sample option"], classes: int) -> Bool[np.ndarray, "sample class"]:
@@ -19,10 +30,12 @@ def allowed_classes(options: Int[np.ndarray, "sample option"], classes: int) -> 
 
 
 def restrict(
-    similarities: Float[np.ndarray, "sample class head"], allowed: Bool[np.ndarray, "sample class"] | None
-) -> Float[np.ndarray, "sample class head"]:
-    """Return the similarities with those to classes that are not allowed at minus infinity."""
-    return similarities if allowed is None else np.where(allowed[:, :, None], similarities, -np.inf)
+    scores: Float[np.ndarray, "sample class *head"], allowed: Allowed
+) -> Float[np.ndarray, "sample class *head"]:
+    """Return the scores, or similarities, with those of classes that are not allowed at minus infinity."""
+    if allowed is None:
+        return scores
+    return np.where(allowed if scores.ndim == 2 else allowed[:, :, None], scores, -np.inf)
 
 
 def count_votes(
@@ -44,6 +57,14 @@ def winner(
     # Sums of the same weights in another order differ in their last bits.
     leader = np.round(of_voters, 9).argmax(axis=1)
     return predictions[np.arange(len(predictions)), leader]
+
+
+def first_best(scores: np.ndarray) -> np.ndarray:
+    """Return the class of the highest score, of equal ones the first; compared to twelve digits."""
+    finite = np.where(np.isfinite(scores), scores, np.nan)
+    largest = np.nanmax(np.abs(finite), axis=1, keepdims=True)
+    scale = np.where(largest > 0, largest, 1.0)
+    return np.round(scores / scale, 12).argmax(axis=1)
 
 
 def majority_vote(predictions: Int[np.ndarray, "sample head"], classes: int) -> Int[np.ndarray, " sample"]:

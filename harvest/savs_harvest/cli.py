@@ -149,6 +149,7 @@ def run(
             on_pictures=progress.pictures,
             on_plan=progress.plan,
             on_samples=progress.advance,
+            on_warning=progress.warn_mixed,
             shard_samples=shard_samples,
             codec=codec,
         )

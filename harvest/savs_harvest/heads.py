@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from savs_harvest.errors import ModelError
+from savs_harvest.last_position import last_position_only
 from savs_harvest.layouts import last_real_token
 
 # What families of transformers call the two ends of an attention layer.
@@ -129,27 +130,6 @@ def capture_heads(
             start += projection.heads
         with suppress(_Captured):
             yield vectors
-
-
-@contextmanager
-def last_position_only(
-    model: Any, last: Int[Tensor, " sample"], rows: Int[Tensor, " sample"] | None = None
-) -> Iterator[None]:
-    """Let the model compute logits of one token a sample: they come as [sample, 1, word].
-
-    The hidden states are cut in front of the output embedding, so that whatever the model does to its
-    logits afterwards still happens, and no [sample, token, word] array is ever made.
-    """
-    rows = torch.arange(len(last), device=last.device) if rows is None else rows
-
-    def cut(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (inputs[0][rows, last].unsqueeze(1), *inputs[1:])
-
-    handle = model.get_output_embeddings().register_forward_pre_hook(cut)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def check_capture(

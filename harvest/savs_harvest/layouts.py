@@ -155,8 +155,10 @@ def _count(sample: Inputs) -> Int[Tensor, "1 token"]:
 def _join(name: str, tensors: list[Tensor], pad_token: int) -> Tensor:
     if name == POSITIONS and tensors[0].ndim == 3:  # [axis, sample, token]
         return _join("", [tensor.transpose(0, 1) for tensor in tensors], 0).transpose(0, 1)
+    if len({tensor.shape[1:] for tensor in tensors}) == 1:
+        return torch.cat(tensors)
     fill = pad_token if name == "input_ids" else 0
-    widest = torch.tensor([tensor.shape[1:] for tensor in tensors]).amax(0).tolist() if tensors[0].ndim > 1 else []
+    widest = torch.tensor([tensor.shape[1:] for tensor in tensors]).amax(0).tolist()
     joined = tensors[0].new_full((sum(len(tensor) for tensor in tensors), *widest), fill)
     start = 0
     for tensor in tensors:

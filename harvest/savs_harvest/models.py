@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from savs_harvest.errors import HubError, ModelError
 from savs_harvest.heads import Projection, check_capture, find_projections, layers_without_heads
+from savs_harvest.patches import use_patch_products
 from savs_harvest.prompts import prepare
 from savs_harvest.tiny import CHECKPOINT
 from savs_stores.fingerprint import canonical
@@ -180,17 +181,18 @@ def load_model(
     if not (processor.chat_template or processor.tokenizer.chat_template):
         raise ModelError(f"{spec.checkpoint} has no chat template: it is no instruct model, or a file is missing")
     model = model.to(place).eval()
+    use_patch_products(model)
     projections = check_capture(model, find_projections(model), _probe(model, processor))
     identity = _identity(spec, folder, model, processor, projections)
     return LoadedModel(spec.name, model, processor, projections, identity, folder)
 
 
 def compilable(model: Any) -> list[nn.Module]:
-    """Return the feed-forward part of every layer.
+    """Return the feed-forward part of every layer but the last.
 
-    Not the attention: its projections carry the hooks that capture heads.
+    Not the attention, whose projections carry the hooks that capture heads; not the last layer's, which has hooks too.
     """
-    return [layer.mlp for layer in model.get_decoder().layers if hasattr(layer, "mlp")]
+    return [layer.mlp for layer in model.get_decoder().layers[:-1] if hasattr(layer, "mlp")]
 
 
 @contextmanager

@@ -70,6 +70,11 @@ class HarvestProgress:
             self.task = self.bar.add_task(self.title, total=samples, sample_bytes=sample_bytes)
             self.bar.start()
 
+    def warn_mixed(self, words: str) -> None:
+        """Say, before it is too late, in what this run differs from those that made the other shards."""
+        line = f"warning: not the same in all shards, whose vectors will agree to rounding only: {words}"
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
     def advance(self, samples: int) -> None:
         if self.task is not None:
             self.bar.advance(self.task, samples)

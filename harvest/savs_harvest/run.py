@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property
-from importlib.metadata import version
 from itertools import groupby, tee
 from operator import itemgetter
 from pathlib import Path
@@ -29,8 +27,10 @@ from savs_harvest.models import LoadedModel, compilable, compiled_layers
 from savs_harvest.packing import packed_attention
 from savs_harvest.preparing import Prepared, Preparer, Question, Refused, preparing
 from savs_harvest.prompts import ambiguous_tasks, answer_tokens, check_parity
+from savs_harvest.provenance import Recorder, environment
 from savs_harvest.runner import Batching, Buffers, Groups, Runner
 from savs_stores import CODECS, HeadTable, MismatchError, ModelWriter, Status, add_model, create_store, owned_shards
+from savs_stores.provenance import ENVIRONMENT, mixed_environments
 
 
 @dataclass(frozen=True)
@@ -93,15 +93,6 @@ def identity(model: LoadedModel, settings: Settings) -> dict[str, Any]:
     }
 
 
-def provenance(command: str) -> dict[str, Any]:
-    """Return what is kept beside the vectors but never compared."""
-    versions = {
-        name: version(name) for name in ("savs", "torch", "transformers", "tokenizers", "pillow", "zarr", "numpy")
-    }
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
-    return {"command": command, "device": device, "versions": versions | {"python": platform.python_version()}}
-
-
 def head_table(model: LoadedModel) -> HeadTable:
     return HeadTable.from_layers((p.layer, p.heads, p.head_dim, p.kind) for p in model.projections)
 
@@ -119,7 +110,7 @@ def open_writer(
     create_store(store, index.info, index.table)
     name = name or model.name + settings.in_context.suffix
     try:
-        return add_model(store, name, identity(model, settings), head_table(model), provenance(command), **layout)
+        return add_model(store, name, identity(model, settings), head_table(model), {"command": command}, **layout)
     except MismatchError as error:
         if "\n  batching:" in str(error):
             error.add_note("the number of tokens is set by --batch-tokens")
@@ -139,6 +130,7 @@ def harvest(
     on_pictures: Callable[[int, int], None] = lambda done, total: None,
     on_plan: Callable[[ModelWriter, list[int]], None] = lambda writer, shards: None,
     on_samples: Callable[[int], None] = lambda count: None,
+    on_warning: Callable[[str], None] = lambda words: None,
     **layout: Any,
 ) -> Report:
     """Run the model on every sample of this rank's unfinished shards and write them, one shard at a time.
@@ -163,10 +155,15 @@ def harvest(
     checks = [f"{found['kind']}: {found['words']}" for found in index.info.checks]
     report = Report(ambiguous_tasks=ambiguous_tasks(tokens), checks=checks)
     shards = owned_shards(writer.missing, rank, world)
+    here = {ENVIRONMENT: environment(model.device)}
+    made = [here if shard in shards else found for shard, found in enumerate(writer.provenances)]
+    for words in mixed_environments(made):
+        on_warning(words)
     on_plan(writer, shards)
     planned = ((number, groups) for number in shards for groups in work.plan(writer.plan.rows(number)))
     batches, ahead = tee(planned)
     runner = Runner(model, settings.batching(model.device))
+    process = {"rank": rank, "world": world, "workers": settings.workers}
     with ExitStack() as around:
         writing = around.enter_context(ThreadPoolExecutor(1))
         prepare_all = around.enter_context(preparing(work.preparer, settings.workers if shards else 0))
@@ -177,6 +174,7 @@ def harvest(
         first = world == 1 and len(writer.missing) == writer.plan.shards
         for number, of_shard in groupby(batches, key=itemgetter(0)):
             rows = writer.plan.rows(number)
+            recorder = Recorder(model.device, process)
             buffers = Buffers.empty(model, len(rows), writer.plan.shape[1:], writer.classes)
             for _, groups in of_shard:
                 work.run(runner, rows, groups, next(prepared), buffers)
@@ -189,16 +187,17 @@ def harvest(
             first = False
             if written:
                 written.result()  # at most two shards are in memory, and a full disk is noticed here
-            written = writing.submit(_write, writer, number, buffers.fetch(), report)
+            buffers = buffers.fetch()
+            written = writing.submit(_write, writer, number, buffers, recorder.provenance(buffers), report)
         if written:
             written.result()
-    report.halved = runner.halved
     return report
 
 
-def _write(writer: ModelWriter, number: int, buffers: Buffers, report: Report) -> None:
+def _write(writer: ModelWriter, number: int, buffers: Buffers, provenance: Mapping[str, Any], report: Report) -> None:
     content = buffers.shard()
-    writer.write(number, content)
+    writer.write(number, content, provenance)
+    report.halved += buffers.halved
     report.statuses.update(Status(status).name for status in content.status.tolist())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -15,7 +15,8 @@ from torch import Tensor
 
 from savs_harvest.batches import plan_batches, plan_groups, plan_packs
 from savs_harvest.families import Family, rules
-from savs_harvest.heads import capture_heads, last_position_only
+from savs_harvest.heads import capture_heads
+from savs_harvest.last_position import last_position_only, token_wise_rest
 from savs_harvest.layouts import POSITIONS, Inputs, Layout, branch_masks, packed, padded, rope_positions, shared
 from savs_harvest.models import LoadedModel
 from savs_harvest.packing import segments
@@ -30,13 +31,18 @@ Groups = list[list[int]]
 
 @dataclass
 class Buffers:
-    """What the model gives for a shard, on its device until the shard is whole: vectors [sample, head, dim]."""
+    """What the model gives for a shard, on its device until the shard is whole: vectors [sample, head, dim].
+
+    `batches` are the samples of each call, `halved` how many calls did not fit into memory.
+    """
 
     vectors: Tensor
     logits: Tensor
     n_tokens: np.ndarray
     status: np.ndarray
     reasons: dict[int, str] = field(default_factory=dict)
+    batches: list[int] = field(default_factory=list)
+    halved: int = 0
 
     @classmethod
     def empty(cls, model: LoadedModel, samples: int, shape: tuple[int, int], classes: int) -> Buffers:
@@ -50,7 +56,7 @@ class Buffers:
 
     def fetch(self) -> Buffers:
         """Return the same in the memory of the processor, copied at once."""
-        return Buffers(self.vectors.cpu(), self.logits.cpu(), self.n_tokens, self.status, self.reasons)
+        return replace(self, vectors=self.vectors.cpu(), logits=self.logits.cpu())
 
     def shard(self) -> Shard:
         """Return the shard to be written. A sample that was refused keeps its row and has no vectors."""
@@ -107,7 +113,7 @@ class Runner:
         self.pad_token = model.processor.tokenizer.pad_token_id or 0
         config = model.model.config
         self.image_token = getattr(config, "image_token_id", getattr(config, "image_token_index", None))
-        self.halved = 0
+        self.token_wise = token_wise_rest(model.model, model.projections[-1].module)
 
     def run(
         self, groups: Groups, inputs: Mapping[int, Inputs], answers: Mapping[int, list[int] | None], buffers: Buffers
@@ -122,7 +128,7 @@ class Runner:
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            self.halved += failure[0] is Status.OUT_OF_MEMORY
+            buffers.halved += failure[0] is Status.OUT_OF_MEMORY
             halves = list(_halves(part))
             if not halves:
                 buffers.refuse(part[0][0], *failure)
@@ -141,6 +147,7 @@ class Runner:
                 places = [place for group in part for place in group]
                 self._run_layout(layout, places, [answers[place] for place in places], buffers)
                 buffers.n_tokens[places] = [inputs[place]["input_ids"].shape[1] for place in places]
+                buffers.batches.append(len(places))
         except torch.OutOfMemoryError:
             return Status.OUT_OF_MEMORY, "out_of_memory: does not fit, even alone"
         except (RuntimeError, ValueError) as error:
@@ -186,7 +193,7 @@ class Runner:
                 around.enter_context(segments(layout.segments, place(bounds)))
             vectors = around.enter_context(capture_heads(self.model.projections, last, rows, stop=not wanted))
             if wanted:
-                around.enter_context(last_position_only(self.model.model, last, rows))
+                around.enter_context(last_position_only(self.model.model, last, rows, self.token_wise))
             output = self.model.model(**inputs, use_cache=False)
             words = output.logits[:, -1].float().log_softmax(-1)
             buffers.logits[where] = _of_answers(words, asked)

@@ -16,6 +16,7 @@ from savs_stores.errors import IncompleteStoreError, StoreError
 from savs_stores.heads import HeadChoice, HeadTable
 from savs_stores.place import Place, StorePath, place_of
 from savs_stores.plan import ShardPlan, missing_shards, runs, spans
+from savs_stores.provenance import describe_provenance, from_text
 from savs_stores.remote import faults_in_words
 from savs_stores.samples import BenchmarkInfo, SampleTable
 from savs_stores.schema import (
@@ -24,7 +25,7 @@ from savs_stores.schema import (
     HEADS,
     PER_HEAD,
     PER_SAMPLE,
-    RECORD,
+    PER_SHARD,
     SPLITS,
     TABLE,
     Status,
@@ -103,7 +104,10 @@ class Store:
         ]
         lines += [f"split      {benchmark.split}"] if benchmark.split else []
         lines += [f"check      {found['kind']}: {found['words']}" for found in benchmark.checks]
-        lines += [f"model      {self.peek(model).describe()}" for model in self.models] or ["model      none yet"]
+        for vectors in (self.peek(model) for model in self.models):
+            lines.append(f"model      {vectors.describe()}")
+            lines += [f"           {line}" for line in describe_provenance(vectors.shard_provenance)]
+        lines += [] if self.models else ["model      none yet"]
         lines.append('read       store["MODEL"].read(samples=..., heads=[(layer, head), ...]) -> [sample, head, dim]')
         return "\n".join(lines)
 
@@ -147,7 +151,17 @@ class ModelVectors:
 
     @cached_property
     def records(self) -> UInt32[np.ndarray, " shard"]:
-        return read_array(self._group, "shard_crc32c", RECORD)
+        return read_array(self._group, "shard_crc32c", PER_SHARD["shard_crc32c"])
+
+    @cached_property
+    def shard_provenance(self) -> list[dict[str, Any]]:
+        """How every shard was made: environment, batches, seconds, memory; {} where nothing is known."""
+        name = "shard_provenance"
+        if name not in self._group:
+            return [{}] * self.plan.shards
+        texts = read_array(self._group, name, PER_SHARD[name]).tolist()
+        with zarr_errors_in_words(f"{self._group.store_path}/{name}"):
+            return [from_text(text) for text in texts]
 
     @cached_property
     def status(self) -> UInt8[np.ndarray, " sample"]:

@@ -76,9 +76,12 @@ PER_HEAD = {
     "kind": ArraySpec(("head",), np.dtype("uint8"), 0),
 }
 # Stores from before an array was part of the format do not have it; its fill value is what they say.
-ADDED = ("kind",)
+ADDED = ("kind", "shard_provenance")
 HEADS = ArraySpec(("sample", "head", "dim"), np.dtype("float16"), float("nan"))
-RECORD = ArraySpec(("shard",), np.dtype("uint32"), 0)
+PER_SHARD = {
+    "shard_provenance": ArraySpec(("shard",), np.dtypes.StringDType(), ""),
+    "shard_crc32c": ArraySpec(("shard",), np.dtype("uint32"), 0),
+}
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 

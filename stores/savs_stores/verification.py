@@ -47,3 +47,4 @@ def _model_faults(vectors: ModelVectors) -> Iterator[str]:
             continue
         if content.record() != vectors.records[shard]:
             yield f"{where} does not match its record: bytes changed after it was written"
+    _ = vectors.shard_provenance  # in no record; raises where it cannot be read

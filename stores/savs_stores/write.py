@@ -9,22 +9,25 @@ from typing import Any
 
 import numpy as np
 import zarr
+from zarr.codecs import ZstdCodec
 
 from savs_stores.errors import MismatchError, StoreError
 from savs_stores.fingerprint import canonical, differences, fingerprint
 from savs_stores.heads import HeadTable
 from savs_stores.place import Place, StorePath, place_of
 from savs_stores.plan import ShardPlan, default_shard_samples, missing_shards
+from savs_stores.provenance import from_text, to_text
 from savs_stores.remote import faults_in_words
 from savs_stores.samples import BenchmarkInfo, SampleTable
 from savs_stores.schema import (
+    ADDED,
     CODECS,
     FORMAT,
     FORMAT_VERSION,
     HEADS,
     PER_HEAD,
     PER_SAMPLE,
-    RECORD,
+    PER_SHARD,
     TABLE,
     ArraySpec,
     check_model_name,
@@ -120,7 +123,8 @@ class ModelWriter:
     """Writes a model's shards; `missing` are those still to be written. One writer a shard."""
 
     def __init__(self, group: zarr.Group, place: Place) -> None:
-        self._arrays = {name: group[name] for name in ("heads", *PER_SAMPLE, "shard_crc32c")}
+        names = ("heads", *PER_SAMPLE, *PER_SHARD)
+        self._arrays = {name: group[name] for name in names if not (name in ADDED and name not in group)}
         self._place, self._model = place, group.path
         heads = self._arrays["heads"]
         samples, places, dim = heads.shape
@@ -138,7 +142,13 @@ class ModelWriter:
         """The record of every shard, 0 where it is missing."""
         return self._arrays["shard_crc32c"][:].tolist()
 
-    def write(self, shard: int, content: Shard) -> None:
+    @property
+    def provenances(self) -> list[dict[str, Any]]:
+        """How every shard was made, {} where it is missing or nothing is known."""
+        array = self._arrays.get("shard_provenance")
+        return [{}] * self.plan.shards if array is None else [from_text(text) for text in array[:].tolist()]
+
+    def write(self, shard: int, content: Shard, provenance: Mapping[str, Any] | None = None) -> None:
         """Write a whole shard: vectors, then what stands beside them, then the record that makes it exist.
 
         Each step is durable before the next begins, so that a record never speaks of lost bytes.
@@ -155,6 +165,8 @@ class ModelWriter:
             self._put("heads", shard, rows, content.heads)
             for name in PER_SAMPLE:
                 self._put(name, shard, rows, getattr(content, name))
+            if "shard_provenance" in self._arrays:
+                self._put("shard_provenance", shard, place, np.array([to_text(provenance)], dtype=object))
             self._put("shard_crc32c", shard, place, np.array([content.record()], dtype=np.uint32))
 
     def _put(self, name: str, shard: int, rows: range, values: np.ndarray) -> None:
@@ -171,9 +183,8 @@ def _create(group: zarr.Group, name: str, spec: ArraySpec, shape: tuple[int, ...
         dtype=spec.dtype,
         fill_value=spec.fill,
         dimension_names=spec.axes,
-        compressors=None if spec is HEADS else "auto",
         config={"write_empty_chunks": True},
-        **{"chunks": shape, **layout},
+        **{"chunks": shape, "compressors": "auto", **layout},
     )
 
 
@@ -193,7 +204,10 @@ def _create_model(place: Any, plan: ShardPlan, heads: HeadTable, classes: int, c
     for name, spec in PER_SAMPLE.items():
         shape = (plan.samples, classes)[: len(spec.axes)]
         _create(group, name, spec, shape, chunks=(plan.shard_samples, classes)[: len(spec.axes)])
-    _create(group, "shard_crc32c", RECORD, (plan.shards,), chunks=(1,))
+    for name, spec in PER_SHARD.items():
+        # Unlike all others it is in no checksum of ours.
+        compressor = {"compressors": ZstdCodec(checksum=True)} if name == "shard_provenance" else {}
+        _create(group, name, spec, (plan.shards,), chunks=(1,), **compressor)
     array = group.create_array(
         "heads",
         shape=plan.shape,

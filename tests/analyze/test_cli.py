@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from savs_analyze.cli import MOST_COLUMNS, app, entry
-from savs_analyze.methods import METHODS, make_setting
+from savs_analyze.methods import METHODS
+from savs_analyze.settings import make_setting
 from savs_analyze.sweep import sweep
 
 COMMANDS = tuple(command.name or command.callback.__name__ for command in app.registered_commands)

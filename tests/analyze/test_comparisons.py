@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from savs_analyze.choice import choose, hyperparameters
 from savs_analyze.cli import app
 from savs_analyze.comparisons import compare, holm, indistinct, sign_flip_test
-from savs_analyze.methods import make_setting
 from savs_analyze.planted import write_planted
 from savs_analyze.results import CellResult, Results
+from savs_analyze.settings import make_setting
 from savs_analyze.sweep import sweep
 from savs_analyze.tables import _is_close, differences, footnotes, spread, summarize
 

@@ -14,9 +14,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from savs_analyze import learners
-from savs_analyze.learners import Support, learn, predict, probabilities
-from savs_analyze.methods import BASELINES, METHODS, ZERO_SHOT, Baseline, Savs, Sparse, make_setting
+from savs_analyze.learners import learn, predict, probabilities
+from savs_analyze.learnt import Support
+from savs_analyze.methods import BASELINES, METHODS, ZERO_SHOT, Baseline, Savs, Sparse
 from savs_analyze.selection import Scoring
+from savs_analyze.settings import make_setting
 from savs_analyze.similarity import BASES, SIMILARITIES, Similarity, class_means
 from savs_analyze.transform import Transform
 

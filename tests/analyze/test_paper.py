@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savs_analyze.classifier import SAVClassifier
-from savs_analyze.learners import Support, learn, predict
-from savs_analyze.methods import METHODS, Savs, make_setting
+from savs_analyze.learners import learn, predict
+from savs_analyze.learnt import Support
+from savs_analyze.methods import METHODS, Savs
 from savs_analyze.selection import tied_at_cut
+from savs_analyze.settings import make_setting
 
 seeds = st.integers(0, 2**32 - 1)
 

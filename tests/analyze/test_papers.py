@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from savs_analyze.cli import app
-from savs_analyze.methods import METHODS, make_setting
+from savs_analyze.methods import METHODS
 from savs_analyze.metrics import METRICS
 from savs_analyze.papers import (
     CODED,
@@ -25,6 +25,7 @@ from savs_analyze.papers import (
     sampling_error,
 )
 from savs_analyze.results import Results
+from savs_analyze.settings import make_setting
 from savs_analyze.sweep import sweep
 from savs_analyze.tables import summarize
 from savs_benchmarks.registry import PUBLISHED

@@ -76,7 +76,7 @@ def test_saturating_forms_equal_float32_arithmetic(problem, kind, seed, shape, p
         (Similarity("rbf", 0.02), lambda x, u: np.log(pairwise.rbf_kernel(x, u, gamma=0.02))),
         (Similarity("laplacian", 0.02), lambda x, u: np.log(pairwise.laplacian_kernel(x, u, gamma=0.02))),
     ],
-    ids=str,
+    ids="cosine l2 l1 dot rbf laplacian".split(),
 )
 @settings(max_examples=20)
 @given(seed=seeds)

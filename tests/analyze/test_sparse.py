@@ -7,9 +7,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
 from savs_analyze.lasso_classifier import LassoLogisticRegression, SparseGroupLogisticRegression
-from savs_analyze.learners import Support, learn, predict, probabilities
-from savs_analyze.methods import METHODS, Sparse, make_setting
+from savs_analyze.learners import learn, predict, probabilities
+from savs_analyze.learnt import Support
+from savs_analyze.methods import METHODS, Sparse
 from savs_analyze.results import Results
+from savs_analyze.settings import make_setting
 from savs_analyze.sweep import sweep
 from savs_analyze.tables import footnotes
 from savs_stores import ModelVectors

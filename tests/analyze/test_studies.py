@@ -4,7 +4,8 @@ import pytest
 from typer.testing import CliRunner
 
 from savs_analyze.cli import app
-from savs_analyze.methods import METHODS, expand_settings
+from savs_analyze.methods import METHODS
+from savs_analyze.settings import expand_settings
 from savs_analyze.studies import STUDIES, find_study
 
 

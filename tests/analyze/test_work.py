@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from savs_analyze.cells import Cell, deal, of_one_draw, parse_part
-from savs_analyze.methods import make_setting
 from savs_analyze.results import Results
+from savs_analyze.settings import make_setting
 from savs_analyze.sweep import sweep
 from savs_analyze.work import share_out
 

@@ -1,12 +1,16 @@
 import json
 import shutil
 import socket
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from savs_benchmarks import check, find_benchmark
+
+sys.path.append(str(Path(__file__).parent))  # tests may import `damages` and `sources`
 
 GOOD_LINE = {"image": "a.png", "question": "Which animal is this?", "label": "cat"}
 
@@ -46,6 +50,20 @@ def replica(data_root, tmp_path):
 def samples_of(data_root):
     """Return a function that gives the samples of a benchmark's replica."""
     return lambda name, **options: check(find_benchmark(name, data_root, **options))
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """Return a function that puts something in the place of the hub's client, and gives the calls that it keeps."""
+    import huggingface_hub
+    from sources import Hub
+
+    def install(do):
+        fake = Hub(do)
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", fake)
+        return fake
+
+    return install
 
 
 @pytest.fixture

@@ -1,123 +1,37 @@
-"""A bad row of a published file is reported with its file, its place and its reason; a bad picture only when read."""
+"""A bad row of a published file is reported with its file, its place and its reason."""
 
 import contextlib
-import io
-import json
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from damages import (
+    ART,
+    CAPTIONS,
+    COUNTING,
+    PAIRS,
+    POOL,
+    TRAIN,
+    VALIDATION,
+    cells,
+    content,
+    drop,
+    halved,
+    header,
+    json_file,
+    labels,
+    line,
+    link_out,
+    no_columns,
+    parts,
+    put,
+)
 from replicas import REPLICAS
 from scipy.io import savemat
 
-from savs_benchmarks import BenchmarkError, PictureError, check, find_benchmark, load_picture
-from savs_benchmarks.pictures import StoredPicture
-from savs_benchmarks.rows import MOST_FAULTS, Row, RowError, json_rows, read_samples, text_rows
+from savs_benchmarks import BenchmarkError, check, find_benchmark
 
-TRAIN = "MHaluBench_train.json"
-CAPTIONS = "NaturalBench-Retrieval/metadata.json"
-ART = "Art_Style/val-00000-of-00001.parquet"
-COUNTING = "Counting/val-00000-of-00001.parquet"
-PAIRS = "data/train-00001-of-00002.parquet"
-VALIDATION = "data/validation-00000-of-00002.parquet"
-POOL = "data/train-00000-of-00002.parquet"
 CLAIM = {"image_path": "a.jpg", "claim_list": ["One.", "Two."], "ref_claim_label": ["hallucination"] * 2}
-
-# --- what can be done to a folder ---
-
-
-def json_file(file, change):
-    def damage(folder):
-        content = json.loads((folder / file).read_text())
-        change(content)
-        (folder / file).write_text(json.dumps(content))
-
-    return damage
-
-
-def put(file, row, **values):
-    return json_file(
-        file, lambda rows: rows[row].update({key.replace("_resp", "-resp"): v for key, v in values.items()})
-    )
-
-
-def drop(file, row, *keys):
-    return json_file(file, lambda rows: [rows[row].pop(key) for key in keys])
-
-
-def cells(file, row, types=None, **values):
-    """Change cells of a Parquet file; `types` gives columns another type first."""
-
-    def damage(folder):
-        table = pq.read_table(folder / file)
-        for name, kind in (types or {}).items():
-            place = table.schema.get_field_index(name)
-            table = table.set_column(place, name, pa.array(map(str, table.column(name).to_pylist()), kind))
-        rows = table.to_pylist()
-        rows[row].update(values)
-        pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), folder / file)
-
-    return damage
-
-
-def no_columns(file, *columns):
-    return lambda folder: pq.write_table(pq.read_table(folder / file).drop_columns(list(columns)), folder / file)
-
-
-def header(file, value):
-    """Give a Parquet file another description of its columns."""
-
-    def damage(folder):
-        description = {b"huggingface": value if isinstance(value, bytes) else json.dumps(value).encode()}
-        table = pq.read_table(folder / file).replace_schema_metadata(None if value is None else description)
-        pq.write_table(table, folder / file)
-
-    return damage
-
-
-def line(file, number, text):
-    def damage(folder):
-        lines = (folder / file).read_text().splitlines()
-        lines[number - 1] = text
-        (folder / file).write_text("\n".join(lines))
-
-    return damage
-
-
-def content(file, written):
-    return lambda folder: (folder / file).write_bytes(written)
-
-
-def gone(file):
-    return lambda folder: (folder / file).unlink()
-
-
-def halved(file):
-    return lambda folder: (folder / file).write_bytes(
-        (folder / file).read_bytes()[: (folder / file).stat().st_size // 2]
-    )
-
-
-def labels(number, value):
-    def damage(folder):
-        content = np.repeat(np.arange(1, 103), 3)
-        content[number - 1] = value
-        savemat(folder / "imagelabels.mat", {"labels": content[None]})
-
-    return damage
-
-
-def parts(**changed):
-    found = {name: np.arange(first, 307, 3)[None] for first, name in enumerate(("trnid", "valid", "tstid"), 1)}
-    return lambda folder: savemat(folder / "setid.mat", found | changed)
-
-
-def link_out(folder):
-    (folder / "train/VizWiz_train_00000000.jpg").unlink()
-    (folder / "train/VizWiz_train_00000000.jpg").symlink_to(folder / "Annotations/train.json")
-
 
 # benchmark, damage, how the only fault begins, what else it says
 BAD_ROWS = {
@@ -474,120 +388,6 @@ def test_mhalu_takes_the_last_part_of_a_path_wherever_its_authors_had_it(replica
         json_file(TRAIN, lambda rows, row=row, path=path: rows.__setitem__(row, CLAIM | {"image_path": path}))(folder)
     names = {sample.images[0] for sample in check(find_benchmark("mhalu", tmp_path)) if sample.split == "pool"}
     assert {folder / "data/image-to-text" / name for name in ("passwd", "x.jpg", "c.jpg")} < names
-
-
-# --- pictures ---
-
-IN_FOLDERS = ["mhalu", "vlguard", "naturalbench-retrieval", "sugarcrepe", "vizwiz", "pets", "flowers", "cub"]
-
-
-def code_of(picture):
-    with pytest.raises(PictureError) as raised:
-        load_picture(picture)
-    return raised.value.code
-
-
-@pytest.mark.parametrize("name", IN_FOLDERS)
-def test_an_absent_picture_shows_when_it_is_read(name, replica, tmp_path):
-    replica(name)
-    samples = check(find_benchmark(name, tmp_path))
-    absent = samples[0].images[0]
-    absent.unlink()
-    assert check(find_benchmark(name, tmp_path)) == samples
-    assert code_of(absent) == "image_missing"
-    assert load_picture(samples[-1].images[0])
-
-
-@pytest.mark.parametrize("name", [*IN_FOLDERS, "eurosat"])
-def test_a_truncated_picture_is_corrupt(name, replica, tmp_path):
-    replica(name)
-    picture = check(find_benchmark(name, tmp_path))[-1].images[0]
-    picture.write_bytes(picture.read_bytes()[:-100])
-    assert code_of(check(find_benchmark(name, tmp_path))[-1].images[0]) == "image_corrupt"
-
-
-IN_PARQUET = [("blink", ART, "image_1"), ("naturalbench", PAIRS, "Image_1"), ("imagenet", VALIDATION, "image")]
-
-
-def truncated():
-    buffer = io.BytesIO()
-    Image.new("RGB", (64, 64), "red").save(buffer, "PNG")
-    return buffer.getvalue()[:-40]
-
-
-@pytest.mark.parametrize(("name", "file", "column"), IN_PARQUET)
-@pytest.mark.parametrize(
-    ("stored", "code"),
-    [
-        (None, "image_missing"),
-        ({"bytes": None, "path": None}, "image_missing"),
-        ({"bytes": None, "path": "/etc/passwd"}, "image_missing"),
-        ({"bytes": b"", "path": "a.jpg"}, "not_an_image"),
-        ({"bytes": b"<html>", "path": "a.jpg"}, "not_an_image"),
-        ({"bytes": truncated(), "path": "a.jpg"}, "image_corrupt"),
-    ],
-    ids=["empty", "of nulls", "path", "no bytes", "HTML", "cut short"],
-)
-def test_a_bad_cell_shows_when_it_is_read(name, file, column, stored, code, replica, tmp_path):
-    folder = replica(name)
-    header_kept = pq.read_schema(folder / file).metadata
-    cells(file, 3, **{column: stored})(folder)
-    assert pq.read_schema(folder / file).metadata == header_kept
-    samples = check(find_benchmark(name, tmp_path))
-    place = StoredPicture(folder / file, 3, column)
-    assert place in {image for sample in samples for image in sample.images}
-    assert code_of(place) == code
-    assert load_picture(StoredPicture(folder / file, 4, column))
-
-
-@pytest.mark.parametrize("empty", [None, {"bytes": None, "path": None}], ids=["empty", "of nulls"])
-def test_an_empty_cell_is_no_picture_of_blink(empty, replica, tmp_path):
-    cells(ART, 3, image_2=empty)(replica("blink"))
-    found = [sample for sample in check(find_benchmark("blink", tmp_path)) if sample.task == "Art_Style"]
-    assert [image.column for image in found[3].images] == ["image_1", "image_3"]
-    assert [len(sample.images) for sample in found] == [3, 3, 3, 2, 3, 3]
-
-
-# --- rows of files of any kind ---
-
-
-def test_a_flood_of_bad_rows_stops_the_reading():
-    def refuse(row):
-        raise RowError("bad")
-
-    read = []
-    rows = (read.append(number) or Row({}, f"row {number}", number) for number in range(10 * MOST_FAULTS))
-    with pytest.raises(BenchmarkError) as raised:
-        list(read_samples(rows, refuse))
-    assert len(raised.value.faults) == len(read) == MOST_FAULTS
-
-
-def test_an_error_in_our_own_code_is_not_taken_for_a_bad_row():
-    def fail(row):
-        raise KeyError("a bug")
-
-    with pytest.raises(KeyError):
-        list(read_samples([Row({}, "row 0", 0)], fail))
-
-
-def test_lines_give_their_first_columns_and_comments_none(tmp_path):
-    file = tmp_path / "list.txt"
-    file.write_text("#Image CLASS-ID\n#\nAbyssinian_1 1 1 1\n\n  pug_2\t7  \n")
-    rows = list(text_rows(file, ["image", "number"]))
-    assert [row.values for row in rows] == [{"image": "Abyssinian_1", "number": "1"}, {"image": "pug_2", "number": "7"}]
-    assert [row.place for row in rows] == ["list.txt, line 3", "list.txt, line 5"]
-
-
-def test_json_may_begin_with_a_mark(tmp_path):
-    file = tmp_path / "list.json"
-    file.write_text('[{"a": 1}]', encoding="utf-8-sig")
-    assert [row.values for row in json_rows(file)] == [{"a": 1}]
-
-
-@pytest.mark.parametrize("read", [json_rows, lambda file: text_rows(file, ["image"])])
-def test_a_missing_file_is_named(tmp_path, read):
-    with pytest.raises(BenchmarkError, match=r"none\.txt cannot be read: .*No such file"):
-        list(read(tmp_path / "none.txt"))
 
 
 def test_every_benchmark_has_bad_rows_here():

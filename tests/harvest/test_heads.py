@@ -7,7 +7,8 @@ from transformers import AutoModelForImageTextToText
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from savs_harvest.errors import ModelError
-from savs_harvest.heads import capture_heads, check_capture, find_projections, last_position_only
+from savs_harvest.heads import capture_heads, check_capture, find_projections
+from savs_harvest.last_position import last_position_only, token_wise_rest
 from savs_harvest.layouts import collate, last_real_token
 
 ROUNDING = 1e-5
@@ -60,7 +61,7 @@ def captured(model, inputs):
 
 def our_hooks(model):
     hooks = [hook for m in model.modules() for hook in (*m._forward_hooks.values(), *m._forward_pre_hooks.values())]
-    return sum(hook.__module__ == capture_heads.__module__ for hook in hooks)
+    return sum(hook.__module__.startswith("savs_harvest") for hook in hooks)
 
 
 def test_every_layer_of_both_families_is_found(model):
@@ -217,8 +218,36 @@ def test_logits_of_the_last_position_are_those_of_the_full_array(model, batch):
     torch.testing.assert_close(cut[:, 0], full[range(len(last)), last], rtol=0, atol=ROUNDING)
 
 
+def test_behind_the_last_heads_only_the_last_tokens_are_computed(model, batch):
+    last = last_real_token(batch["attention_mask"])
+    layer = model.model.get_decoder().layers[-1]
+    rest = token_wise_rest(model.model, model.projections[-1].module)
+    assert rest == [layer.self_attn.o_proj, layer.mlp]
+    tokens = []
+    counts = [m.register_forward_hook(lambda _m, inputs, _o: tokens.append(inputs[0].shape[:-1].numel())) for m in rest]
+    with torch.inference_mode():
+        full = model.model(**batch, use_cache=False).logits
+        with last_position_only(model.model, last, token_wise=rest):
+            cut = model.model(**batch, use_cache=False).logits
+    for handle in counts:
+        handle.remove()
+    assert tokens == [batch["input_ids"].numel()] * 2 + [len(last)] * 2
+    torch.testing.assert_close(cut[:, 0], full[range(len(last)), last], rtol=0, atol=ROUNDING)
+
+
+def test_nothing_is_left_out_that_a_later_layer_reads(model):
+    assert token_wise_rest(model.model, model.projections[0].module) == []
+
+
+def test_a_mixture_of_experts_computes_all_tokens(load):
+    changed = load("qwen2vl")
+    layer = changed.model.get_decoder().layers[-1]
+    layer.mlp.experts = nn.ParameterList([nn.Parameter(torch.ones(2, 2))])
+    assert token_wise_rest(changed.model, changed.projections[-1].module) == [layer.self_attn.o_proj]
+
+
 def test_the_self_check_passes_on_both_families(model, batch):
-    check_capture(model.model, model.projections, batch)
+    assert {found.kind for found in check_capture(model.model, model.projections, batch)} == {"self"}
 
 
 @pytest.mark.parametrize("change", [lambda output: output * 0.9, lambda output: output.flip(-1)], ids=["gate", "mix"])

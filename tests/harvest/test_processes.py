@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from objects import content_of
 
 from savs_benchmarks import load_jsonl
 from savs_harvest.models import find_model, load_model
@@ -13,7 +14,7 @@ from savs_harvest.run import harvest
 from savs_stores import open_store, verify
 from savs_stores import place as places
 
-SHARD, SHARDS, WRITES = 2, 5, 6
+SHARD, SHARDS, WRITES = 2, 5, 7
 
 # Harvests the lines with the embedded model; stands still at a chosen batch until it is killed, or waits for a start.
 CHILD = """
@@ -63,11 +64,7 @@ def resume(tiny, file):
 @pytest.fixture
 def undisturbed(resume, tmp_path):
     resume(tmp_path / "undisturbed.zarr")
-    return files_of(tmp_path / "undisturbed.zarr")
-
-
-def files_of(store):
-    return {str(path.relative_to(store)): path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    return content_of(tmp_path / "undisturbed.zarr")
 
 
 def child(file, place, rank, world, still):
@@ -93,7 +90,7 @@ def test_after_a_kill_any_number_of_processes_finishes(file, resume, undisturbed
     for rank in (2, 0, 1):
         resume(with_three, rank, 3)
     for place in (killed, with_three):
-        assert files_of(place) == undisturbed
+        assert content_of(place) == undisturbed
         assert list(verify(open_store(place))) == []
 
 
@@ -109,7 +106,7 @@ def test_two_at_once_make_one_store(file, undisturbed, tmp_path, worlds):
     for runner in runners:
         runner.communicate(timeout=100)
     assert [runner.returncode for runner in runners] == [0, 0]
-    assert files_of(place) == undisturbed
+    assert content_of(place) == undisturbed
 
 
 ALL_WRITES = range(1, SHARDS * WRITES + 1)
@@ -137,10 +134,10 @@ def test_a_full_disk_at_any_write_stops_the_harvest_and_loses_one_shard_at_most(
     left = open_store(place).peek("tiny").missing
     assert left == list(range(number // WRITES, SHARDS))
     resume(place)
-    assert files_of(place) == undisturbed
+    assert content_of(place) == undisturbed
 
 
 def test_more_processes_than_shards_make_the_same_store(resume, undisturbed, tmp_path):
     reports = [resume(tmp_path / "many.zarr", rank, 7) for rank in (6, 3, 0, 1, 5, 4, 2)]
     assert [report.statuses.total() for report in reports] == [0, 2, 2, 2, 0, 2, 2]
-    assert files_of(tmp_path / "many.zarr") == undisturbed
+    assert content_of(tmp_path / "many.zarr") == undisturbed

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from objects import files_of, upload
+from objects import content_of, upload
 from typer.testing import CliRunner
 
 import savs_analyze.cli
@@ -55,7 +55,7 @@ def test_two_ranks_fill_a_bucket_with_the_bytes_of_a_folder(run, home, in_a_fold
         assert f"in {owned} shards to do" in result.stderr
     assert f"next: savs-analyze sweep --store {store}\n" in result.stderr
     assert "nothing, the store is complete" in run(store, command="plan").stdout
-    assert files_of(store) == files_of(in_a_folder)
+    assert content_of(store) == content_of(in_a_folder)
 
 
 def test_a_stopped_harvest_goes_on_and_another_is_refused(run, home, in_a_folder):
@@ -68,12 +68,12 @@ def test_a_stopped_harvest_goes_on_and_another_is_refused(run, home, in_a_folder
     assert f"finish it with: savs-harvest run --model tiny --data FOLDER/parity.jsonl --store {store}" in str(
         sweep.exception
     )
-    before = files_of(store)
+    before = content_of(store)
     other = run(store, "--no-share")
     assert "already holds vectors of 'tiny' that were made otherwise" in str(other.exception)
-    assert files_of(store) == before
+    assert content_of(store) == before
     assert "4 samples in 1 shards to do, 2 of 3 shards done" in run(store).stderr
-    assert files_of(store) == files_of(in_a_folder)
+    assert content_of(store) == content_of(in_a_folder)
 
 
 def test_a_sweep_of_a_bucket_gives_the_rows_of_a_folder(home, in_a_folder, tmp_path, monkeypatch):

@@ -2,12 +2,15 @@
 
 import io
 import json
+import re
 import struct
 from dataclasses import fields
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 import torch
+from objects import content_of
 from PIL import Image
 
 from savs_benchmarks import Benchmark, Sample, check, load_jsonl, load_picture
@@ -15,6 +18,7 @@ from savs_harvest.errors import ModelError
 from savs_harvest.index import index_samples
 from savs_harvest.models import ModelSpec, load_model
 from savs_harvest.prompts import prepare
+from savs_harvest.provenance import environment
 from savs_harvest.run import Settings, harvest
 from savs_stores import MismatchError, ModelWriter, Status, open_store
 from savs_stores.verification import verify
@@ -51,10 +55,6 @@ def alone(loaded, sample):
     answers = loaded.processor.tokenizer.convert_tokens_to_ids(ANSWERS)
     vectors = torch.cat([hidden[0, -1].view(4, 8) for hidden in kept])
     return vectors.numpy(), logits.log_softmax(-1)[answers].numpy(), inputs["input_ids"].shape[1]
-
-
-def files_of(store):
-    return {str(path.relative_to(store)): path.read_bytes() for path in store.rglob("*") if path.is_file()}
 
 
 class CountedSamples:
@@ -254,12 +254,12 @@ def test_a_stopped_harvest_goes_on_where_it_was(qwen2vl, benchmark, tmp_path):
     with CountedSamples(qwen2vl) as calls:
         report = harvest_small(qwen2vl, benchmark, stopped, on_plan=lambda _writer, shards: planned.extend(shards))
     assert (planned, calls, report.statuses) == ([1, 2], [4, 2], {"OK": 6})
-    assert files_of(stopped) == files_of(whole)
+    assert content_of(stopped) == content_of(whole)
     assert list(verify(open_store(stopped))) == []
     with CountedSamples(qwen2vl) as calls:
         harvest_small(qwen2vl, benchmark, stopped)
     assert calls == []
-    assert files_of(stopped) == files_of(whole)
+    assert content_of(stopped) == content_of(whole)
 
 
 def test_two_ranks_together_are_one_run(qwen2vl, benchmark, tmp_path):
@@ -267,7 +267,7 @@ def test_two_ranks_together_are_one_run(qwen2vl, benchmark, tmp_path):
     harvest_small(qwen2vl, benchmark, one)
     reports = [harvest_small(qwen2vl, benchmark, two, rank=rank, world=2) for rank in (1, 0)]
     assert [report.statuses["OK"] for report in reports] == [4, 6]
-    assert files_of(two) == files_of(one)
+    assert content_of(two) == content_of(one)
 
 
 def test_a_rank_does_its_own_shards_only(qwen2vl, benchmark, tmp_path):
@@ -278,7 +278,7 @@ def test_a_rank_does_its_own_shards_only(qwen2vl, benchmark, tmp_path):
 def test_a_changed_benchmark_is_refused(qwen2vl, benchmark, write_benchmark, lines, tmp_path):
     store = tmp_path / "s.zarr"
     harvest_small(qwen2vl, benchmark, store)
-    before = files_of(store)
+    before = content_of(store)
     changes = {
         "label": {"label": "even"},
         "prompt_hash": {"question": "even or odd ?"},
@@ -292,13 +292,13 @@ def test_a_changed_benchmark_is_refused(qwen2vl, benchmark, write_benchmark, lin
             harvest_small(qwen2vl, changed, store)
     with pytest.raises(MismatchError, match="samples: 10 in the store, 9 now"):
         harvest_small(qwen2vl, load_jsonl(write_benchmark(lines[:9])), store)
-    assert files_of(store) == before
+    assert content_of(store) == before
 
 
 def test_another_model_under_the_same_name_is_refused(qwen2vl, loaded, benchmark, tmp_path):
     store = tmp_path / "s.zarr"
     harvest_small(qwen2vl, benchmark, store)
-    before = files_of(store)
+    before = content_of(store)
     with pytest.raises(MismatchError) as raised:
         harvest_small(loaded["llava-ov"], benchmark, store, name="qwen2vl")
     assert {"model_type", "weights", "tokenizer"} <= {
@@ -309,16 +309,16 @@ def test_another_model_under_the_same_name_is_refused(qwen2vl, loaded, benchmark
     ) as raised:
         harvest_small(qwen2vl, benchmark, store, token_budget=50)
     assert "--batch-tokens" in raised.value.__notes__[0]
-    assert files_of(store) == before
+    assert content_of(store) == before
 
 
 def test_two_models_share_a_store(qwen2vl, loaded, benchmark, tmp_path):
     store = tmp_path / "s.zarr"
     harvest_small(qwen2vl, benchmark, store)
-    before = files_of(store)
+    before = content_of(store)
     harvest_small(loaded["llava-ov"], benchmark, store, name="other")
     assert open_store(store).models == ["other", "qwen2vl"]
-    assert {path: content for path, content in files_of(store).items() if not path.startswith("other")} == before
+    assert {path: content for path, content in content_of(store).items() if not path.startswith("other")} == before
 
 
 def test_tasks_have_answers_of_their_own(qwen2vl, tmp_path):
@@ -340,9 +340,8 @@ def test_the_store_says_how_it_was_made(qwen2vl, benchmark, tmp_path, checkpoint
     harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr", command="savs-harvest run --model x --data y")
     stored = open_store(tmp_path / "s.zarr")["qwen2vl"]
     assert stored.provenance["command"] == "savs-harvest run --model x --data y"
-    assert stored.provenance["versions"]["torch"] == torch.__version__
     assert {"images", "batching", "dtype", "weights"} <= set(stored.identity)
-    attributes = b"".join(content for path, content in files_of(tmp_path / "s.zarr").items() if "zarr.json" in path)
+    attributes = b"".join(content for path, content in content_of(tmp_path / "s.zarr").items() if "zarr.json" in path)
     assert str(tmp_path).encode() not in attributes
     assert str(checkpoints["qwen2vl"]).encode() not in attributes
 
@@ -351,5 +350,42 @@ def test_a_checkpoint_loaded_again_makes_the_same_bytes(checkpoints, qwen2vl, be
     again = load_model(ModelSpec("qwen2vl", str(checkpoints["qwen2vl"]), "float32"), "cpu")
     for model, name in ((qwen2vl, "first"), (again, "second")):
         harvest_small(model, benchmark, tmp_path / f"{name}.zarr")
-    assert files_of(tmp_path / "first.zarr") == files_of(tmp_path / "second.zarr")
-    assert json.loads(files_of(tmp_path / "first.zarr")["qwen2vl/zarr.json"])["attributes"]["fingerprint"]
+    assert content_of(tmp_path / "first.zarr") == content_of(tmp_path / "second.zarr")
+    assert json.loads(content_of(tmp_path / "first.zarr")["qwen2vl/zarr.json"])["attributes"]["fingerprint"]
+
+
+def test_every_shard_says_how_it_was_made(qwen2vl, benchmark, tmp_path):
+    harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr", rank=0, world=1)
+    store = open_store(tmp_path / "s.zarr")
+    made = store["qwen2vl"].shard_provenance
+    assert [sum(found["run"]["batches"]) for found in made] == [4, 4, 2]
+    for found in made:
+        assert found["environment"] == json.loads(json.dumps(environment(qwen2vl.device)))
+        assert found["environment"]["torch"] == torch.__version__
+        run = found["run"]
+        assert 0 < run["seconds"] < 600
+        assert run["peak_memory"]["host"] > 1e8
+        assert abs(datetime.now(UTC) - datetime.fromisoformat(run["started"])) < timedelta(minutes=10)
+        assert [run[name] for name in ("rank", "world", "workers", "halved", "failed")] == [0, 1, 0, 0, 0]
+    assert re.search(r"3 shards made \d{4}-\d\d-\d\d in \d+ s of their processes: savs [\d.]+, torch 2", repr(store))
+
+
+def test_another_environment_is_told_and_goes_on(qwen2vl, benchmark, tmp_path, monkeypatch):
+    told = []
+    harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr", rank=1, world=2, on_warning=told.append)
+    assert told == []
+    elsewhere = environment(qwen2vl.device) | {"torch": "2.99", "driver": "580"}
+    monkeypatch.setattr("savs_harvest.run.environment", lambda device: elsewhere)
+    monkeypatch.setattr("savs_harvest.provenance.environment", lambda device: elsewhere)
+    harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr", on_warning=told.append)
+    lines = [
+        "driver: 580 (shards 0, 2), unknown (shards 1)",
+        f"torch: 2.99 (shards 0, 2), {torch.__version__} (shards 1)",
+    ]
+    assert told == lines
+    store = open_store(tmp_path / "s.zarr")
+    assert [line for line in repr(store).splitlines() if "not the same" in line] == [
+        f"           not the same in all shards, whose vectors agree to rounding only: {line}" for line in lines
+    ]
+    harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr", on_warning=told.append)
+    assert told == lines * 2  # there is nothing to do, but it is still so

@@ -18,6 +18,7 @@ from savs_benchmarks import Benchmark
 from savs_harvest.forecast import model_cost
 from savs_harvest.heads import capture_heads
 from savs_harvest.index import index_samples
+from savs_harvest.last_position import token_wise_rest
 from savs_harvest.layouts import last_real_token
 from savs_harvest.models import LoadedModel, compiled_layers
 from savs_harvest.packing import packed_attention
@@ -67,7 +68,12 @@ class Cell:
 
         `speed` counts everything; `steady` begins with the end of the first batch, when all processes have started.
         """
-        moments = []
+        moments, peaks = [], []
+
+        def count(samples):
+            moments.append((time.perf_counter(), samples))
+            peaks.append(self.device.peak_bytes())  # here, for every shard counts its own
+
         place = self.folder / "store.zarr"
         before = self.device.reset_peak()
         started = time.perf_counter()
@@ -77,7 +83,7 @@ class Cell:
                 benchmark,
                 place,
                 settings,
-                on_samples=lambda count: moments.append((time.perf_counter(), count)),
+                on_samples=count,
                 shard_samples=SHARD_SAMPLES,
             )
             ended = time.perf_counter()
@@ -90,7 +96,7 @@ class Cell:
         return {
             "speed": whole,
             "steady": (total - of_first) / (ended - first) if len(moments) > 1 else whole,
-            "memory": self.device.peak_bytes() - before,
+            "memory": max(peaks) - before,
         }
 
     def official(self, support, test):
@@ -129,8 +135,12 @@ class Cell:
 
     @cached_property
     def cost(self):
+        """Return the closed form of the forecast, what a harvest computes of last tokens only counted once a prompt."""
         merge = getattr(self.loaded.model.config.vision_config, "spatial_merge_size", 1)
-        return model_cost(self.loaded.model, self.loaded.projections, merge**2)
+        cost = model_cost(self.loaded.model, self.loaded.projections, merge**2)
+        narrowed = token_wise_rest(self.loaded.model, self.loaded.projections[-1].module)
+        once = 2.0 * sum(parameter.numel() for module in narrowed for parameter in module.parameters())
+        return replace(cost, token=cost.token - once, prompt=cost.prompt + once)
 
     @cached_property
     def prepared(self):
@@ -157,10 +167,10 @@ class Cell:
             self._run(work, batches if settings.compile else batches[:1])  # what starts and compiles is not counted
             before = self.device.reset_peak()
             started = time.perf_counter()
-            vectors, halved = self._run(work, batches)
+            found = self._run(work, batches)
             seconds = time.perf_counter() - started
         operations = sum(self.operations(work, *batch) for batch in batches)
-        return Run(self.samples, operations, seconds, self.device.peak_bytes() - before, halved, vectors)
+        return Run(self.samples, operations, seconds, self.device.peak_bytes() - before, found.halved, found.vectors)
 
     def _run(self, work, batches):
         runner = Runner(self.loaded, work.settings.batching(self.loaded.device))
@@ -173,7 +183,7 @@ class Cell:
         found = buffers.fetch()  # waits for the device
         if found.reasons:
             raise RuntimeError(f"{len(found.reasons)} samples failed, first {next(iter(found.reasons.values()))}")
-        return found.vectors.float().numpy(), runner.halved
+        return replace(found, vectors=found.vectors.float().numpy())
 
     def operations(self, work, rows, groups):
         """Return the operations of a batch: what a group shares is computed once, padding is not counted."""

@@ -1,9 +1,13 @@
 """The papers' way of taking heads from a model, written plainly: what a harvest is measured against."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import torch
+from torch import nn
 
 from savs_benchmarks import load_picture
+from savs_harvest.patches import PatchProduct, use_patch_products
 from savs_harvest.prompts import prepare
 
 
@@ -13,10 +17,23 @@ def official(loaded, support, test):
     The samples to learn from run three times: for the means of the classes, for the score of every head, and for
     the vectors themselves. Samples are (pictures, question).
     """
-    for _ in range(2):
-        for sample in support:
-            activations(loaded, *sample)
-    return np.stack([activations(loaded, *sample) for sample in (*support, *test)])
+    with plain_patches(loaded.model):
+        for _ in range(2):
+            for sample in support:
+                activations(loaded, *sample)
+        return np.stack([activations(loaded, *sample) for sample in (*support, *test)])
+
+
+@contextmanager
+def plain_patches(model):
+    """Let the model embed patches as transformers does inside the block."""
+    for module in model.modules():
+        if type(module) is PatchProduct:
+            module.__class__ = nn.Conv3d
+    try:
+        yield
+    finally:
+        use_patch_products(model)
 
 
 def activations(loaded, pictures, question):

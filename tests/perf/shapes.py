@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from savs_harvest.heads import check_capture, find_projections
 from savs_harvest.models import LoadedModel
+from savs_harvest.patches import use_patch_products
 from savs_harvest.processors import load_processor
 
 # The languages are those of Qwen2; what the published configurations share.
@@ -145,6 +146,7 @@ def build(shape, device, dtype, folder):
         processor.num_image_tokens = shape.image_tokens
     processor.save_pretrained(folder)
     model = build_model(shape, device, dtype)
+    use_patch_products(model)
     identity = {"model": shape.name, "weights": "random"}
     found = LoadedModel(shape.name, model, load_processor(folder), find_projections(model), identity, folder)
     probe = single_inputs(found, [Image.radial_gradient("L").convert("RGB")], "yes")

@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from savs_analyze.learners import Support, learn
-from savs_analyze.methods import expand_settings
+from savs_analyze.learners import learn
+from savs_analyze.learnt import Support
 from savs_analyze.results import Results
+from savs_analyze.settings import expand_settings
 from savs_analyze.similarity import class_means
 from savs_stores import BenchmarkInfo, HeadTable, SampleTable, Shard, Status, add_model, create_store, open_store
 from savs_stores.direct import shard_key

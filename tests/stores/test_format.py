@@ -26,9 +26,9 @@ from savs_stores import (
     open_store,
     verify,
 )
-from savs_stores.schema import HEADS, PER_HEAD, PER_SAMPLE, RECORD, TABLE
+from savs_stores.schema import HEADS, PER_HEAD, PER_SAMPLE, PER_SHARD, TABLE
 
-MODEL = {**PER_HEAD, **PER_SAMPLE, "heads": HEADS, "shard_crc32c": RECORD}
+MODEL = {**PER_HEAD, **PER_SAMPLE, "heads": HEADS, **PER_SHARD}
 
 
 def metadata(path):
@@ -72,7 +72,9 @@ def test_every_array_says_what_it_is(whole):
     assert {document["zarr_format"] for document in found.values()} == {3}
     for name, spec in {**TABLE, **{f"toy/{name}": spec for name, spec in MODEL.items()}}.items():
         assert tuple(found[name]["dimension_names"]) == spec.axes
-        assert found[name]["data_type"] == ("string" if name == "sample_id" else str(np.dtype(spec.dtype)))
+        assert found[name]["data_type"] == (
+            "string" if spec.dtype == np.dtypes.StringDType() else str(np.dtype(spec.dtype))
+        )
 
 
 def test_vectors_are_nan_where_nothing_was_written(begun):
@@ -292,6 +294,7 @@ def test_the_kept_store_can_be_read_for_good():
     assert vectors.heads.kind.tolist() == [0, 0, 0, 0]
     assert vectors.identity == {"model": "kept", "revision": "abc", "pixels": [28, 56]}
     assert vectors.provenance == {"command": "make"}
+    assert vectors.shard_provenance == [{}] * 3
     assert vectors.plan.shards == 3
 
 

@@ -12,7 +12,7 @@ from zarr.storage import MemoryStore, ObjectStore
 
 from savs_stores import MismatchError, StoreError, find_stores, open_store, place_of, verify
 
-SHARDS, WRITES = 3, 6  # of the toy; heads, status, n_tokens, absmax, logits, record
+SHARDS, WRITES = 3, 7  # of the toy; heads, status, n_tokens, absmax, logits, provenance, record
 kind = pytest.fixture(lambda: "s3", name="kind")  # of every store in this file
 
 
@@ -124,7 +124,7 @@ def test_a_connection_that_breaks_at_any_write_loses_one_shard_at_most(
         calls = fail_at(patch, number)
         with pytest.raises(StoreError, match=r"toy/[a-z0-9_]+ cannot be reached: Error performing PUT; check"):
             toy.write(begun)
-    names = ["heads", "status", "n_tokens", "absmax", "logits", "shard_crc32c"] * SHARDS
+    names = ["heads", "status", "n_tokens", "absmax", "logits", "shard_provenance", "shard_crc32c"] * SHARDS
     assert [key.split("/")[1] for key in calls] == names[:number]  # the record of a shard comes last
     assert toy.begin(begun).missing == list(range((number - 1) // WRITES, SHARDS))
     toy.write(begun)

@@ -132,7 +132,7 @@ def test_a_lost_piece_beside_the_vectors_is_found(whole, name):
     assert faults(whole) == ["toy: shard 1 (samples 4-7) does not match its record: bytes changed after it was written"]
 
 
-@pytest.mark.parametrize("name", [*BESIDE, "shard_crc32c"])
+@pytest.mark.parametrize("name", [*BESIDE, "shard_provenance", "shard_crc32c"])
 def test_a_torn_piece_beside_the_vectors_is_found(whole, name):
     file = whole / "toy" / name / BESIDE.get(name, "c/1")
     file.write_bytes(file.read_bytes()[:5])

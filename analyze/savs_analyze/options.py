@@ -1,0 +1,64 @@
+"""Options of the command line: those of several commands, and the long ones of the sweep."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Protocol(StrEnum):
+    """How heads are kept and vote, what validates, and whether leaks are tested."""
+
+    ours = "ours"
+    paper = "paper"
+
+
+class Backend(StrEnum):
+    """Who computes."""
+
+    loky = "loky"
+    dask = "dask"
+
+
+class TableFormat(StrEnum):
+    """How tables are printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+    markdown = "markdown"
+    latex = "latex"
+
+
+StoreArgument = Annotated[str, typer.Argument(help="A store: stores/NAME.zarr, or a URL.")]
+ResultsArgument = Annotated[Path, typer.Argument(help="A folder of results: results/NAME.")]
+TableFormatOption = Annotated[TableFormat, typer.Option("--format", help="How to print it.")]
+StoresOption = Annotated[list[str], typer.Option("--store", help="A store, or a pattern 'stores/*.zarr'; repeatable.")]
+ModelsOption = Annotated[list[str] | None, typer.Option("--model", help="Only this model; repeatable.")]
+ShotsOption = Annotated[int, typer.Option(min=1, help="Support samples a class.")]
+DrawsOption = Annotated[int, typer.Option(min=1, help="Random supports.")]
+JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; default: all cores where that pays.")]
+MethodsOption = Annotated[
+    list[str] | None, typer.Option("--method", help="From `savs-analyze methods`; default: zero-shot and savs.")
+]
+GridOption = Annotated[
+    list[str] | None, typer.Option("--grid", help="Other hyperparameters: gamma=0.01:100:5log; repeatable.")
+]
+RestrictOption = Annotated[
+    bool, typer.Option("--restrict-options", help="Predict among the classes that the prompt prints.")
+]
+SolverOption = Annotated[
+    str | None, typer.Option("--solver", help="Of the lasso: working-set, liblinear; of groups: group-lasso.")
+]
+ScalingOption = Annotated[
+    str | None, typer.Option("--scaling", help="Of the lasso's features: none, head_rms, feature_std.")
+]
+ProtocolOption = Annotated[
+    Protocol, typer.Option(help="paper: heads kept by index, cosine votes, leaks kept, first 25 % validate.")
+]
+ValidationOption = Annotated[
+    float, typer.Option("--validation", help="Share of the test samples that choose hyperparameters; 0: none.")
+]
