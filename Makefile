@@ -4,6 +4,8 @@ DATA  ?= digits
 STORE ?= stores/$(basename $(notdir $(DATA))).zarr
 # Processes of a harvest, one a GPU
 GPUS  ?= 1
+# Shapes that make perf-gpu measures: 7b or small
+SCALE ?= 7b
 # On a GPU machine: make setup TORCH=torch
 TORCH ?= torch==2.13.0
 PYTHON ?= python3
@@ -53,8 +55,9 @@ check: setup ## format, lint, types, import contracts, tests
 perf: setup ## measure speed and memory, print the tables
 	$(BIN)/pytest tests/perf -m perf -s -q -o addopts=--import-mode=importlib
 
-perf-gpu: setup ## check a harvest on this machine's GPU, measure it against the papers' way
-	$(BIN)/pytest tests/harvest tests/perf/test_harvest.py -m gpu -s -q -o addopts=--import-mode=importlib
+perf-gpu: setup ## check a harvest on this machine's GPU, measure it against the papers' way (SCALE=small: 0.5B and 2B)
+	$(BIN)/pytest tests/harvest -m gpu -q -W default -o addopts=--import-mode=importlib
+	$(BIN)/python tests/perf/gpu.py --scale $(SCALE)
 
 planted: setup ## sparse-group lasso on planted stores: docs/sparse-group-lasso.md and its figure
 	$(BIN)/python docs/planted.py

@@ -26,13 +26,15 @@ POSITIONS = "position_ids"
 class Layout:
     """Model inputs of several samples; the last token of sample i stands at `last[i]` in row `rows[i]`.
 
-    `segments` are the bounds of the samples in a packed row; otherwise empty.
+    `segments` are the bounds of the samples in a packed row; otherwise empty. `branches` say of shared rows which
+    branch each token belongs to; the mask that follows is made where the model is, being many times larger.
     """
 
     inputs: dict[str, Tensor]
     rows: Int[Tensor, " sample"]
     last: Int[Tensor, " sample"]
     segments: list[int] = field(default_factory=list)
+    branches: Int[Tensor, "row token"] | None = None
 
 
 def last_real_token(attention_mask: Int[Tensor, "sample token"]) -> Int[Tensor, " sample"]:
@@ -95,25 +97,27 @@ def shared(groups: Sequence[Sequence[Inputs]], pad_token: int, image_token: int)
     inputs = collate([row for row, _, _ in rows], pad_token)
     del inputs["attention_mask"]
     width = inputs["input_ids"].shape[1]
-    masks = [branch_mask(bounds, width) for _, bounds, _ in rows]
     return Layout(
-        inputs | {"attention_mask": torch.stack(masks)[:, None]},
+        inputs,
         torch.tensor([number for number, (_, _, last) in enumerate(rows) for _ in last]),
         torch.tensor([place for _, _, last in rows for place in last]),
+        branches=torch.stack([branch_numbers(bounds, width) for _, bounds, _ in rows]),
     )
 
 
-def branch_mask(bounds: Sequence[int], width: int) -> Bool[Tensor, "token token"]:
-    """Return which token sees which: what is before it in the common prefix or in its own branch, and itself.
-
-    The prefix ends at the first bound, branch i lies between bounds i and i + 1; padding sees itself only.
-    """
+def branch_numbers(bounds: Sequence[int], width: int) -> Int[Tensor, " token"]:
+    """Return the branch of every token: 0 in the common prefix, i between bounds i - 1 and i, -1 behind the last."""
     place = torch.arange(width)
-    branch = torch.bucketize(place, torch.tensor(bounds), right=True)  # 0 in the prefix
-    own = (branch[:, None] == branch[None]) | (branch[None] == 0)
-    causal = place[:, None] >= place[None]
-    real = place < bounds[-1]
-    return (own & causal & real[:, None] & real[None]) | torch.eye(width, dtype=torch.bool)
+    branch = torch.bucketize(place, torch.tensor(bounds), right=True)
+    return branch.masked_fill(place >= bounds[-1], -1)
+
+
+def branch_masks(branches: Int[Tensor, "row token"]) -> Bool[Tensor, "row 1 token token"]:
+    """Return which token sees which: what is before it in the prefix or in its own branch; padding sees itself only."""
+    asks, seen = branches[:, None, :, None], branches[:, None, None, :]
+    place = torch.arange(branches.shape[1], device=branches.device)
+    before = (place[:, None] >= place) & (asks >= 0)
+    return (before & ((asks == seen) | (seen == 0))) | (place[:, None] == place)
 
 
 def _branches(samples: Sequence[Inputs], prefix: int) -> tuple[dict[str, Tensor], list[int], list[int]]:

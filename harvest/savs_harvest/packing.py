@@ -1,24 +1,32 @@
 """Attention over samples that lie in one row without padding: each sees itself only.
 
-On a GPU this is one call of torch's kernel for sequences of varying length, elsewhere one call a sample.
+Where torch's kernel for sequences of varying length runs, this is one call of it, elsewhere one call a sample.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
 import torch
+from jaxtyping import Int
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 NAME = "savs_packed"
+# What torch's kernel for varying lengths is made for.
+KERNEL_TYPES = (torch.float16, torch.bfloat16)
+KERNEL_CAPABILITY = (8, 0)
+WIDEST_HEAD, HEAD_STEP = 256, 8
 
-# Bounds of the samples in the row that is running. Not handed through the model: some families
-# give what they do not know to their vision towers as well.
+# Bounds of the samples in the row that is running, and the same on the model's device. Not handed through the model:
+# some families give what they do not know to their vision towers as well.
 _bounds: list[int] = []
+_placed: list[Tensor] = []
 
 
 @contextmanager
@@ -39,13 +47,17 @@ def packed_attention(model: Any) -> Iterator[None]:
 
 
 @contextmanager
-def segments(bounds: Sequence[int]) -> Iterator[None]:
-    """Say where the samples of the row lie that runs inside the block."""
-    _bounds[:] = bounds
+def segments(bounds: Sequence[int], placed: Int[Tensor, " bound"]) -> Iterator[None]:
+    """Say where the samples of the row lie that runs inside the block; `placed` are the bounds on the model's device.
+
+    Copied in every layer, they would make the processor wait for the GPU each time.
+    """
+    _bounds[:], _placed[:] = bounds, [placed]
     try:
         yield
     finally:
         _bounds.clear()
+        _placed.clear()
 
 
 def attend(
@@ -59,8 +71,9 @@ def attend(
 ) -> tuple[Tensor, None]:
     """Return the attention output [1, token, head, dim] of heads [1, head, token, dim], causal inside each segment."""
     bounds = _bounds or [0, query.shape[2]]
-    if query.is_cuda:
-        return _attend_varlen(query, key, value, bounds, scaling), None
+    if kernel := _kernel_for(query):
+        placed = _placed[0] if _bounds else torch.tensor(bounds, dtype=torch.int32, device=query.device)
+        return _attend_varlen(kernel, query, key, value, bounds, placed, scaling), None
     parts = [
         scaled_dot_product_attention(
             query[:, :, start:stop],
@@ -75,23 +88,44 @@ def attend(
     return torch.cat(parts, dim=2).transpose(1, 2), None
 
 
-def _attend_varlen(query: Tensor, key: Tensor, value: Tensor, places: Sequence[int], scaling: float | None) -> Tensor:
-    from torch.nn.attention.varlen import varlen_attn
+@cache
+def _kernel() -> Callable[..., Any] | None:
+    """Return torch's attention over varying lengths, None where this torch has none or none for grouped heads."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    return varlen_attn if "enable_gqa" in inspect.signature(varlen_attn).parameters else None
 
-    bounds = torch.tensor(places, dtype=torch.int32, device=query.device)
-    longest = max(stop - start for start, stop in pairwise(places))
+
+def _kernel_for(query: Tensor) -> Callable[..., Any] | None:
+    """Return the kernel where there is a GPU that can run it on these heads."""
+    head_dim = query.shape[-1]
+    made_for = query.dtype in KERNEL_TYPES and head_dim % HEAD_STEP == 0 and head_dim <= WIDEST_HEAD
+    if query.is_cuda and made_for and torch.cuda.get_device_capability(query.device) >= KERNEL_CAPABILITY:
+        return _kernel()
+    return None
+
+
+def _attend_varlen(
+    kernel: Callable[..., Any],
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bounds: Sequence[int],
+    placed: Int[Tensor, " bound"],
+    scaling: float | None,
+) -> Tensor:
+    longest = max(stop - start for start, stop in pairwise(bounds))
     rows = [tensor[0].transpose(0, 1).contiguous() for tensor in (query, key, value)]
-    output = varlen_attn(
-        rows[0],
-        rows[1],
-        rows[2],
-        bounds,
-        bounds,
+    output = kernel(
+        *rows,
+        placed,
+        placed,
         longest,
         longest,
         scale=scaling,
         window_size=(-1, 0),
         enable_gqa=query.shape[1] != key.shape[1],
     )
-    assert isinstance(output, Tensor)  # it is a tuple only where more is asked for
     return output[None]

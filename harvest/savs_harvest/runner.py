@@ -6,19 +6,24 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from savs_harvest.batches import plan_batches, plan_groups, plan_packs
 from savs_harvest.families import Family, rules
 from savs_harvest.heads import capture_heads
 from savs_harvest.last_position import last_position_only, token_wise_rest
-from savs_harvest.layouts import POSITIONS, Inputs, Layout, packed, padded, rope_positions, shared
+from savs_harvest.layouts import POSITIONS, Inputs, Layout, branch_masks, packed, padded, rope_positions, shared
 from savs_harvest.models import LoadedModel
 from savs_harvest.packing import segments
 from savs_stores import Shard, Status
+
+# What CUDA says where its own libraries find no memory, which torch's allocator has taken.
+FULL = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDA error: out of memory")
 
 # Places in a shard, grouped by what they show: each group runs as one row.
 Groups = list[list[int]]
@@ -146,6 +151,8 @@ class Runner:
         except torch.OutOfMemoryError:
             return Status.OUT_OF_MEMORY, "out_of_memory: does not fit, even alone"
         except (RuntimeError, ValueError) as error:
+            if any(words in str(error) for words in FULL):
+                return Status.OUT_OF_MEMORY, "out_of_memory: does not fit, even alone"
             if isinstance(error, getattr(torch, "AcceleratorError", ())) or "CUDA" in str(error):
                 raise
             return Status.REJECTED, f"rejected: {error}"
@@ -171,27 +178,45 @@ class Runner:
         return sample if positions is None else {**sample, POSITIONS: positions}
 
     def _run_layout(self, layout: Layout, places: list[int], answers: list[list[int] | None], buffers: Buffers) -> None:
-        device = buffers.vectors.device
-        inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in layout.inputs.items()}
-        rows, last, where = (torch.as_tensor(each).to(device) for each in (layout.rows, layout.last, places))
+        """Run one call. Nothing in it waits for the device, so that the next batch is laid out while this one runs."""
+        place = partial(_move, device=buffers.vectors.device)
+        inputs = {name: place(tensor) for name, tensor in layout.inputs.items()}
+        if layout.branches is not None:
+            inputs["attention_mask"] = branch_masks(place(layout.branches))
+        rows, last, where = place(layout.rows), place(layout.last), place(torch.tensor(places))
+        asked = place(_words_of_answers(answers, buffers.logits.shape[1]))
         wanted = any(answer is not None for answer in answers)
         with ExitStack() as around:
             around.enter_context(torch.inference_mode())
-            around.enter_context(segments(layout.segments))
+            if layout.segments:
+                bounds = torch.tensor(layout.segments, dtype=torch.int32)
+                around.enter_context(segments(layout.segments, place(bounds)))
             vectors = around.enter_context(capture_heads(self.model.projections, last, rows, stop=not wanted))
             if wanted:
                 around.enter_context(last_position_only(self.model.model, last, rows, self.token_wise))
             output = self.model.model(**inputs, use_cache=False)
             words = output.logits[:, -1].float().log_softmax(-1)
-            buffers.logits[where] = _of_answers(words, answers, buffers.logits.shape[1])
+            buffers.logits[where] = _of_answers(words, asked)
         buffers.vectors[where] = vectors
 
 
-def _of_answers(words: Tensor, answers: list[list[int] | None], classes: int) -> Tensor:
-    """Return the log-probability [sample, class] of each answer's first word, NaN where there is none."""
-    padded_answers = [[*(answer or ()), *[-1] * (classes - len(answer or ()))] for answer in answers]
-    index = torch.tensor(padded_answers, device=words.device)
-    return words.gather(1, index.clamp(min=0)).masked_fill(index < 0, torch.nan)
+def _move(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on the device. Only out of pinned memory does a GPU copy while the processor goes on."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def _words_of_answers(answers: list[list[int] | None], classes: int) -> Int[Tensor, "sample class"]:
+    """Return the first word of each answer, -1 where there is none."""
+    return torch.tensor([[*(answer or ()), *[-1] * (classes - len(answer or ()))] for answer in answers])
+
+
+def _of_answers(
+    words: Float[Tensor, "sample word"], asked: Int[Tensor, "sample class"]
+) -> Float[Tensor, "sample class"]:
+    """Return the log-probability of each answer's first word, NaN where there is none."""
+    return words.gather(1, asked.clamp(min=0)).masked_fill(asked < 0, torch.nan)
 
 
 def _halves(groups: Groups) -> Iterator[Groups]:

@@ -424,17 +424,32 @@ def randomize(model):
     return model
 
 
+def randomize_to_scale(model):
+    """Give every matrix weights by the square root of what they add up: right for models of any width."""
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            generator = torch.Generator(parameter.device).manual_seed(parameter.numel())
+            with torch.no_grad():
+                parameter.normal_(std=parameter[0].numel() ** -0.5, generator=generator)
+    return model
+
+
+def new_model(family, config):
+    return AutoModelForImageTextToText.from_config(AutoConfig.for_model(family, **config))
+
+
 def build_model(family):
-    return randomize(AutoModelForImageTextToText.from_config(AutoConfig.for_model(family, **FAMILIES[family][0])))
+    return randomize(new_model(family, FAMILIES[family][0]))
 
 
-def build_processor(family):
+def build_processor(family, **changed):
+    """Return the processor of a family; `changed` are settings of its image processor that are not the tiny ones."""
     _, image, settings, placeholder = FAMILIES[family]
     pictures = get_image_processor_class_from_name(IMAGE_PROCESSOR_MAPPING_NAMES[family]["pil"])
     kind = family_processor(family)
     return kind(
         **dict.fromkeys(set(inspect.signature(kind.__init__).parameters) & set(NOT_READ)),
-        image_processor=pictures(**image),
+        image_processor=pictures(**{**image, **changed}),
         tokenizer=build_tokenizer(NAMES.get(family, {})),
         chat_template=TEMPLATE.format(image=placeholder),
         **settings,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from savs_harvest.batches import plan_batches, plan_groups, plan_packs
-from savs_harvest.layouts import branch_mask, collate, common_prefix, shared
+from savs_harvest.layouts import branch_masks, branch_numbers, collate, common_prefix, shared
 from savs_harvest.prompts import conversation
 
 
@@ -141,7 +141,7 @@ def test_a_branch_sees_the_prefix_and_itself_and_padding_itself_only(branches, p
         return key < query and "padding" not in (owner[query], owner[key]) and owner[key] in (-1, owner[query])
 
     expected = [[sees(query, key) for key in range(width)] for query in range(width)]
-    assert branch_mask(bounds, width).tolist() == expected
+    assert branch_masks(branch_numbers(bounds, width)[None])[0, 0].tolist() == expected
 
 
 def test_what_prompts_have_in_common_is_their_longest_common_beginning():

@@ -1,7 +1,6 @@
 """Harvesting the papers' way, written plainly, against ours: time, memory, and that both give the same vectors.
 
-make perf        prints the table and writes docs/harvest-performance.md
-make perf-gpu    the same on a GPU
+make perf    prints the table and writes docs/harvest-performance.md
 """
 
 import datetime
@@ -11,7 +10,6 @@ import platform
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +73,7 @@ the processor{repeats}; memory is the peak above the loaded model.
 | model | questions a picture | official | ours | times faster | official, memory | ours, memory |
 |---|---|---|---|---|---|---|
 """
-GPU_TEXT = """
+END = """
 Largest difference between both ways' vectors, relative to the largest value: {difference:.0e}
 (the store keeps float16).
 
@@ -83,7 +81,7 @@ The gain has four parts: one pass instead of three over the samples to learn fro
 reads (logits and what follows the last layer's heads, but at one position), patches embedded by a product of matrices
 (Qwen's families), and pictures that several questions share read once.
 On a GPU a fifth comes: batches hide the start of kernels and the reading of weights, which one sample at a time
-cannot. That table is still to be measured: `make perf-gpu` on a machine with one writes it below this line.
+cannot ([harvest-gpu.md](harvest-gpu.md)).
 """
 
 
@@ -115,39 +113,9 @@ def samples(questions):
     return found
 
 
-def official(loaded, asked):
-    """Return vectors [sample, head, dim] of all samples as the papers' code makes them, batch 1."""
-    import torch
-
-    from savs_harvest.prompts import prepare
-
-    layers = loaded.model.get_decoder().layers
-
-    def activations(picture, question):
-        kept = {}
-        handles = [
-            layer.self_attn.o_proj.register_forward_hook(
-                lambda _module, inputs, output, number=number: kept.update({number: (inputs[0], output)})
-            )
-            for number, layer in enumerate(layers)
-        ]
-        inputs = {name: t.to(loaded.device) for name, t in prepare(loaded.processor, [picture], question).items()}
-        with torch.no_grad():
-            loaded.model(**inputs)
-        for handle in handles:
-            handle.remove()
-        stacked = torch.vstack([kept[number][0].view(1, -1, 8, 32) for number in range(len(layers))])
-        return stacked[:, -1].reshape(64, 32).float().cpu()
-
-    for _ in range(2):  # class means, then the score of every head
-        for picture, question in asked[:SUPPORT]:
-            activations(picture, question)
-    return np.stack([activations(picture, question).numpy() for picture, question in asked])
-
-
 def ours(loaded, asked, place):
     from savs_benchmarks import Benchmark, Sample
-    from savs_harvest.run import Settings, default_workers, harvest
+    from savs_harvest.run import harvest
     from savs_stores import open_store
 
     rows = [
@@ -155,7 +123,7 @@ def ours(loaded, asked, place):
         for n, (picture, question) in enumerate(asked)
     ]
     benchmark = Benchmark("b", "s", "s", "1", "l", "accuracy", {"all": ("no", "yes")}, "p", lambda: rows)
-    report = harvest(loaded, benchmark, place, Settings(workers=default_workers(loaded.device)))
+    report = harvest(loaded, benchmark, place)
     assert report.failed == 0
     return open_store(place)[loaded.name].read().astype(np.float32)
 
@@ -165,35 +133,29 @@ def status(name):
     return 1024 * int(next(line.split()[1] for line in lines if line.startswith(name + ":")))
 
 
-def measure(way, folder, questions, device):
-    """Run one cell in this process; print seconds, bytes, tokens and where the vectors are."""
+def measure(way, folder, questions):
+    """Run one cell in this process; print seconds, bytes and where the vectors are."""
     import torch
-    from transformers import AutoModelForImageTextToText
+    from official import official
 
     import savs_harvest.run  # noqa: F401  importing is no work
     from savs_harvest.models import ModelSpec, load_model, quiet_libraries
 
     quiet_libraries()
     torch.set_num_threads(1)
-    loaded = load_model(ModelSpec("m", str(folder), "float32" if device == "cpu" else "bfloat16"), device)
-    if way == "official":  # as transformers loads it
-        plain = AutoModelForImageTextToText.from_pretrained(folder, dtype=loaded.model.dtype)
-        loaded = replace(loaded, model=plain.to(loaded.device).eval())
+    loaded = load_model(ModelSpec("m", str(folder), "float32"), "cpu")
     asked = samples(questions)
-    if device == "cpu":
-        Path("/proc/self/clear_refs").write_text("5")
-        before = status("VmRSS")
-    else:
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-    wall, cpu = time.perf_counter(), time.process_time()
+    Path("/proc/self/clear_refs").write_text("5")
+    before, started = status("VmRSS"), time.process_time()
     place = folder.parent / f"{way}-{questions}-{os.getpid()}"
-    vectors = official(loaded, asked) if way == "official" else ours(loaded, asked, place.with_suffix(".zarr"))
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    peak = status("VmHWM") if device == "cpu" else torch.cuda.max_memory_allocated()
+    if way == "official":
+        shown = [((picture,), question) for picture, question in asked]
+        vectors = official(loaded, shown[:SUPPORT], shown[SUPPORT:])
+    else:
+        vectors = ours(loaded, asked, place.with_suffix(".zarr"))
+    seconds, memory = time.process_time() - started, status("VmHWM") - before
     np.save(place.with_suffix(".npy"), vectors)
-    seconds = cpu if device == "cpu" else wall
-    print(json.dumps({"seconds": seconds, "memory": peak - before, "vectors": str(place.with_suffix(".npy"))}))
+    print(json.dumps({"seconds": seconds, "memory": memory, "vectors": str(place.with_suffix(".npy"))}))
 
 
 def run_cell(*arguments):
@@ -204,14 +166,14 @@ def run_cell(*arguments):
     return json.loads(found.stdout.splitlines()[-1])
 
 
-def compare(tmp_path, device, repeats):
+def compare(tmp_path, repeats):
     """Yield (family, questions, official, ours, relative difference) of every cell, medians of all repeats."""
     for family in MIDDLE:
         folder = tmp_path / family / "model"
         folder.parent.mkdir()
         build(family, folder)
         for questions in (1, 2, 5):
-            cells = [[run_cell(way, folder, questions, device) for _ in range(repeats)] for way in ("official", "ours")]
+            cells = [[run_cell(way, folder, questions) for _ in range(repeats)] for way in ("official", "ours")]
             first, second = (np.load(runs[0]["vectors"]) for runs in cells)
             difference = np.abs(first - second).max() / np.abs(first).max()
             medians = [
@@ -243,7 +205,7 @@ def prompt_lengths(folder):
 def test_harvesting_the_papers_way_against_ours(tmp_path):
     from savs_harvest import TOKEN_BUDGETS
 
-    cells = list(compare(tmp_path, "cpu", REPEATS))
+    cells = list(compare(tmp_path, REPEATS))
     machine = f"{os.cpu_count()} cores ({processor_name()}), Python {platform.python_version()}"
     text = TEXT.format(
         date=datetime.date.today(),
@@ -255,26 +217,10 @@ def test_harvesting_the_papers_way_against_ours(tmp_path):
         qwen=prompt_lengths(tmp_path / "qwen2_vl" / "model"),
         llava=prompt_lengths(tmp_path / "llava_onevision" / "model"),
     )
-    text += "\n".join(table_rows(cells)) + "\n" + GPU_TEXT.format(difference=max(cell[-1] for cell in cells))
+    text += "\n".join(table_rows(cells)) + "\n" + END.format(difference=max(cell[-1] for cell in cells))
     DOCUMENT.write_text(text)
     print(text)
     assert max(cell[-1] for cell in cells) < 1e-3  # float16 in the store
-
-
-@pytest.mark.gpu
-def test_harvesting_on_a_gpu(tmp_path):
-    import torch
-
-    if not torch.cuda.is_available():
-        pytest.skip("there is no GPU")
-    cells = list(compare(tmp_path, "cuda", REPEATS))
-    text = (
-        f"\n## On a GPU\n{datetime.date.today()}, {torch.cuda.get_device_name()}, bfloat16, seconds of the clock.\n\n"
-    )
-    text += "\n".join(TEXT.splitlines()[-2:]) + "\n" + "\n".join(table_rows(cells)) + "\n"
-    DOCUMENT.write_text(DOCUMENT.read_text().split("\n## On a GPU")[0] + text)
-    print(text)
-    assert max(cell[-1] for cell in cells) < 5e-2  # bfloat16 in other batches
 
 
 def processor_name():
@@ -283,4 +229,4 @@ def processor_name():
 
 
 if __name__ == "__main__":
-    measure(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    measure(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
