@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -18,12 +18,14 @@ class Family:
     same_pictures: bool = False
     # Several pictures are read whole, one picture is read in tiles.
     tiles_one_picture: bool = False
+    # The vision tower lays all pictures of a batch end to end, and tells attention where each begins.
+    packs_pictures: bool = False
 
 
 PLAIN = Family(causal=True, shares=True)
 FAMILIES = {
     **dict.fromkeys(("idefics3", "internvl", "llava", "llava_next", "mistral3", "smolvlm"), PLAIN),
-    **dict.fromkeys(("qwen2_vl", "qwen2_5_vl", "qwen3_vl"), PLAIN),
+    **dict.fromkeys(("qwen2_vl", "qwen2_5_vl", "qwen3_vl"), replace(PLAIN, packs_pictures=True)),
     **dict.fromkeys(("aya_vision", "gemma3", "gemma4", "qwen3_5", "dots3_note"), Family(causal=True)),
     "llava_onevision": Family(causal=True, shares=True, tiles_one_picture=True),
     "mllama": Family(causal=True, same_pictures=True),
@@ -37,4 +39,4 @@ def rules(config: Any) -> Family:
     text = config.get_text_config()
     kinds = getattr(text, "layer_types", None)
     windowed = set(kinds) != {"full_attention"} if kinds else bool(getattr(text, "sliding_window", None))
-    return Family(family.causal, False, family.same_pictures, family.tiles_one_picture) if windowed else family
+    return replace(family, shares=False) if windowed else family

@@ -1,4 +1,4 @@
-"""Attention over samples that lie in one row without padding: each sees itself only.
+"""Attention over samples, or their pictures, that lie in one row without padding: each sees itself only.
 
 Where torch's kernel for sequences of varying length runs, this is one call of it, elsewhere one call a sample.
 """
@@ -17,7 +17,11 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from savs_harvest.families import rules
+
 NAME = "savs_packed"
+# transformers tells the bounds of pictures to functions with this word in their name; others it calls once a picture.
+PICTURES_NAME = "savs_flash_pictures"
 # What torch's kernel for varying lengths is made for.
 KERNEL_TYPES = (torch.float16, torch.bfloat16)
 KERNEL_CAPABILITY = (8, 0)
@@ -31,19 +35,22 @@ _placed: list[Tensor] = []
 
 @contextmanager
 def packed_attention(model: Any) -> Iterator[None]:
-    """Let the language model attend by segments inside the block; pictures are read as before."""
+    """Let the language model attend by segments inside the block, and a vision tower that packs pictures by those."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(NAME, attend)
-    before = model.config._attn_implementation
-    text = model.config.get_text_config()
-    text_before = text._attn_implementation
-    key = next(name for name in model.config.sub_configs if getattr(model.config, name) is text)
-    model.set_attn_implementation({key: NAME})
+    AttentionInterface.register(PICTURES_NAME, attend_pictures)
+    config, text = model.config, model.config.get_text_config()
+    names = {next(name for name in config.sub_configs if getattr(config, name) is text): NAME}
+    if rules(config).packs_pictures:
+        names["vision_config"] = PICTURES_NAME
+    before = {"": config._attn_implementation}
+    before |= {name: getattr(config, name)._attn_implementation for name in names}
+    model.set_attn_implementation(names)
     try:
         yield
     finally:
-        model.set_attn_implementation({"": before, key: text_before})
+        model.set_attn_implementation(before)
 
 
 @contextmanager
@@ -73,19 +80,26 @@ def attend(
     bounds = _bounds or [0, query.shape[2]]
     if kernel := _kernel_for(query):
         placed = _placed[0] if _bounds else torch.tensor(bounds, dtype=torch.int32, device=query.device)
-        return _attend_varlen(kernel, query, key, value, bounds, placed, scaling), None
-    parts = [
-        scaled_dot_product_attention(
-            query[:, :, start:stop],
-            key[:, :, start:stop],
-            value[:, :, start:stop],
-            is_causal=True,
-            scale=scaling,
-            enable_gqa=query.shape[1] != key.shape[1],
-        )
-        for start, stop in pairwise(bounds)
-    ]
-    return torch.cat(parts, dim=2).transpose(1, 2), None
+        longest = max(stop - start for start, stop in pairwise(bounds))
+        return _attend_varlen(kernel, (query, key, value), placed, longest, scaling, causal=True), None
+    return _attend_one_by_one((query, key, value), bounds, scaling, causal=True), None
+
+
+def attend_pictures(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    cu_seq_lens_q: Tensor,
+    max_length_q: int,
+    scaling: float | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Return the attention output [1, patch, head, dim] of heads [1, head, patch, dim]: a picture sees itself only."""
+    if kernel := _kernel_for(query):
+        return _attend_varlen(kernel, (query, key, value), cu_seq_lens_q, max_length_q, scaling, causal=False), None
+    return _attend_one_by_one((query, key, value), cu_seq_lens_q.tolist(), scaling, causal=False), None
 
 
 @cache
@@ -107,25 +121,34 @@ def _kernel_for(query: Tensor) -> Callable[..., Any] | None:
     return None
 
 
+def _attend_one_by_one(
+    heads: tuple[Tensor, Tensor, Tensor], bounds: Sequence[int], scaling: float | None, causal: bool
+) -> Tensor:
+    grouped, parts = heads[0].shape[1] != heads[1].shape[1], []
+    for start, stop in pairwise(bounds):
+        query, key, value = (tensor[:, :, start:stop] for tensor in heads)
+        parts.append(
+            scaled_dot_product_attention(query, key, value, is_causal=causal, scale=scaling, enable_gqa=grouped)
+        )
+    return torch.cat(parts, dim=2).transpose(1, 2)
+
+
 def _attend_varlen(
     kernel: Callable[..., Any],
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    bounds: Sequence[int],
-    placed: Int[Tensor, " bound"],
+    heads: tuple[Tensor, Tensor, Tensor],
+    bounds: Int[Tensor, " bound"],
+    longest: int,
     scaling: float | None,
+    causal: bool,
 ) -> Tensor:
-    longest = max(stop - start for start, stop in pairwise(bounds))
-    rows = [tensor[0].transpose(0, 1).contiguous() for tensor in (query, key, value)]
     output = kernel(
-        *rows,
-        placed,
-        placed,
+        *(tensor[0].transpose(0, 1).contiguous() for tensor in heads),
+        bounds,
+        bounds,
         longest,
         longest,
         scale=scaling,
-        window_size=(-1, 0),
-        enable_gqa=query.shape[1] != key.shape[1],
+        window_size=(-1, 0 if causal else -1),
+        enable_gqa=heads[0].shape[1] != heads[1].shape[1],
     )
     return output[None]

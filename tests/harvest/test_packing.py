@@ -11,7 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from savs_benchmarks import load_jsonl
 from savs_harvest import packing
-from savs_harvest.packing import attend, segments
+from savs_harvest.packing import attend, attend_pictures, segments
 from savs_harvest.run import Settings, harvest
 from savs_stores import open_store
 
@@ -19,27 +19,30 @@ WIDTH = 16
 
 
 class Kernel:
-    """What torch documents of its kernel, one sequence after another; keeps the bounds of every call."""
+    """What torch documents of its kernel, one sequence after another; keeps the bounds of every call.
+
+    Those of prompts, which are causal, and those of pictures, which are not, are kept apart.
+    """
 
     def __init__(self):
-        self.calls = []
+        self.calls, self.of_pictures = [], []
 
     def __call__(self, *args, **options):
         given = inspect.signature(varlen_attn).bind(*args, **options).arguments
         query, key, value, bounds = (given[name] for name in ("query", "key", "value", "cu_seq_q"))
-        self.calls.append(bounds)
+        causal = {(-1, 0): True, (-1, -1): False}[given["window_size"]]
+        (self.calls if causal else self.of_pictures).append(bounds)
         lengths = bounds.diff().tolist()
         assert bounds.dtype == torch.int32
         assert given["cu_seq_k"] is bounds
         assert query.shape[0] == key.shape[0] == value.shape[0] == sum(lengths)
         assert given["max_q"] == given["max_k"] == max(lengths)
-        assert given["window_size"] == (-1, 0)
         assert given["enable_gqa"] == (query.shape[1] != key.shape[1])
         assert all(tensor.stride(-1) == 1 for tensor in (query, key, value))
         parts = [
             scaled_dot_product_attention(
                 *(tensor[start:stop].transpose(0, 1) for tensor in (query, key, value)),
-                is_causal=True,
+                is_causal=causal,
                 scale=given["scale"],
                 enable_gqa=given["enable_gqa"],
             )
@@ -59,7 +62,10 @@ def heads(count, tokens):
     return torch.randn(1, tokens, count, WIDTH, generator=torch.Generator().manual_seed(count)).transpose(1, 2)
 
 
-@pytest.mark.parametrize("bounds", [[0, 7], [0, 1, 4, 5, 12], [0, 12]])
+BOUNDS = pytest.mark.parametrize("bounds", [[0, 7], [0, 1, 4, 5, 12], [0, 12]])
+
+
+@BOUNDS
 @pytest.mark.parametrize("key_heads", [1, 2, 4])
 @pytest.mark.parametrize("scaling", [None, 0.3])
 def test_the_kernel_and_one_call_a_sample_give_the_same(kernel, monkeypatch, bounds, key_heads, scaling):
@@ -71,6 +77,33 @@ def test_the_kernel_and_one_call_a_sample_give_the_same(kernel, monkeypatch, bou
     assert found.shape == (1, bounds[-1], 4, WIDTH)
     torch.testing.assert_close(found, expected)
     assert len(kernel.calls) == 1
+
+
+@BOUNDS
+def test_pictures_end_to_end_are_blind_to_each_other(kernel, monkeypatch, bounds):
+    given = heads(2, bounds[-1]), heads(2, bounds[-1]) + 1, heads(2, bounds[-1]) - 1
+    placed, longest = torch.tensor(bounds, dtype=torch.int32), max(stop - start for start, stop in pairwise(bounds))
+    with_kernel, _ = attend_pictures(None, *given, None, placed, longest, 0.3)
+    monkeypatch.setattr(packing, "_kernel_for", lambda query: None)
+    without, _ = attend_pictures(None, *given, None, placed, longest, 0.3)
+    assert len(kernel.of_pictures) == 1
+    for found in (with_kernel, without):
+        for start, stop in pairwise(bounds):
+            query, key, value = (tensor[0, :, start:stop] for tensor in given)
+            weights = (0.3 * query @ key.transpose(1, 2)).softmax(-1)
+            torch.testing.assert_close(found[0, start:stop], (weights @ value).transpose(0, 1))
+
+
+def test_a_vision_tower_that_packs_pictures_reads_them_in_one_call_a_layer(
+    load, write_benchmark, lines, tmp_path, kernel
+):
+    model = load("qwen2vl")
+    benchmark = load_jsonl(write_benchmark(lines))
+    pictures = sum(len(sample.images) for sample in benchmark.samples())
+    before = model.model.config.vision_config._attn_implementation
+    harvest(model, benchmark, tmp_path / "s.zarr", Settings(pack=True))
+    assert [len(bounds) - 1 for bounds in kernel.of_pictures] == [pictures] * len(model.model.model.visual.blocks)
+    assert model.model.config.vision_config._attn_implementation == before
 
 
 def test_outside_segments_the_kernel_sees_one_sample(kernel):
