@@ -9,18 +9,19 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
+from scipy.fft import irfft, next_fast_len
 from scipy.sparse import csr_array
 
 from savs_analyze.choice import Choice, kept_places
-from savs_analyze.intervals import interval, replicates
+from savs_analyze.intervals import interval, replicates, task_seed
 from savs_analyze.methods import ZERO_SHOT
 from savs_analyze.metrics import METRICS
 from savs_analyze.results import CellResult
 
 LEVEL = 0.05
 MOST_FOR_ALL_PAIRS = 12
-FLIPS = 20_000
 LATTICE = 4  # scores of units are whole quarters
+FINEST = 2**17  # of a sum of other differences, the share that they are rounded to
 
 
 @dataclass(frozen=True)
@@ -32,34 +33,43 @@ class Draw:
     scores: Float[np.ndarray, "unit setting"]
 
 
+@dataclass(frozen=True)
+class Line:
+    """What several settings score on one task, or on the mean of several: by draw, by bootstrap replicate, by cluster.
+
+    `clusters` are sums over all draws, of tasks of different sizes as shares of their task. `n` are tested units.
+    """
+
+    settings: list[str]
+    of_draws: Float[np.ndarray, "draw setting"]
+    replicates: Float[np.ndarray, "replicate setting"]
+    clusters: Float[np.ndarray, "cluster setting"]
+    n: int
+
+
 def sign_flip_test(differences: Float[np.ndarray, " cluster"]) -> float:
     """Return the two-sided p of a mean difference if the sign of each cluster's were a coin's toss.
 
     Exact: the distribution of the sum is the inverse Fourier transform of its characteristic function, a product of
-    cosines. Where clusters are single samples of one draw this is McNemar's exact test. Differences are multiples of
-    1 / LATTICE, otherwise tosses are drawn (p is then at least 1 / FLIPS).
+    cosines. Where clusters are single samples of one draw this is McNemar's exact test. Differences that are not
+    multiples of 1 / LATTICE are rounded to 1 / FINEST of their sum, and p is that of a slightly smaller mean.
     """
-    steps = np.abs(differences) * LATTICE
+    steps, slack = differences * LATTICE, 0
     if not np.allclose(steps, np.round(steps), atol=1e-9):
-        return _tossed(differences)
-    sizes, counts = np.unique(np.round(steps).astype(np.int64), return_counts=True)
-    reach = int(sizes @ counts)
-    observed = abs(int(np.round(differences.sum() * LATTICE)))
-    if not observed:
+        steps = differences * (FINEST / np.abs(differences).sum())
+        slack = int(np.ceil(np.sqrt(np.count_nonzero(steps))))  # some three standard errors of what rounding adds
+    steps = np.round(steps).astype(np.int64)
+    sizes, counts = np.unique(np.abs(steps), return_counts=True)
+    observed = abs(int(steps.sum())) - slack
+    if observed <= 0:
         return 1.0
-    turns = 2 * np.pi * np.arange(reach + 1) / (2 * reach + 1)
-    transform = np.ones(reach + 1)
+    length = next_fast_len(2 * int(sizes @ counts) + 1, real=True)
+    turns = 2 * np.pi * np.arange(length // 2 + 1) / length
+    transform = np.ones(len(turns))
     for size, count in zip(sizes, counts, strict=True):
         transform *= np.cos(size * turns) ** count
-    chances = np.fft.irfft(transform, 2 * reach + 1)[: reach + 1]  # of the sums 0, 1 ... reach
+    chances = irfft(transform, length)[: length // 2 + 1]  # of the sums 0, 1 ...
     return float(np.clip(2 * chances[observed:].sum(), 0, 1))
-
-
-def _tossed(differences: Float[np.ndarray, " cluster"]) -> float:
-    generator = np.random.default_rng(0)
-    sizes, counts = np.unique(np.abs(differences), return_counts=True)
-    sums = (2 * generator.binomial(counts, 0.5, size=(FLIPS, len(counts))) - counts) @ sizes
-    return float((1 + (np.abs(sums) >= abs(differences.sum()) - 1e-9).sum()) / (1 + FLIPS))
 
 
 def holm(chances: Sequence[float], total: int = 0) -> list[float]:
@@ -78,24 +88,42 @@ def compare(cells: Iterable[CellResult], choices: Sequence[Choice] = ()) -> pd.D
     """Return tested differences between methods, under the first metric of each benchmark.
 
     Columns: benchmark, model, task, metric, shots, setting, other, difference with low and high (95 %), n, p, holm,
-    verdict. Of methods with chosen hyperparameters the chosen setting is compared. Up to 12 settings are compared
-    each with each, more of them with the best only. p takes the draws as they are and speaks of other samples, the
-    interval of other samples and draws; two settings differ where both say so.
+    verdict. A benchmark of several tasks has further rows, of the unweighted mean over them. Of methods with chosen
+    hyperparameters the chosen setting is compared. Up to 12 settings are compared each with each, more of them with
+    the best only. p takes the draws as they are and speaks of other samples, the interval of other samples and draws;
+    two settings differ where both say so.
     """
     lines: dict[tuple, list[tuple[str, CellResult, int]]] = {}
     for cell in cells:
         facts = cell.facts
-        key = facts["benchmark"], facts["model"], facts["task"], METRICS[facts["metric"]][0]
+        key = facts["benchmark"], facts["model"], METRICS[facts["metric"]][0], facts["task"]
         for place in kept_places(facts, choices):
             lines.setdefault(key, []).append((facts["columns"][place], cell, place))
+    tasks: dict[tuple, dict[str, list]] = {}
+    for (*benchmark, task), of_line in lines.items():
+        tasks.setdefault(tuple(benchmark), {})[task] = of_line
     rows = []
-    for (benchmark, model, task, metric), of_line in lines.items():
-        for shots in sorted({cell.facts["shots"] for _, cell, _ in of_line if cell.facts["method"] != ZERO_SHOT}):
-            settings, draws = side_by_side([one for one in of_line if one[1].facts["shots"] in (0, shots)], metric)
-            keys = {"benchmark": benchmark, "model": model, "task": task, "metric": metric, "shots": shots}
-            rows += [keys | row for row in _tests(settings, draws)]
+    for (benchmark, model, metric), of_tasks in tasks.items():
+        by_shots: dict[int, list[Line]] = {}
+        for task, of_line in of_tasks.items():
+            for shots in sorted({cell.facts["shots"] for _, cell, _ in of_line if cell.facts["method"] != ZERO_SHOT}):
+                settings, draws = side_by_side([one for one in of_line if one[1].facts["shots"] in (0, shots)], metric)
+                if len(settings) > 1 and draws:
+                    line = _line(settings, draws, task_seed(benchmark, task))
+                    by_shots.setdefault(shots, []).append(line)
+                    keys = {"benchmark": benchmark, "model": model, "task": task, "metric": metric, "shots": shots}
+                    rows += [keys | row for row in _tests(line)]
+        for shots, of_shots in by_shots.items():
+            if len(of_tasks) > 1 and len(of_shots) == len(of_tasks):
+                keys = {"benchmark": benchmark, "model": model, "task": mean_name(len(of_tasks))}
+                rows += [keys | {"metric": metric, "shots": shots} | row for row in _tests(_mean_line(of_shots))]
     columns = "benchmark model task metric shots setting other difference low high n p holm verdict".split()
     return pd.DataFrame(rows, columns=columns)
+
+
+def mean_name(tasks: int) -> str:
+    """Return what the unweighted mean over so many tasks is called where a task's name stands."""
+    return f"mean of {tasks} tasks"
 
 
 def side_by_side(of_line: Sequence[tuple[str, CellResult, int]], metric: str) -> tuple[list[str], list[Draw]]:
@@ -123,66 +151,81 @@ def side_by_side(of_line: Sequence[tuple[str, CellResult, int]], metric: str) ->
     return settings, draws
 
 
-def _tests(settings: list[str], draws: list[Draw]) -> list[dict]:
-    if len(settings) < 2 or not draws:
+def _line(settings: list[str], draws: Sequence[Draw], seed: int) -> Line:
+    names = np.unique(np.concatenate([draw.unit for draw in draws]))
+    clusters = np.zeros(len(names), dtype=np.int64)
+    columns = []
+    for draw in draws:
+        place = np.searchsorted(names, draw.unit)
+        clusters[place] = draw.cluster
+        values = np.zeros((len(names), len(settings) + 1))
+        values[place] = np.column_stack([draw.scores, np.ones(len(place))])
+        columns.append(csr_array(values))
+
+    def means(sums: np.ndarray) -> np.ndarray:
+        tested = sums[:, -1:]
+        return np.divide(sums[:, :-1], tested, out=np.full((len(sums), len(settings)), np.nan), where=tested > 0)
+
+    totals = sum(column.toarray()[:, :-1] for column in columns)
+    kept, place = np.unique(clusters, return_inverse=True)
+    return Line(
+        settings,
+        np.stack([draw.scores.mean(axis=0) for draw in draws]),
+        replicates(columns, clusters, means, seed),
+        np.stack([np.bincount(place, column, len(kept)) for column in totals.T], axis=1),
+        round(float(np.mean([len(draw.unit) for draw in draws]))),
+    )
+
+
+def _mean_line(of_tasks: Sequence[Line]) -> Line:
+    """Return the unweighted mean over tasks of what all of them have."""
+    settings = [name for name in of_tasks[0].settings if all(name in line.settings for line in of_tasks)]
+    places = [[line.settings.index(name) for name in settings] for line in of_tasks]
+    same_draws = len({len(line.of_draws) for line in of_tasks}) == 1
+    of_draws, resampled, clusters = [], [], []
+    for line, place in zip(of_tasks, places, strict=True):
+        of_draws.append((line.of_draws if same_draws else line.of_draws.mean(axis=0, keepdims=True))[:, place])
+        resampled.append(line.replicates[:, place])
+        clusters.append(line.clusters[:, place] / (line.n * len(line.of_draws)))
+    return Line(
+        settings,
+        np.mean(of_draws, axis=0),
+        np.mean(resampled, axis=0),
+        np.concatenate(clusters),
+        sum(line.n for line in of_tasks),
+    )
+
+
+def _tests(line: Line) -> list[dict]:
+    """Return a row for every pair, of many settings for those of the best; the better one comes first."""
+    if len(line.settings) < 2:
         return []
-    of_draws = np.stack([draw.scores.mean(axis=0) for draw in draws])
-    means = of_draws.mean(axis=0)
+    means = line.of_draws.mean(axis=0)
     best = int(means.argmax())
-    pairs = list(combinations(range(len(settings)), 2))
+    pairs = list(combinations(range(len(means)), 2))
     total = len(pairs)  # the best was found among all, whichever pairs are shown
-    if len(settings) > MOST_FOR_ALL_PAIRS:
+    if len(means) > MOST_FOR_ALL_PAIRS:
         pairs = [pair for pair in pairs if best in pair]
     pairs = [(one, other) if means[one] >= means[other] else (other, one) for one, other in pairs]
-    chances = [sign_flip_test(_by_cluster(draws, *pair)) for pair in pairs]
-    columns = _difference_replicates(draws, pairs)
+    chances = [sign_flip_test(line.clusters[:, one] - line.clusters[:, other]) for one, other in pairs]
     rows = []
-    for (one, other), chance, corrected, column in zip(pairs, chances, holm(chances, total), columns.T, strict=True):
-        low, high = interval(column, of_draws[:, one] - of_draws[:, other], least=-1.0)
+    for (one, other), chance, corrected in zip(pairs, chances, holm(chances, total), strict=True):
+        of_draws = line.of_draws[:, one] - line.of_draws[:, other]
+        low, high = interval(line.replicates[:, one] - line.replicates[:, other], of_draws, least=-1.0)
         rows.append(
             {
-                "setting": settings[one],
-                "other": settings[other],
+                "setting": line.settings[one],
+                "other": line.settings[other],
                 "difference": float(means[one] - means[other]),
                 "low": low,
                 "high": high,
-                "n": round(float(np.mean([len(draw.unit) for draw in draws]))),
+                "n": line.n,
                 "p": chance,
                 "holm": corrected,
                 "verdict": "differ" if corrected < LEVEL and not low <= 0 <= high else "not distinguishable",
             }
         )
     return rows
-
-
-def _by_cluster(draws: Sequence[Draw], one: int, other: int) -> Float[np.ndarray, " cluster"]:
-    """Return the sum of the differences of each cluster over all draws."""
-    clusters = np.concatenate([draw.cluster for draw in draws])
-    differences = np.concatenate([draw.scores[:, one] - draw.scores[:, other] for draw in draws])
-    names, place = np.unique(clusters, return_inverse=True)
-    return np.bincount(place, differences, len(names)).astype(np.float64)
-
-
-def _difference_replicates(
-    draws: Sequence[Draw], pairs: Sequence[tuple[int, int]]
-) -> Float[np.ndarray, "replicate pair"]:
-    names = np.unique(np.concatenate([draw.unit for draw in draws]))
-    clusters = np.zeros(len(names), dtype=np.int64)
-    one, other = (list(places) for places in zip(*pairs, strict=True))
-    columns = []
-    for draw in draws:
-        place = np.searchsorted(names, draw.unit)
-        clusters[place] = draw.cluster
-        values = np.zeros((len(names), len(pairs) + 1))
-        values[place, :-1] = draw.scores[:, one] - draw.scores[:, other]
-        values[place, -1] = 1
-        columns.append(csr_array(values))
-
-    def means(sums: np.ndarray) -> np.ndarray:
-        tested = sums[:, -1:]
-        return np.divide(sums[:, :-1], tested, out=np.full((len(sums), len(pairs)), np.nan), where=tested > 0)
-
-    return replicates(columns, clusters, means)
 
 
 def indistinct(compared: pd.DataFrame) -> dict[tuple, set[str]]:

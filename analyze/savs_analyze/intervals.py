@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -45,6 +46,11 @@ def replicates(
 
 def _resample(items: int, count: int, generator: np.random.Generator) -> Float[np.ndarray, "replicate item"]:
     return generator.multinomial(count, np.full(items, 1 / items), size=REPLICATES_AT_ONCE).astype(np.float64)
+
+
+def task_seed(benchmark: str, task: str) -> int:
+    """Return the seed of a task's replicates: the same for all methods, another one for every task."""
+    return zlib.crc32(f"{benchmark}/{task}".encode())
 
 
 def interval(

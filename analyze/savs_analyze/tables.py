@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +12,8 @@ from jaxtyping import Float
 from scipy.sparse import csr_array, hstack
 
 from savs_analyze.choice import Choice, kept_places
-from savs_analyze.comparisons import LEVEL, indistinct
-from savs_analyze.intervals import interval, replicates
+from savs_analyze.comparisons import LEVEL, indistinct, mean_name
+from savs_analyze.intervals import interval, replicates, task_seed
 from savs_analyze.methods import DISPLAYED, SAVS, ZERO_SHOT
 from savs_analyze.metrics import OF_CLASSES, Units, class_metrics
 from savs_analyze.results import CellResult
@@ -77,7 +76,7 @@ def summarize(
         described = dict(method_keys)
         count = len(tasks[described["benchmark"], described["model"]])
         if count > 1 and len(measurements) == count:
-            rows.append(described | {"task": f"mean of {count} tasks"} | _numbers(_mean(measurements)))
+            rows.append(described | {"task": mean_name(count)} | _numbers(_mean(measurements)))
     order = ["benchmark", "model", "task", "metric", "method", "setting", "same_as", "shots", "heads", "draws", "n"]
     order += ["value", "sd", "low", "high", "close"]
     place = {benchmark: i for i, benchmark in enumerate(dict.fromkeys(row["benchmark"] for row in rows))}
@@ -117,8 +116,7 @@ def _measure(family: list[CellResult], places: Sequence[int]) -> dict[tuple[int,
         return np.hstack([_values_of_sums(part, len(draws[0][0].scores)) for part in parts])
 
     columns = [hstack([_columns(units, names) for units in of_draw], format="csr") for of_draw in draws]
-    # The same for all methods on a task, another one for every task.
-    seed = zlib.crc32(f"{family[0].facts['benchmark']}/{family[0].facts['task']}".encode())
+    seed = task_seed(family[0].facts["benchmark"], family[0].facts["task"])
     means = replicates(columns, ids, evaluate, seed)
     units = round(np.mean([len(of_draw[0].unit) for of_draw in draws]))
     found = [[of_setting.values() for of_setting in of_draw] for of_draw in draws]

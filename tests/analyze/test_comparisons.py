@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, permutation_test
+from scipy.stats import binomtest, norm, permutation_test
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from typer.testing import CliRunner
@@ -42,16 +42,23 @@ def test_of_groups_it_is_the_exact_permutation_test(seed, count):
     assert sign_flip_test(differences) == pytest.approx(min(1, expected), abs=1e-9)
 
 
-def test_what_is_no_multiple_of_a_quarter_is_tossed():
-    differences = np.random.default_rng(0).normal(0.4, 1, 30)
+@settings(max_examples=30)
+@given(seed=seeds, count=st.integers(2, 12))
+def test_what_is_no_multiple_of_a_quarter_is_rounded_and_never_too_sure(seed, count):
+    differences = np.random.default_rng(seed).normal(0.4, 1, count)
     expected = permutation_test(
-        (differences,),
-        lambda values, axis: values.sum(axis=axis),
-        permutation_type="samples",
-        n_resamples=50_000,
-        rng=0,
+        (differences,), lambda values, axis: values.sum(axis=axis), permutation_type="samples", n_resamples=np.inf
     ).pvalue
-    assert sign_flip_test(differences) == pytest.approx(expected, abs=0.01)
+    found = sign_flip_test(differences)
+    assert found >= min(1, expected) - 1e-9
+    assert found == pytest.approx(min(1, expected), abs=2.1 / 2**count)
+
+
+def test_clusters_of_many_sizes_are_nearly_normal():
+    generator = np.random.default_rng(0)
+    differences = generator.choice([-1, 0, 1], 3000, p=[0.2, 0.55, 0.25]) / generator.choice([101, 230, 407], 3000)
+    expected = 2 * norm.sf(abs(differences.sum()) / np.sqrt((differences**2).sum()))
+    assert sign_flip_test(differences) == pytest.approx(expected, rel=0.1)
 
 
 def test_many_samples_neither_overflow_nor_underflow():
@@ -106,6 +113,64 @@ def test_differences_are_paired_by_sample_and_zero_shot_meets_every_draw():
     assert found.holm.tolist() == pytest.approx(multipletests(found.p, method="holm")[1].tolist())
     assert found.loc[("savs", "zero-shot"), "verdict"] == "differ"
     assert set(found.verdict) == {"differ", "not distinguishable"}
+
+
+def heads(k):
+    return make_setting("savs", k=k).column()
+
+
+def cells_of_tasks(sizes, rights, draws=2):
+    """Return cells of tasks of these sizes in which SAVs of 1, 2 ... heads are right so often, over draws."""
+    generator = np.random.default_rng(3)
+    names, least = [heads(k + 1) for k in range(len(rights))], np.array(rights)[:, None]
+    return [
+        made_cell("savs", (generator.random((len(rights), size)) > least).astype(int), draw, columns=names, task=task)
+        for task, size in sizes.items()
+        for draw in range(draws)
+    ]
+
+
+def test_the_mean_over_tasks_is_tested_too():
+    cells = cells_of_tasks({"one": 6, "two": 5}, (0.9, 0.4))
+    *_, row = compare(cells).to_dict("records")
+    assert (row["task"], row["n"]) == ("mean of 2 tasks", 11)
+    shares = []  # what every sample adds to the difference of the means, over both draws
+    for size, of_task in ((6, cells[:2]), (5, cells[2:])):
+        right = sum((cell.arrays["predicted"] == 0).astype(int) for cell in of_task)
+        shares += list((right[0] - right[1]) / (2 * 2 * size))
+    assert row["difference"] == pytest.approx(sum(shares))
+    expected = permutation_test(
+        (np.array(shares),), lambda values, axis: values.sum(axis=axis), permutation_type="samples", n_resamples=np.inf
+    ).pvalue
+    assert row["p"] == pytest.approx(expected, abs=0.02)
+
+
+def test_tasks_together_tell_apart_what_none_does_alone():
+    cells = cells_of_tasks(dict.fromkeys("tuvwxyz", 60), (0.8, 0.7, 0.7))
+    found = compare(cells)
+    alone, together = (found[found.task.str.startswith("mean") == mean] for mean in (False, True))
+    assert (alone.verdict == "differ").sum() <= 2
+    assert together.set_index(["setting", "other"]).verdict.to_dict()[heads(1), heads(2)] == "differ"
+    near = indistinct(found)
+    assert ("made", "m", "mean of 7 tasks", "accuracy", 20) not in near
+    summary = summarize(cells, compared=found)
+    on_mean = summary[(summary.task == "mean of 7 tasks") & (summary.metric == "accuracy")]
+    assert len(on_mean) == 3
+    assert not on_mean.close.any()
+    assert summary[summary.task == "t"].close.any()
+    equal = compare(cells_of_tasks({"t": 60, "u": 90}, (0.8, 0.8)))
+    assert indistinct(equal)[("made", "m", "mean of 2 tasks", "accuracy", 20)] == {heads(1), heads(2)}
+
+
+def test_a_setting_that_lacks_a_task_is_in_no_mean():
+    cells = [*cells_of_tasks({"one": 40, "two": 40}, (0.9, 0.5)), made_cell("ridge", np.zeros(40, int), 0, task="one")]
+    found = compare([cell for cell in cells if cell.facts["draw"] == 0])
+    assert set(found[found.task == "one"].setting) | set(found[found.task == "one"].other) == {
+        heads(1),
+        heads(2),
+        "only",
+    }
+    assert set(found[found.task == "mean of 2 tasks"].setting) == {heads(1)}
 
 
 def test_a_draw_decides_nothing_that_other_draws_contradict():
