@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from savs_harvest.batches import plan_batches, plan_groups, plan_packs
+from savs_harvest.errors import ModelError
 from savs_harvest.families import Family, rules
 from savs_harvest.heads import capture_heads
 from savs_harvest.last_position import last_position_only, token_wise_rest
@@ -134,8 +135,8 @@ class Runner:
     ) -> tuple[Status, str] | None:
         """Run groups in one call; return what became of it, and why, where it failed.
 
-        Some models refuse in the call itself what their processors let through. Nothing runs after an error of CUDA:
-        it is raised.
+        Some models refuse in the call itself what their processors let through. Nothing runs after an error of CUDA,
+        and a compiler that is missing is no sample's fault: these are raised.
         """
         try:
             for part, layout in self._layouts(groups, inputs):
@@ -148,6 +149,8 @@ class Runner:
         except (RuntimeError, ValueError) as error:
             if isinstance(error, getattr(torch, "AcceleratorError", ())) or "CUDA" in str(error):
                 raise
+            if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise ModelError(f"this model cannot be compiled here, leave out --compile: {error}") from error
             return Status.REJECTED, f"rejected: {error}"
         return None
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from objects import content_of
 from PIL import Image
+from torch._inductor.exc import InvalidCxxCompiler
 
 from savs_benchmarks import Benchmark, Sample, check, load_jsonl, load_picture
 from savs_harvest.errors import ModelError
@@ -205,6 +206,13 @@ def test_an_error_of_cuda_ends_the_harvest(qwen2vl, benchmark, tmp_path):
     error = RuntimeError("CUDA error: an illegal memory access was encountered")
     with Stumbling(qwen2vl, "carefully", error), pytest.raises(RuntimeError, match="illegal memory"):
         harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr")
+
+
+def test_a_missing_compiler_is_no_fault_of_the_samples(qwen2vl, benchmark, tmp_path):
+    """As one of several processes, the harvest recorded every sample as rejected."""
+    with Stumbling(qwen2vl, "odd", InvalidCxxCompiler()), pytest.raises(ModelError, match="leave out --compile"):
+        harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr", rank=0, world=2)
+    assert open_store(tmp_path / "s.zarr").peek("qwen2vl").missing == [0, 1, 2]
 
 
 def test_what_float16_cannot_hold_is_recorded_not_stored(load, benchmark, tmp_path):
