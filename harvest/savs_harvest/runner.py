@@ -21,6 +21,7 @@ from savs_harvest.models import LoadedModel
 from savs_harvest.packing import segments
 from savs_stores import Shard, Status
 
+ALONE = "out_of_memory: does not fit, even alone"
 # Places in a shard, grouped by what they show: each group runs as one row.
 Groups = list[list[int]]
 
@@ -145,8 +146,10 @@ class Runner:
                 buffers.n_tokens[places] = [inputs[place]["input_ids"].shape[1] for place in places]
                 buffers.batches.append(len(places))
         except torch.OutOfMemoryError:
-            return Status.OUT_OF_MEMORY, "out_of_memory: does not fit, even alone"
+            return Status.OUT_OF_MEMORY, ALONE
         except (RuntimeError, ValueError) as error:
+            if "DefaultCPUAllocator" in str(error):  # without a GPU, this is all that torch says
+                return Status.OUT_OF_MEMORY, ALONE
             if isinstance(error, getattr(torch, "AcceleratorError", ())) or "CUDA" in str(error):
                 raise
             if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
