@@ -187,6 +187,11 @@ def harvest(
                 # Of several processes none knows what the others found.
                 raise ModelError(f"the model refuses every sample of shard {number}:\n  {report.failures[-1]}")
             first = False
+            if number == shards[0] and (buffers.status == Status.OUT_OF_MEMORY).all():
+                raise ModelError(
+                    f"no sample of shard {number} fits into the memory of {model.device}, not even alone: "
+                    "is another process using it?"
+                )
             if written:
                 written.result()  # at most two shards are in memory, and a full disk is noticed here
             buffers = buffers.fetch()
