@@ -77,7 +77,7 @@ def find_benchmark(
         raise BenchmarkError(f"{name} is in no paper: --split paper is for {', '.join(PUBLISHED)}")
     if name in EMBEDDED:
         return EMBEDDED[name]
-    if name.endswith((".jsonl", ".json")) or "/" in name:
+    if name.lower().endswith((".jsonl", ".json")) or "/" in name:
         return load_jsonl(Path(name))
     raise _unknown(name)
 

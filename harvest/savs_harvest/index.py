@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import chain
 
 from savs_benchmarks import Benchmark, PictureError, Sample, load_picture
 from savs_benchmarks.pictures import Picture
@@ -15,6 +16,8 @@ from savs_stores.fingerprint import short_hash
 
 # More would ask for pictures that lie too far apart in their files.
 THREADS = 8
+# Samples that wait for a thread: a few, however many there are.
+AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,9 @@ def index_samples(
     """
     hashes, sizes, unreadable = [], [], []
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as threads:
-        for number, (sample, read) in enumerate(zip(samples, threads.map(_picture_hashes, samples), strict=True), 1):
+        parts = (samples[start : start + AT_ONCE] for start in range(0, len(samples), AT_ONCE))
+        each = chain.from_iterable(threads.map(_picture_hashes, part) for part in parts)
+        for number, (sample, read) in enumerate(zip(samples, each, strict=True), 1):
             hashes.append([found for found, _, _ in read])
             sizes.append([size for _, size, _ in read])
             unreadable += [(sample.sample_id, code) for _, _, code in read if code]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -122,53 +121,106 @@ class Preparer:
         return max(0, self._count_tokens(text) - pictures - sum(shots))
 
 
-_here: list[Preparer] = []
-
-
 @contextmanager
 def preparing(
     preparer: Preparer, workers: int
 ) -> Iterator[Callable[[Iterable[list[Question]]], Iterator[list[Prepared]]]]:
     """Give a function that yields the inputs of one list of questions after another, a few lists ahead of its reader.
 
-    With no workers they are made when they are asked for, in this process.
+    With no workers they are made when they are asked for, in this process. Raises ChildProcessError, out of the block,
+    where a worker has died.
     """
     if not workers:
         yield lambda lists: ([preparer.inputs(question) for question in questions] for questions in lists)
         return
-    context = multiprocessing.get_context("spawn")  # a fork would inherit the locks of a GPU's threads
-    with ProcessPoolExecutor(workers, context, _start_worker, (preparer,)) as pool:
+    idle: SimpleQueue[Connection] = SimpleQueue()
+    with ThreadPoolExecutor(workers) as threads, ExitStack() as processes:
         try:
-            yield lambda lists: _ahead(pool, lists, 2 * workers)
+            for _ in range(workers):
+                idle.put(processes.enter_context(_worker(preparer)))
+            yield lambda lists: _ahead(threads, idle, lists, 2 * workers)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _ahead(pool: ProcessPoolExecutor, lists: Iterable[list[Question]], depth: int) -> Iterator[list[Prepared]]:
+def _ahead(
+    threads: ThreadPoolExecutor, idle: SimpleQueue[Connection], lists: Iterable[list[Question]], depth: int
+) -> Iterator[list[Prepared]]:
     waiting: deque[Future[list[Any]]] = deque()
     for questions in lists:
-        waiting.append(pool.submit(_prepare_here, questions))
+        waiting.append(threads.submit(_ask, idle, questions))
         if len(waiting) > depth:
             yield [_unpacked(content) for content in waiting.popleft().result()]
     while waiting:
         yield [_unpacked(content) for content in waiting.popleft().result()]
 
 
-def _start_worker(preparer: Preparer) -> None:
-    """Prepare this process: it ends with the one that started it, and leaves Ctrl-C to it."""
+def _ask(idle: SimpleQueue[Connection], questions: list[Question]) -> list[Any]:
+    connection = idle.get()
+    try:
+        connection.send(questions)
+        found = connection.recv()
+    except (EOFError, OSError):
+        raise ChildProcessError(
+            "a process that prepares samples has died, perhaps for want of memory: the same command goes on, "
+            "with fewer --workers if it happens again"
+        ) from None
+    finally:
+        idle.put(connection)
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+@contextmanager
+def _worker(preparer: Preparer) -> Iterator[Connection]:
+    """Begin a process that prepares samples, and give its end of a pipe that it alone writes to.
+
+    Of a queue that several share, a reader would wait for ever where one was killed in the middle of its sentence.
+    """
+    context = multiprocessing.get_context("spawn")  # a fork would inherit the locks of a GPU's threads
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, preparer), daemon=True)
+    with _interruptions_blocked():
+        process.start()
+    theirs.close()
+    try:
+        yield ours
+    finally:
+        process.kill()
+        process.join()
+
+
+@contextmanager
+def _interruptions_blocked() -> Iterator[None]:
+    """Let a process that begins inside the block hear of no interruption: they are for this one, which ends it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # when it begins, it lets them through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(connection: Connection, preparer: Preparer) -> None:
+    """Prepare what is asked for until nobody is at the other end."""
     from savs_harvest.models import quiet_libraries
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     quiet_libraries()
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
-    _here.append(preparer)
-
-
-def _prepare_here(questions: list[Question]) -> list[Any]:
-    return [_packed(_here[0].inputs(question)) for question in questions]
+    with suppress(EOFError, OSError):
+        while True:
+            questions = connection.recv()
+            try:
+                found: Any = [_packed(preparer.inputs(question)) for question in questions]
+            except Exception as error:  # raised where it was asked for
+                found = error
+            connection.send(found)
 
 
 def _packed(prepared: Prepared) -> Any:

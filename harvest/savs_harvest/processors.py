@@ -65,7 +65,7 @@ def checkpoint_processor(checkpoint: str | Path, revision: str | None = None) ->
     """Return the processor class that a checkpoint names, or that its model type implies, for text and images."""
     for file_name in PROCESSOR_FILES:
         found = cached_file(checkpoint, file_name, revision=revision, _raise_exceptions_for_missing_entries=False)
-        if found and (name := json.loads(Path(found).read_text()).get("processor_class")):
+        if found and (name := json.loads(Path(found).read_text(encoding="utf-8")).get("processor_class")):
             return image_only(_class_named(name))
     return family_processor(AutoConfig.from_pretrained(checkpoint, revision=revision).model_type)
 

@@ -29,7 +29,7 @@ class HarvestProgress:
         self.title = f"{model} on {benchmark}"
         self.console = Console(stderr=True)
         self.bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=12),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
             SpeedColumn(),
@@ -64,7 +64,8 @@ class HarvestProgress:
         samples = sum(len(writer.plan.rows(shard)) for shard in shards)
         done = writer.plan.shards - len(writer.missing)
         todo = f"{samples:,} samples in {len(shards)} shards to do" if shards else "nothing to do"
-        self.console.print(f"{self.title}: {todo}, {done} of {writer.plan.shards} shards done", highlight=False)
+        line = f"{self.title}: {todo}, {done} of {writer.plan.shards} shards done"
+        self.console.print(line, highlight=False, markup=False)
         if shards:
             sample_bytes = writer.plan.heads * writer.plan.row_bytes
             self.task = self.bar.add_task(self.title, total=samples, sample_bytes=sample_bytes)

@@ -13,7 +13,14 @@ from savs_benchmarks import Benchmark
 from savs_harvest.errors import ModelError
 
 # Processors that count control tokens in the text before it is sanitized, or ask for places of characters in it.
-BREAKS_TOKENS = ("Idefics3Processor", "PaliGemmaProcessor")
+BREAKS_TOKENS = (
+    "AyaVisionProcessor",
+    "Gemma3Processor",
+    "Idefics3Processor",
+    "InternVLProcessor",
+    "MllamaProcessor",
+    "PaliGemmaProcessor",
+)
 
 # How the papers' code made its prompts, where that is not how the model's own files say: switch, families, in words.
 PARITY = {

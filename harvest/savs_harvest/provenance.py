@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import platform
-import resource
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -21,6 +22,8 @@ from savs_stores.provenance import ENVIRONMENT, RUN
 
 PACKAGES = ("savs", "torch", "transformers", "tokenizers", "pillow", "zarr", "numcodecs", "numpy")
 DRIVER = Path("/proc/driver/nvidia/version")
+# It takes a few milliseconds; a disk that hangs must not keep a harvest from beginning.
+GIT_SECONDS = 30
 
 
 @cache
@@ -39,25 +42,29 @@ def environment(device: torch.device) -> dict[str, Any]:
         "capability": ".".join(map(str, torch.cuda.get_device_capability(device))),
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
-        "driver": DRIVER.read_text().splitlines()[0] if DRIVER.exists() else None,
+        "driver": driver_version(DRIVER.read_text()) if DRIVER.exists() else None,
         "allow_tf32": torch.backends.cuda.matmul.allow_tf32,
     }
 
 
+def driver_version(text: str) -> str | None:
+    """Return the version in what the driver says of itself, without who built it on which host."""
+    found = re.search(r"\b\d+\.\d+(\.\d+)?\b", text.split("\n", 1)[0])
+    return found[0] if found else None
+
+
 def source_commit(file: Path) -> str | None:
     """Return the commit of a file under git, ending in -dirty where anything of it was changed; None without one."""
-    git = ["git", "-C", str(file.parent)]
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(file.parent), *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=GIT_SECONDS).stdout
+
     try:
-        subprocess.run([*git, "ls-files", "--error-unmatch", file.name], check=True, capture_output=True)
-        found = subprocess.run(
-            [*git, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
+        git("ls-files", "--error-unmatch", file.name)
+        return git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*").strip()
+    except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.strip()
 
 
 class Recorder:
@@ -85,6 +92,9 @@ class Recorder:
 
 def peak_memory(device: torch.device) -> dict[str, int]:
     """Return the highest memory in bytes: of this process since it began, of the device since the shard began."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    host = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
-    return host | ({"device": torch.cuda.max_memory_allocated(device)} if device.type == "cuda" else {})
+    found = {"device": torch.cuda.max_memory_allocated(device)} if device.type == "cuda" else {}
+    with suppress(ImportError):  # Windows does not have it
+        import resource
+
+        found["host"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return found

@@ -31,6 +31,7 @@ from savs_harvest.provenance import Recorder, environment
 from savs_harvest.runner import Batching, Buffers, Groups, Runner
 from savs_stores import CODECS, HeadTable, MismatchError, ModelWriter, Status, add_model, create_store, owned_shards
 from savs_stores.provenance import ENVIRONMENT, mixed_environments
+from savs_stores.schema import check_model_name
 
 
 @dataclass(frozen=True)
@@ -101,14 +102,13 @@ def open_writer(
     model: LoadedModel,
     index: Index,
     store: str | Path,
+    name: str,
     settings: Settings = Settings(),
     command: str = "",
-    name: str | None = None,
     **layout: Any,
 ) -> ModelWriter:
     """Create the store and the model's group where they are not there yet; both are checked where they are."""
     create_store(store, index.info, index.table)
-    name = name or model.name + settings.in_context.suffix
     try:
         return add_model(store, name, identity(model, settings), head_table(model), {"command": command}, **layout)
     except MismatchError as error:
@@ -146,17 +146,19 @@ def harvest(
         raise ModelError(f"{model.model.config.model_type} has no part that can be compiled: leave out --compile")
     if (codec := layout.get("codec", "none")) not in CODECS:
         raise ValueError(f"unknown codec {codec!r}; there are {', '.join(CODECS)}")
+    name = check_model_name(name or model.name + settings.in_context.suffix)
     samples = check(benchmark)
     index = index_samples(benchmark, samples, on_pictures)
     tokens = answer_tokens(model.processor.tokenizer, benchmark)
     work = Work(model, settings, benchmark, samples, index, tokens)
     work.check_shots()  # whatever refuses a command comes before the writer, which takes the name
-    writer = open_writer(model, index, store, settings, command, name, **layout)
+    writer = open_writer(model, index, store, name, settings, command, **layout)
     checks = [f"{found['kind']}: {found['words']}" for found in index.info.checks]
     report = Report(ambiguous_tasks=ambiguous_tasks(tokens), checks=checks)
     shards = owned_shards(writer.missing, rank, world)
-    here = {ENVIRONMENT: environment(model.device)}
-    made = [here if shard in shards else found for shard, found in enumerate(writer.provenances)]
+    made = writer.provenances
+    for shard in shards:
+        made[shard] = {ENVIRONMENT: environment(model.device)}
     for words in mixed_environments(made):
         on_warning(words)
     on_plan(writer, shards)
@@ -185,6 +187,11 @@ def harvest(
                 # Of several processes none knows what the others found.
                 raise ModelError(f"the model refuses every sample of shard {number}:\n  {report.failures[-1]}")
             first = False
+            if number == shards[0] and (buffers.status == Status.OUT_OF_MEMORY).all():
+                raise ModelError(
+                    f"no sample of shard {number} fits into the memory of {model.device}, not even alone: "
+                    "is another process using it?"
+                )
             if written:
                 written.result()  # at most two shards are in memory, and a full disk is noticed here
             buffers = buffers.fetch()

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from savs_harvest.batches import plan_batches, plan_groups, plan_packs
+from savs_harvest.errors import ModelError
 from savs_harvest.families import Family, rules
 from savs_harvest.heads import capture_heads
 from savs_harvest.last_position import last_position_only, token_wise_rest
@@ -22,8 +23,9 @@ from savs_harvest.models import LoadedModel
 from savs_harvest.packing import segments
 from savs_stores import Shard, Status
 
-# What CUDA says where its own libraries find no memory, which torch's allocator has taken.
-FULL = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDA error: out of memory")
+# What is said where memory is full, but for torch's own error: by CUDA's libraries, and without a GPU.
+FULL = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDA error: out of memory", "DefaultCPUAllocator")
+ALONE = "out_of_memory: does not fit, even alone"
 
 # Places in a shard, grouped by what they show: each group runs as one row.
 Groups = list[list[int]]
@@ -139,8 +141,8 @@ class Runner:
     ) -> tuple[Status, str] | None:
         """Run groups in one call; return what became of it, and why, where it failed.
 
-        Some models refuse in the call itself what their processors let through. Nothing runs after an error of CUDA:
-        it is raised.
+        Some models refuse in the call itself what their processors let through. Nothing runs after an error of CUDA,
+        and a compiler that is missing is no sample's fault: these are raised.
         """
         try:
             for part, layout in self._layouts(groups, inputs):
@@ -149,12 +151,14 @@ class Runner:
                 buffers.n_tokens[places] = [inputs[place]["input_ids"].shape[1] for place in places]
                 buffers.batches.append(len(places))
         except torch.OutOfMemoryError:
-            return Status.OUT_OF_MEMORY, "out_of_memory: does not fit, even alone"
+            return Status.OUT_OF_MEMORY, ALONE
         except (RuntimeError, ValueError) as error:
             if any(words in str(error) for words in FULL):
-                return Status.OUT_OF_MEMORY, "out_of_memory: does not fit, even alone"
+                return Status.OUT_OF_MEMORY, ALONE
             if isinstance(error, getattr(torch, "AcceleratorError", ())) or "CUDA" in str(error):
                 raise
+            if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise ModelError(f"this model cannot be compiled here, leave out --compile: {error}") from error
             return Status.REJECTED, f"rejected: {error}"
         return None
 

@@ -51,9 +51,10 @@ def place_of(path: StorePath) -> Place:
 def find_stores(pattern: str) -> list[str]:
     """Return the paths or URLs that a pattern such as `stores/*.zarr` names, sorted.
 
-    A name that is no pattern is returned as it is; of a URL, only the last part can be one.
+    A name that is no pattern, or that is there to the letter, is returned as it is; of a URL, only the last part
+    can be a pattern.
     """
-    if not glob.has_magic(pattern):
+    if not glob.has_magic(pattern) or Path(pattern).exists():
         return [pattern]
     if "://" not in pattern:
         return sorted(glob.glob(pattern))  # noqa: PTH207
@@ -172,13 +173,14 @@ class Folder(Place):
 
     @contextmanager
     def building(self, group: str = "") -> Iterator[Any]:
-        final = self.root / group
-        building = self.root.with_name(f".{self.root.name}.{uuid.uuid4().hex[:8]}.building")
+        root = self.root.resolve()  # beside what a link leads to: nothing is renamed from one disk to another
+        final = root / group
+        building = root.with_name(f".{root.name}.{uuid.uuid4().hex[:8]}.building")
         try:
             building.parent.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
-            raise StoreError(f"{self} cannot be made: {self.root.parent} is no folder") from None
-        for leftover in _old(building.parent.glob(f".{self.root.name}.*.building")):
+            raise StoreError(f"{self} cannot be made: {root.parent} is no folder") from None
+        for leftover in _old(building.parent.glob(f".{root.name}.*.building")):
             shutil.rmtree(leftover, ignore_errors=True)
         try:
             yield building

@@ -6,7 +6,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import zarr
+
 from savs_stores.plan import spans
+from savs_stores.schema import PER_SHARD, read_array, zarr_errors_in_words
 
 # What should be the same in all shards of a model, and how the run went that made one.
 ENVIRONMENT, RUN = "environment", "run"
@@ -23,6 +26,19 @@ def from_text(text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"no JSON object: {text[:40]!r}")
     return found
+
+
+def read_provenances(group: zarr.Group, shards: int) -> list[dict[str, Any]]:
+    """Return the provenance of every shard of a model's group, {} where nothing is known.
+
+    Raises `StoreError` for damaged bytes.
+    """
+    name = "shard_provenance"
+    if name not in group:
+        return [{}] * shards
+    texts = read_array(group, name, PER_SHARD[name]).tolist()
+    with zarr_errors_in_words(f"{group.store_path}/{name}"):
+        return [from_text(text) for text in texts]
 
 
 def mixed_environments(provenances: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from savs_stores.errors import IncompleteStoreError, StoreError
 from savs_stores.heads import HeadChoice, HeadTable
 from savs_stores.place import Place, StorePath, place_of
 from savs_stores.plan import ShardPlan, missing_shards, runs, spans
-from savs_stores.provenance import describe_provenance, from_text
+from savs_stores.provenance import describe_provenance, read_provenances
 from savs_stores.remote import faults_in_words
 from savs_stores.samples import BenchmarkInfo, SampleTable
 from savs_stores.schema import (
@@ -106,7 +106,10 @@ class Store:
         lines += [f"check      {found['kind']}: {found['words']}" for found in benchmark.checks]
         for vectors in (self.peek(model) for model in self.models):
             lines.append(f"model      {vectors.describe()}")
-            lines += [f"           {line}" for line in describe_provenance(vectors.shard_provenance)]
+            try:
+                lines += [f"           {line}" for line in describe_provenance(vectors.shard_provenance)]
+            except StoreError as error:  # the vectors are none the worse
+                lines.append(f"           {error}")
         lines += [] if self.models else ["model      none yet"]
         lines.append('read       store["MODEL"].read(samples=..., heads=[(layer, head), ...]) -> [sample, head, dim]')
         return "\n".join(lines)
@@ -156,12 +159,7 @@ class ModelVectors:
     @cached_property
     def shard_provenance(self) -> list[dict[str, Any]]:
         """How every shard was made: environment, batches, seconds, memory; {} where nothing is known."""
-        name = "shard_provenance"
-        if name not in self._group:
-            return [{}] * self.plan.shards
-        texts = read_array(self._group, name, PER_SHARD[name]).tolist()
-        with zarr_errors_in_words(f"{self._group.store_path}/{name}"):
-            return [from_text(text) for text in texts]
+        return read_provenances(self._group, self.plan.shards)
 
     @cached_property
     def status(self) -> UInt8[np.ndarray, " sample"]:

@@ -16,7 +16,7 @@ from savs_stores.fingerprint import canonical, differences, fingerprint
 from savs_stores.heads import HeadTable
 from savs_stores.place import Place, StorePath, place_of
 from savs_stores.plan import ShardPlan, default_shard_samples, missing_shards
-from savs_stores.provenance import from_text, to_text
+from savs_stores.provenance import read_provenances, to_text
 from savs_stores.remote import faults_in_words
 from savs_stores.samples import BenchmarkInfo, SampleTable
 from savs_stores.schema import (
@@ -125,7 +125,7 @@ class ModelWriter:
     def __init__(self, group: zarr.Group, place: Place) -> None:
         names = ("heads", *PER_SAMPLE, *PER_SHARD)
         self._arrays = {name: group[name] for name in names if not (name in ADDED and name not in group)}
-        self._place, self._model = place, group.path
+        self._place, self._group = place, group
         heads = self._arrays["heads"]
         samples, places, dim = heads.shape
         self.plan = ShardPlan(samples, places, dim, heads.shards[0])
@@ -144,9 +144,11 @@ class ModelWriter:
 
     @property
     def provenances(self) -> list[dict[str, Any]]:
-        """How every shard was made, {} where it is missing or nothing is known."""
-        array = self._arrays.get("shard_provenance")
-        return [{}] * self.plan.shards if array is None else [from_text(text) for text in array[:].tolist()]
+        """How every shard was made, {} where it is missing or nothing is known, also where what is known is damaged."""
+        try:
+            return read_provenances(self._group, self.plan.shards)
+        except StoreError:  # it is there to warn: `verify` tells of it, a resume goes on
+            return [{}] * self.plan.shards
 
     def write(self, shard: int, content: Shard, provenance: Mapping[str, Any] | None = None) -> None:
         """Write a whole shard: vectors, then what stands beside them, then the record that makes it exist.
@@ -170,7 +172,7 @@ class ModelWriter:
             self._put("shard_crc32c", shard, place, np.array([content.record()], dtype=np.uint32))
 
     def _put(self, name: str, shard: int, rows: range, values: np.ndarray) -> None:
-        array, where = self._arrays[name], f"{self._model}/{name}"
+        array, where = self._arrays[name], f"{self._group.path}/{name}"
         with faults_in_words(f"{self._place}/{where}"):
             array[rows.start : rows.stop] = values
         self._place.flush(where, "/".join(["c", str(shard), *["0"] * (array.ndim - 1)]))

@@ -126,3 +126,10 @@ def test_an_unknown_name_is_answered_with_the_names(name, words):
 def test_a_file_name_is_looked_up_as_a_file(tmp_path):
     with pytest.raises(BenchmarkError, match="there is no file"):
         find_benchmark(str(tmp_path / "mine.jsonl"))
+
+
+def test_a_file_of_your_own_may_be_named_in_capitals(tmp_path, monkeypatch):
+    """Without a folder in front, it was looked for among the benchmarks' names."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BenchmarkError, match=r"there is no file MINE\.JSONL"):
+        find_benchmark("MINE.JSONL")

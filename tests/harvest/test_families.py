@@ -181,6 +181,19 @@ def test_control_tokens_in_the_answer_of_a_shot_are_text(any_model):
 
 
 @EVERY
+def test_the_familys_own_placeholder_in_a_question_costs_no_sample(any_model):
+    """Some processors counted it among those of the pictures and refused the sample."""
+    picture, processor, config = Image.new("RGB", (32, 32)), any_model.processor, any_model.model.config
+    placeholder = getattr(config, "image_token_id", None) or config.image_token_index
+
+    def placeholders(question):
+        return prepare(processor, [picture], question)["input_ids"][0].tolist().count(placeholder)
+
+    word = processor.tokenizer.convert_ids_to_tokens(placeholder)
+    assert placeholders(f"is it {word} odd ?") == placeholders("is it odd ?") > 0
+
+
+@EVERY
 def test_layers_without_heads_are_named(any_model):
     linear = [[0, "Qwen3_5GatedDeltaNet"], [2, "Qwen3_5GatedDeltaNet"]]
     expected = linear if any_model.model.config.model_type == "qwen3_5" else []

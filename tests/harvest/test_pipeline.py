@@ -139,6 +139,14 @@ def test_a_sample_that_does_not_fit_alone_costs_its_own_row(model, benchmark, tm
     np.testing.assert_allclose(stored.read(others), whole.read(others), rtol=2**-10, atol=1e-5)
 
 
+def test_a_device_that_is_full_from_the_start_costs_no_samples(model, benchmark, tmp_path):
+    """What another process takes is free again later: nothing is recorded that no resume would run again."""
+    with SmallMemory(model.model, rows=0), pytest.raises(ModelError, match="is another process using it"):
+        run(model, benchmark, tmp_path / "s.zarr")
+    _, stored = run(model, benchmark, tmp_path / "s.zarr")
+    assert (stored.status == Status.OK).all()
+
+
 @pytest.mark.slow
 def test_workers_change_nothing(model, benchmark, tmp_path):
     (tmp_path / "mine" / "3.png").write_bytes(b"")  # of the fourth sample, whose id is its line

@@ -4,23 +4,28 @@ import io
 import json
 import re
 import struct
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from objects import content_of
 from PIL import Image
+from torch._inductor.exc import InvalidCxxCompiler
 
 from savs_benchmarks import Benchmark, Sample, check, load_jsonl, load_picture
 from savs_harvest.errors import ModelError
 from savs_harvest.index import index_samples
 from savs_harvest.models import ModelSpec, load_model
 from savs_harvest.prompts import prepare
-from savs_harvest.provenance import environment
+from savs_harvest.provenance import driver_version, environment, peak_memory, source_commit
 from savs_harvest.run import Settings, harvest
-from savs_stores import MismatchError, ModelWriter, Status, open_store
+from savs_stores import MismatchError, ModelWriter, Status, StoreError, open_store
 from savs_stores.verification import verify
 
 ANSWERS = ["even", "odd"]
@@ -190,6 +195,14 @@ class Stumbling:
         self.handle.remove()
 
 
+def test_a_processor_without_memory_says_so(qwen2vl, benchmark, tmp_path):
+    """Torch has no class of its own for it: it counted as refused by the model."""
+    with Stumbling(qwen2vl, "carefully", RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")):
+        report = harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr")
+    assert (report.statuses["OUT_OF_MEMORY"], report.statuses["OK"]) == (3, 7)
+    assert report.halved > 0
+
+
 @pytest.mark.parametrize("error", [RuntimeError("shapes differ"), ValueError("no such picture")])
 def test_a_sample_that_the_model_itself_refuses_costs_its_own_row(qwen2vl, benchmark, tmp_path, error):
     with Stumbling(qwen2vl, "carefully", error):
@@ -205,6 +218,13 @@ def test_an_error_of_cuda_ends_the_harvest(qwen2vl, benchmark, tmp_path):
     error = RuntimeError("CUDA error: an illegal memory access was encountered")
     with Stumbling(qwen2vl, "carefully", error), pytest.raises(RuntimeError, match="illegal memory"):
         harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr")
+
+
+def test_a_missing_compiler_is_no_fault_of_the_samples(qwen2vl, benchmark, tmp_path):
+    """As one of several processes, the harvest recorded every sample as rejected."""
+    with Stumbling(qwen2vl, "odd", InvalidCxxCompiler()), pytest.raises(ModelError, match="leave out --compile"):
+        harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr", rank=0, world=2)
+    assert open_store(tmp_path / "s.zarr").peek("qwen2vl").missing == [0, 1, 2]
 
 
 def test_what_float16_cannot_hold_is_recorded_not_stored(load, benchmark, tmp_path):
@@ -368,6 +388,58 @@ def test_every_shard_says_how_it_was_made(qwen2vl, benchmark, tmp_path):
         assert abs(datetime.now(UTC) - datetime.fromisoformat(run["started"])) < timedelta(minutes=10)
         assert [run[name] for name in ("rank", "world", "workers", "halved", "failed")] == [0, 1, 0, 0, 0]
     assert re.search(r"3 shards made \d{4}-\d\d-\d\d in \d+ s of their processes: savs [\d.]+, torch 2", repr(store))
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        (
+            "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 01:15:15 UTC 2023\nGCC 12.2",
+            "535.104.05",
+        ),
+        ("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95  Release Build  (jo@box7.org)", "580.95"),
+        ("", None),
+    ],
+)
+def test_of_the_driver_no_user_and_no_host_is_kept(text, version):
+    """Who builds the open driver is named in it."""
+    assert driver_version(text) == version
+
+
+def test_a_git_that_hangs_is_not_waited_for(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert source_commit(Path(__file__)) is None
+
+    def hang(command, timeout, **_options):
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr("subprocess.run", hang)
+    assert source_commit(Path(__file__)) is None
+
+
+def test_without_the_module_resource_nothing_is_said_of_memory(monkeypatch):
+    """Windows has none: every command ended where it was imported."""
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert peak_memory(torch.device("cpu")) == {}
+
+
+def test_a_name_that_cannot_be_is_refused_before_any_picture_is_read(qwen2vl, benchmark, tmp_path):
+    read = lambda done, total: pytest.fail("a picture was read")  # noqa: E731
+    with pytest.raises(StoreError, match="'Mine' cannot name a model"):
+        harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr", name="Mine", on_pictures=read)
+
+
+def test_few_samples_wait_for_their_pictures_to_be_read(benchmark, monkeypatch):
+    """All were handed to the threads at once, each with a future of its own."""
+    monkeypatch.setattr("savs_harvest.index.AT_ONCE", 4)
+    real, handed = ThreadPoolExecutor.map, []
+    monkeypatch.setattr(
+        ThreadPoolExecutor, "map", lambda pool, f, part: (handed.append(len(part)), real(pool, f, part))[1]
+    )
+    samples, done = check(benchmark), []
+    index = index_samples(benchmark, samples, lambda number, total: done.append((number, len(handed))))
+    assert [len(sizes) for sizes in index.sizes] == [len(sample.images) for sample in samples]
+    assert done == [(number, -(-number // 4)) for number in range(1, 11)]
 
 
 def test_another_environment_is_told_and_goes_on(qwen2vl, benchmark, tmp_path, monkeypatch):

@@ -23,6 +23,7 @@ from savs_stores import (
     StoreError,
     add_model,
     create_store,
+    find_stores,
     open_store,
     verify,
 )
@@ -329,3 +330,10 @@ if __name__ == "__main__":
     import sys
 
     make_kept_store(Path(sys.argv[1]))
+
+
+def test_a_name_with_brackets_is_itself_where_it_is_there(tmp_path, toy):
+    """The command that a harvest printed for it found no store."""
+    toy.write(tmp_path / "mine [1].zarr")
+    assert find_stores(f"{tmp_path}/mine [1].zarr") == [f"{tmp_path}/mine [1].zarr"]
+    assert find_stores(f"{tmp_path}/mine*.zarr") == [f"{tmp_path}/mine [1].zarr"]

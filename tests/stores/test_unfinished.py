@@ -254,6 +254,17 @@ def test_a_leftover_that_another_writer_removes_is_no_error(toy, whole):
     assert toy.begin(whole).missing == []
 
 
+def test_a_store_behind_a_link_is_built_where_the_link_leads(toy, tmp_path, monkeypatch):
+    """It was built beside the link, and could not be renamed over it, or onto another disk."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link.zarr").symlink_to(tmp_path / "disk/far.zarr")
+    real, parents = Path.rename, []
+    monkeypatch.setattr(Path, "rename", lambda built, final: (parents.append(built.parent), real(built, final))[1])
+    toy.write(tmp_path / "link.zarr")
+    assert parents == [tmp_path / "disk"] * 2
+    assert open_store(tmp_path / "disk/far.zarr").models == ["toy"]
+
+
 @both
 def test_a_shard_that_is_written_again_does_not_exist_meanwhile(toy, whole, monkeypatch):
     writer = toy.begin(whole)
