@@ -144,12 +144,14 @@ class Runner:
         Some models refuse in the call itself what their processors let through. Nothing runs after an error of CUDA,
         and a compiler that is missing is no sample's fault: these are raised.
         """
+        ran = []
         try:
             for part, layout in self._layouts(groups, inputs):
                 places = [place for group in part for place in group]
                 self._run_layout(layout, places, [answers[place] for place in places], buffers)
                 buffers.n_tokens[places] = [inputs[place]["input_ids"].shape[1] for place in places]
-                buffers.batches.append(len(places))
+                ran.append(len(places))
+            buffers.batches += ran  # where a later call fails, all are run again
         except torch.OutOfMemoryError:
             return Status.OUT_OF_MEMORY, ALONE
         except (RuntimeError, ValueError) as error:

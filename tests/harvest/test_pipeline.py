@@ -13,12 +13,12 @@ from savs_harvest.families import FAMILIES
 from savs_harvest.few_shot import InContext
 from savs_harvest.heads import capture_heads
 from savs_harvest.index import index_samples
-from savs_harvest.layouts import last_real_token
+from savs_harvest.layouts import last_real_token, padded
 from savs_harvest.models import compilable, compiled_layers
 from savs_harvest.packing import packed_attention
 from savs_harvest.prompts import PARITY, Shot, check_parity, prepare, render
 from savs_harvest.run import Settings, Work, harvest
-from savs_harvest.runner import Batching
+from savs_harvest.runner import Batching, Runner
 from savs_stores import Status, open_store
 
 ROUNDING = {"rtol": 2**-11, "atol": 1e-5}
@@ -105,6 +105,27 @@ def test_another_error_of_cuda_ends_the_harvest(model, benchmark, tmp_path):
     error = RuntimeError("CUDA error: device-side assert triggered")
     with SmallMemory(model.model, rows=2, error=error), pytest.raises(RuntimeError, match="device-side assert"):
         run(model, benchmark, tmp_path / "s.zarr")
+
+
+def test_what_ran_before_a_call_failed_and_runs_again_is_noted_once(loaded, benchmark, tmp_path, monkeypatch):
+    real, calls = Runner._run_layout, []
+
+    def one_by_one(self, groups, inputs):
+        for group in groups:
+            yield [group], padded([self._with_positions(inputs[place]) for place in group], self.pad_token, mask=False)
+
+    def fail_once(self, *arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise torch.OutOfMemoryError
+        real(self, *arguments)
+
+    monkeypatch.setattr(Runner, "_layouts", one_by_one)
+    monkeypatch.setattr(Runner, "_run_layout", fail_once)
+    _, stored = run(loaded["qwen2vl"], benchmark, tmp_path / "s.zarr")
+    assert len(calls) == 12
+    runs = [found["run"] for found in stored.shard_provenance]
+    assert [(run["batches"], run["halved"]) for run in runs] == [([1] * 4, 1), ([1] * 4, 0), ([1] * 2, 0)]
 
 
 def test_questions_about_one_picture_are_parted_when_they_do_not_fit(loaded, write_benchmark, lines, tmp_path):
