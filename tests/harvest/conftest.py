@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import (
     LlavaOnevisionConfig,
     LlavaOnevisionForConditionalGeneration,
     LlavaOnevisionProcessor,
-    PreTrainedTokenizerFast,
     Qwen2VLConfig,
     Qwen2VLForConditionalGeneration,
 )
@@ -25,6 +23,8 @@ from savs_harvest.tiny.corpus import vocabulary
 from savs_harvest.tiny.processor import build_processor
 
 sys.path.append(str(Path(__file__).parent))  # test modules import `families`
+
+from families import word_tokenizer
 
 quiet_libraries()
 torch.set_num_threads(1)  # the models are tiny
@@ -89,16 +89,7 @@ def save_qwen2vl(folder, **text_config):
 def save_llava_onevision(folder):
     """Write a LLaVA-OneVision of 2 layers, 4 heads x 8; 4 image tokens a tile."""
     words = [*LLAVA_TOKENS, *vocabulary()]
-    words_tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
-    words_tokenizer.normalizer = normalizers.Lowercase()
-    words_tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=words_tokenizer,
-        unk_token="<unk>",
-        pad_token="<|endoftext|>",
-        eos_token="<|im_end|>",
-        additional_special_tokens=["<|im_start|>", "<image>", "<video>"],
-    )
+    tokenizer = word_tokenizer(words, additional_special_tokens=["<|im_start|>", "<image>", "<video>"])
     pinpoints = [[16, 16], [16, 32], [32, 16], [32, 32]]
     processor = image_only(LlavaOnevisionProcessor)(
         image_processor=LlavaOnevisionImageProcessorPil(

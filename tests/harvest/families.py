@@ -37,18 +37,17 @@ def token(word):
     return WORDS.index(word)
 
 
+def word_tokenizer(words, **special):
+    """Return a tokenizer that knows whole words only."""
+    model = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    model.normalizer = normalizers.Lowercase()
+    model.pre_tokenizer = pre_tokenizers.Whitespace()
+    named = {"unk_token": "<unk>", "pad_token": "<|endoftext|>", "eos_token": "<|im_end|>"}
+    return PreTrainedTokenizerFast(tokenizer_object=model, **named, **special)
+
+
 def build_tokenizer(names):
-    words = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
-    words.normalizer = normalizers.Lowercase()
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=words,
-        unk_token="<unk>",
-        pad_token="<|endoftext|>",
-        eos_token="<|im_end|>",
-        bos_token="<|im_start|>",
-        extra_special_tokens=names,
-    )
+    tokenizer = word_tokenizer(WORDS, bos_token="<|im_start|>", extra_special_tokens=names)
     tokenizer.add_tokens(
         [AddedToken(word, normalized=False, special=True) for word in SPECIAL[4:]], special_tokens=True
     )

@@ -97,66 +97,58 @@ def ratio(record, above, below, form="{:.1f}"):
     return form.format(record[above] / record[below]) if above in record and below in record else "-"
 
 
+def row(record, *cells):
+    return " | ".join([record["model"], record["input"], *cells])
+
+
 def harvest_row(record):
-    return " | ".join(
-        [
-            record["model"],
-            record["input"],
-            number(record, "tokens", "{:,.0f}"),
-            number(record, "official"),
-            number(record, "steady"),
-            ratio(record, "steady", "official"),
-            number(record, "speed"),
-            number(record, "workers_0"),
-            number(record, "limit"),
-            ratio(record, "steady", "limit", "{:.0%}"),
-        ]
+    return row(
+        record,
+        number(record, "tokens", "{:,.0f}"),
+        number(record, "official"),
+        number(record, "steady"),
+        ratio(record, "steady", "official"),
+        number(record, "speed"),
+        number(record, "workers_0"),
+        number(record, "limit"),
+        ratio(record, "steady", "limit", "{:.0%}"),
     )
 
 
 def device_row(record):
-    return " | ".join(
-        [
-            record["model"],
-            record["input"],
-            number(record, "alone"),
-            percent(record, "share"),
-            percent(record, "idle"),
-            percent(record, "idle_harvest"),
-            number(record, "prepared"),
-            gigabytes(record, "memory_official"),
-            gigabytes(record, "memory"),
-            gigabytes(record, "memory_double"),
-            number(record, "samples", "{:,}"),
-        ]
+    return row(
+        record,
+        number(record, "alone"),
+        percent(record, "share"),
+        percent(record, "idle"),
+        percent(record, "idle_harvest"),
+        number(record, "prepared"),
+        gigabytes(record, "memory_official"),
+        gigabytes(record, "memory"),
+        gigabytes(record, "memory_double"),
+        number(record, "samples", "{:,}"),
     )
 
 
 def ablation_row(record):
-    return " | ".join(
-        [
-            record["model"],
-            record["input"],
-            record["setting"],
-            number(record, "speed"),
-            percent(record, "share"),
-            gigabytes(record, "memory"),
-            number(record, "halved", "{}"),
-        ]
+    return row(
+        record,
+        record["setting"],
+        number(record, "speed"),
+        percent(record, "share"),
+        gigabytes(record, "memory"),
+        number(record, "halved", "{}"),
     )
 
 
 def rounding_row(record):
-    return " | ".join(
-        [
-            record["model"],
-            record["input"],
-            record["layout"],
-            number(record, "least", "{:.6f}"),
-            number(record, "median", "{:.6f}"),
-            number(record, "heads", "{}"),
-            f"{record['flips']} of {record['predictions']}",
-        ]
+    return row(
+        record,
+        record["layout"],
+        number(record, "least", "{:.6f}"),
+        number(record, "median", "{:.6f}"),
+        number(record, "heads", "{}"),
+        f"{record['flips']} of {record['predictions']}",
     )
 
 
