@@ -21,6 +21,7 @@ from savs_analyze.results import CellResult
 LEVEL = 0.05
 MOST_FOR_ALL_PAIRS = 12
 LATTICE = 4  # scores of units are whole quarters
+LEAST = 1e-20  # of a transform, what is below changes no p
 FINEST = 2**17  # of a sum of other differences, the share that they are rounded to
 
 
@@ -65,9 +66,10 @@ def sign_flip_test(differences: Float[np.ndarray, " cluster"]) -> float:
         return 1.0
     length = next_fast_len(2 * int(sizes @ counts) + 1, real=True)
     turns = 2 * np.pi * np.arange(length // 2 + 1) / length
-    transform = np.ones(len(turns))
-    for size, count in zip(sizes, counts, strict=True):
-        transform *= np.cos(size * turns) ** count
+    transform, felt = np.ones(len(turns)), np.arange(len(turns))
+    for place in np.argsort(-counts):
+        transform[felt] *= np.cos(sizes[place] * turns[felt]) ** counts[place]
+        felt = felt[np.abs(transform[felt]) > LEAST]
     chances = irfft(transform, length)[: length // 2 + 1]  # of the sums 0, 1 ...
     return float(np.clip(2 * chances[observed:].sum(), 0, 1))
 
