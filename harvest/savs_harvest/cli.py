@@ -15,6 +15,7 @@ from savs_stores.terminal import Format
 
 if TYPE_CHECKING:
     from savs_benchmarks import Benchmark
+    from savs_harvest.run import Report
 
 app = typer.Typer(
     help="Run a vision-language model over a benchmark and keep every head's last-token output.",
@@ -117,6 +118,25 @@ def run(
         in_context=InContext(icl, icl_seed),
         workers=default_workers(loaded.device) if workers is None else workers,
     )
+    command = _resume_command(
+        {"--model": _shareable(model), "--data": _shareable(data)},
+        {
+            "--data-root": (_shareable(str(data_root)), str(DATA_ROOT)),
+            "--pool-per-class": (pool_per_class, POOL),
+            "--split": (split.value, Splitting.official.value),
+            "--as": (name, None),
+            "--dtype": (dtype, None),
+            "--revision": (revision, None),
+            "--batch-tokens": (batch_tokens, None),
+            "--no-logits": (not logits, False),
+            "--no-share": (not share, False),
+            "--pack": (pack, False),
+            "--compile": (compiled, False),
+            "--parity": (settings.parity, ()),
+            "--icl": (icl, 0),
+            "--icl-seed": (icl_seed, 0),
+        },
+    )
     shown_name = (name or spec.name + settings.in_context.suffix) + (f" ({process})" if process.world > 1 else "")
     with HarvestProgress(shown_name, benchmark.name) as progress:
         report = harvest(
@@ -126,25 +146,7 @@ def run(
             settings,
             rank=process.rank,
             world=process.world,
-            command=_resume_command(
-                {"--model": _shareable(model), "--data": _shareable(data)},
-                {
-                    "--data-root": (_shareable(str(data_root)), str(DATA_ROOT)),
-                    "--pool-per-class": (pool_per_class, POOL),
-                    "--split": (split.value, Splitting.official.value),
-                    "--as": (name, None),
-                    "--dtype": (dtype, None),
-                    "--revision": (revision, None),
-                    "--batch-tokens": (batch_tokens, None),
-                    "--no-logits": (not logits, False),
-                    "--no-share": (not share, False),
-                    "--pack": (pack, False),
-                    "--compile": (compiled, False),
-                    "--parity": (settings.parity, ()),
-                    "--icl": (icl, 0),
-                    "--icl-seed": (icl_seed, 0),
-                },
-            ),
+            command=command,
             name=name,
             on_pictures=progress.pictures,
             on_plan=progress.plan,
@@ -153,16 +155,7 @@ def run(
             shard_samples=shard_samples,
             codec=codec,
         )
-    for found in report.checks:
-        print(f"check: {found}", file=sys.stderr)
-    for task in report.ambiguous_tasks:
-        print(f"task {task!r}: no single token tells its answers apart, so it has no zero-shot logits", file=sys.stderr)
-    for failure in report.failures[:20]:
-        print(f"failed: {failure}", file=sys.stderr)
-    if report.failed:
-        print(f"{report.failed:,} samples failed; their status says why", file=sys.stderr)
-    if report.halved:
-        print(f"{report.halved} batches did not fit into memory and were run in halves", file=sys.stderr)
+    _tell(report)
     print(f"{place}\nnext: {terminal.command('savs-analyze', 'sweep', '--store', place)}", file=sys.stderr)
     if report.failed and not started_by_torchrun():
         raise typer.Exit(terminal.DONE_WITH_FAILURES)
@@ -273,6 +266,20 @@ def show(
     with HarvestProgress(model, benchmark.name) as progress:
         for line in describe(benchmark, processor, count, progress.pictures if checks else None):
             print(line)
+
+
+def _tell(report: Report) -> None:
+    """Print what a user must know of a harvest that is done."""
+    for found in report.checks:
+        print(f"check: {found}", file=sys.stderr)
+    for task in report.ambiguous_tasks:
+        print(f"task {task!r}: no single token tells its answers apart, so it has no zero-shot logits", file=sys.stderr)
+    for failure in report.failures[:20]:
+        print(f"failed: {failure}", file=sys.stderr)
+    if report.failed:
+        print(f"{report.failed:,} samples failed; their status says why", file=sys.stderr)
+    if report.halved:
+        print(f"{report.halved} batches did not fit into memory and were run in halves", file=sys.stderr)
 
 
 def _fetch_if_missing(name: str, data_root: Path, split: Splitting, limit: int | None) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property
 from itertools import groupby, tee
@@ -139,13 +139,7 @@ def harvest(
     neither a kill nor the number of ranks changes a byte. While a shard runs, the one before it is written
     and the samples of the next are prepared.
     """
-    check_parity(model.model.config.model_type, settings.parity)
-    if settings.pack and not rules(model.model.config).shares:
-        raise ModelError(f"{model.model.config.model_type} cannot be packed: leave out --pack")
-    if settings.compile and not compilable(model.model):
-        raise ModelError(f"{model.model.config.model_type} has no part that can be compiled: leave out --compile")
-    if (codec := layout.get("codec", "none")) not in CODECS:
-        raise ValueError(f"unknown codec {codec!r}; there are {', '.join(CODECS)}")
+    _refuse(model, settings, layout.get("codec", "none"))
     name = check_model_name(name or model.name + settings.in_context.suffix)
     samples = check(benchmark)
     index = index_samples(benchmark, samples, on_pictures)
@@ -156,24 +150,65 @@ def harvest(
     checks = [f"{found['kind']}: {found['words']}" for found in index.info.checks]
     report = Report(ambiguous_tasks=ambiguous_tasks(tokens), checks=checks)
     shards = owned_shards(writer.missing, rank, world)
+    _warn_of_mixed(writer, shards, model.device, on_warning)
+    on_plan(writer, shards)
+    begins = world == 1 and len(writer.missing) == writer.plan.shards
+    process = {"rank": rank, "world": world, "workers": settings.workers}
+    with ThreadPoolExecutor(1) as writing, closing(_run_shards(work, writer, shards, process, on_samples)) as ran:
+        written: Future[None] | None = None
+        for number, buffers, recorder in ran:
+            report.failures += _failures(writer.plan.rows(number), samples, buffers)
+            if number == shards[0]:
+                _check_first(number, buffers, report, model.device, begins)
+            if written:
+                written.result()  # at most two shards are in memory, and a full disk is noticed here
+            fetched = buffers.fetch()
+            written = writing.submit(_write, writer, number, fetched, recorder.provenance(fetched), report)
+        if written:
+            written.result()
+    return report
+
+
+def _refuse(model: LoadedModel, settings: Settings, codec: str) -> None:
+    """Raise `ModelError` or ValueError where the model cannot be run as it is asked for."""
+    family = model.model.config.model_type
+    check_parity(family, settings.parity)
+    if settings.pack and not rules(model.model.config).shares:
+        raise ModelError(f"{family} cannot be packed: leave out --pack")
+    if settings.compile and not compilable(model.model):
+        raise ModelError(f"{family} has no part that can be compiled: leave out --compile")
+    if codec not in CODECS:
+        raise ValueError(f"unknown codec {codec!r}; there are {', '.join(CODECS)}")
+
+
+def _warn_of_mixed(
+    writer: ModelWriter, shards: Sequence[int], device: torch.device, on_warning: Callable[[str], None]
+) -> None:
+    """Say in what the shards that will be made differ from those that are there."""
     made = writer.provenances
     for shard in shards:
-        made[shard] = {ENVIRONMENT: environment(model.device)}
+        made[shard] = {ENVIRONMENT: environment(device)}
     for words in mixed_environments(made):
         on_warning(words)
-    on_plan(writer, shards)
+
+
+def _run_shards(
+    work: Work,
+    writer: ModelWriter,
+    shards: Sequence[int],
+    process: Mapping[str, int],
+    on_samples: Callable[[int], None],
+) -> Generator[tuple[int, Buffers, Recorder], None, None]:
+    """Yield the number of each shard and what the model gives for it, still on its device."""
+    model, settings = work.model, work.settings
     planned = ((number, groups) for number in shards for groups in work.plan(writer.plan.rows(number)))
     batches, ahead = tee(planned)
     runner = Runner(model, settings.batching(model.device))
-    process = {"rank": rank, "world": world, "workers": settings.workers}
     with ExitStack() as around:
-        writing = around.enter_context(ThreadPoolExecutor(1))
         prepare_all = around.enter_context(preparing(work.preparer, settings.workers if shards else 0))
         around.enter_context(packed_attention(model.model) if settings.pack else nullcontext())
         around.enter_context(compiled_layers(model.model) if settings.compile else nullcontext())
         prepared = prepare_all(work.questions(writer.plan.rows(number), groups) for number, groups in ahead)
-        written: Future[None] | None = None
-        first = world == 1 and len(writer.missing) == writer.plan.shards
         for number, of_shard in groupby(batches, key=itemgetter(0)):
             rows = writer.plan.rows(number)
             recorder = Recorder(model.device, process)
@@ -181,24 +216,22 @@ def harvest(
             for _, groups in of_shard:
                 work.run(runner, rows, groups, next(prepared), buffers)
                 on_samples(sum(map(len, groups)))
-            report.failures += _failures(rows, samples, buffers)
-            if first and (buffers.status == Status.REJECTED).all():
-                # One refused sample is its own fault; nothing but refused samples from the start is the model's.
-                # Of several processes none knows what the others found.
-                raise ModelError(f"the model refuses every sample of shard {number}:\n  {report.failures[-1]}")
-            first = False
-            if number == shards[0] and (buffers.status == Status.OUT_OF_MEMORY).all():
-                raise ModelError(
-                    f"no sample of shard {number} fits into the memory of {model.device}, not even alone: "
-                    "is another process using it?"
-                )
-            if written:
-                written.result()  # at most two shards are in memory, and a full disk is noticed here
-            buffers = buffers.fetch()
-            written = writing.submit(_write, writer, number, buffers, recorder.provenance(buffers), report)
-        if written:
-            written.result()
-    return report
+            yield number, buffers, recorder
+
+
+def _check_first(number: int, buffers: Buffers, report: Report, device: torch.device, begins: bool) -> None:
+    """Raise `ModelError` where nothing of the first shard could be run, for what is not its samples' fault.
+
+    One refused sample is its own fault; nothing but refused samples from the start is the model's. Of several
+    processes, or after a resume, none knows what was found before.
+    """
+    if begins and (buffers.status == Status.REJECTED).all():
+        raise ModelError(f"the model refuses every sample of shard {number}:\n  {report.failures[-1]}")
+    if (buffers.status == Status.OUT_OF_MEMORY).all():
+        raise ModelError(
+            f"no sample of shard {number} fits into the memory of {device}, not even alone: "
+            "is another process using it?"
+        )
 
 
 def _write(writer: ModelWriter, number: int, buffers: Buffers, provenance: Mapping[str, Any], report: Report) -> None:
