@@ -22,7 +22,9 @@ LEVEL = 0.05
 MOST_FOR_ALL_PAIRS = 12
 LATTICE = 4  # scores of units are whole quarters
 LEAST = 1e-20  # of a transform, what is below changes no p
-FINEST = 2**17  # of a sum of other differences, the share that they are rounded to
+# Into how many steps the smallest of other differences is divided, and their sum at the least and at the most.
+OF_SMALLEST, COARSEST, FINEST = 64, 2**17, 2**22
+LEAST_P = 1e-12
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,12 @@ class Draw:
 class Line:
     """What several settings score on one task, or on the mean of several: by draw, by bootstrap replicate, by cluster.
 
-    `clusters` are sums over all draws, of tasks of different sizes as shares of their task. `n` are tested units.
+    `of_draws` are [draw, setting] of each task. `clusters` are sums over all draws, of tasks of different sizes as
+    shares of their task. `n` are tested units.
     """
 
     settings: list[str]
-    of_draws: Float[np.ndarray, "draw setting"]
+    of_draws: list[Float[np.ndarray, "_ setting"]]
     replicates: Float[np.ndarray, "replicate setting"]
     clusters: Float[np.ndarray, "cluster setting"]
     n: int
@@ -53,11 +56,13 @@ def sign_flip_test(differences: Float[np.ndarray, " cluster"]) -> float:
 
     Exact: the distribution of the sum is the inverse Fourier transform of its characteristic function, a product of
     cosines. Where clusters are single samples of one draw this is McNemar's exact test. Differences that are not
-    multiples of 1 / LATTICE are rounded to 1 / FINEST of their sum, and p is that of a slightly smaller mean.
+    multiples of 1 / LATTICE are rounded to 1 / OF_SMALLEST of the smallest, where that is no less than 1 / FINEST of
+    their sum, and p is that of a slightly smaller mean. What is below LEAST_P cannot be told from rounding.
     """
     steps, slack = differences * LATTICE, 0
     if not np.allclose(steps, np.round(steps), atol=1e-9):
-        steps = differences * (FINEST / np.abs(differences).sum())
+        sizes = np.abs(differences[differences != 0])
+        steps = differences / sizes.sum() * min(FINEST, max(COARSEST, OF_SMALLEST * sizes.sum() / sizes.min()))
         slack = int(np.ceil(np.sqrt(np.count_nonzero(steps))))  # some three standard errors of what rounding adds
     steps = np.round(steps).astype(np.int64)
     sizes, counts = np.unique(np.abs(steps), return_counts=True)
@@ -71,7 +76,7 @@ def sign_flip_test(differences: Float[np.ndarray, " cluster"]) -> float:
         transform[felt] *= np.cos(sizes[place] * turns[felt]) ** counts[place]
         felt = felt[np.abs(transform[felt]) > LEAST]
     chances = irfft(transform, length)[: length // 2 + 1]  # of the sums 0, 1 ...
-    return float(np.clip(2 * chances[observed:].sum(), 0, 1))
+    return float(np.clip(2 * chances[observed:].sum(), LEAST_P, 1))
 
 
 def holm(chances: Sequence[float], total: int = 0) -> list[float]:
@@ -172,7 +177,7 @@ def _line(settings: list[str], draws: Sequence[Draw], seed: int) -> Line:
     kept, place = np.unique(clusters, return_inverse=True)
     return Line(
         settings,
-        np.stack([draw.scores.mean(axis=0) for draw in draws]),
+        [np.stack([draw.scores.mean(axis=0) for draw in draws])],
         replicates(columns, clusters, means, seed),
         np.stack([np.bincount(place, column, len(kept)) for column in totals.T], axis=1),
         round(float(np.mean([len(draw.unit) for draw in draws]))),
@@ -183,17 +188,12 @@ def _mean_line(of_tasks: Sequence[Line]) -> Line:
     """Return the unweighted mean over tasks of what all of them have."""
     settings = [name for name in of_tasks[0].settings if all(name in line.settings for line in of_tasks)]
     places = [[line.settings.index(name) for name in settings] for line in of_tasks]
-    same_draws = len({len(line.of_draws) for line in of_tasks}) == 1
-    of_draws, resampled, clusters = [], [], []
-    for line, place in zip(of_tasks, places, strict=True):
-        of_draws.append((line.of_draws if same_draws else line.of_draws.mean(axis=0, keepdims=True))[:, place])
-        resampled.append(line.replicates[:, place])
-        clusters.append(line.clusters[:, place] / (line.n * len(line.of_draws)))
+    each = [(line, line.of_draws[0], place) for line, place in zip(of_tasks, places, strict=True)]
     return Line(
         settings,
-        np.mean(of_draws, axis=0),
-        np.mean(resampled, axis=0),
-        np.concatenate(clusters),
+        [of_draws[:, place] for _, of_draws, place in each],
+        np.mean([line.replicates[:, place] for line, _, place in each], axis=0),
+        np.concatenate([line.clusters[:, place] / (line.n * len(of_draws)) for line, of_draws, place in each]),
         sum(line.n for line in of_tasks),
     )
 
@@ -202,7 +202,7 @@ def _tests(line: Line) -> list[dict]:
     """Return a row for every pair, of many settings for those of the best; the better one comes first."""
     if len(line.settings) < 2:
         return []
-    means = line.of_draws.mean(axis=0)
+    means = np.mean([of_task.mean(axis=0) for of_task in line.of_draws], axis=0)
     best = int(means.argmax())
     pairs = list(combinations(range(len(means)), 2))
     total = len(pairs)  # the best was found among all, whichever pairs are shown
@@ -212,7 +212,7 @@ def _tests(line: Line) -> list[dict]:
     chances = [sign_flip_test(line.clusters[:, one] - line.clusters[:, other]) for one, other in pairs]
     rows = []
     for (one, other), chance, corrected in zip(pairs, chances, holm(chances, total), strict=True):
-        of_draws = line.of_draws[:, one] - line.of_draws[:, other]
+        of_draws = [of_task[:, one] - of_task[:, other] for of_task in line.of_draws]
         low, high = interval(line.replicates[:, one] - line.replicates[:, other], of_draws, least=-1.0)
         rows.append(
             {
@@ -224,7 +224,7 @@ def _tests(line: Line) -> list[dict]:
                 "n": line.n,
                 "p": chance,
                 "holm": corrected,
-                "verdict": "differ" if corrected < LEVEL and not low <= 0 <= high else "not distinguishable",
+                "verdict": "differ" if corrected < LEVEL and (low > 0 or high < 0) else "not distinguishable",
             }
         )
     return rows

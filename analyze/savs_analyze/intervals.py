@@ -54,18 +54,25 @@ def task_seed(benchmark: str, task: str) -> int:
 
 
 def interval(
-    means: Float[np.ndarray, " replicate"], of_draws: Float[np.ndarray, " draw"], least: float = 0.0
+    means: Float[np.ndarray, " replicate"], of_draws: Sequence[Float[np.ndarray, " draw"]], least: float = 0.0
 ) -> tuple[float, float]:
-    """Return the 95 % interval of a mean over draws: percentiles of its bootstrap means, stretched where draws are few.
+    """Return the 95 % interval of a mean over tasks and draws: percentiles of a bootstrap, stretched by Student's t.
 
-    `of_draws` are the values that the mean is of. Their spread is known from few of them only, so the percentiles are
-    stretched about the mean by the ratio of Student's quantile to the normal one; of its degrees of freedom there are
-    the more, the less of the variance is theirs (Welch, 1947; Satterthwaite, 1946). Both ends stay in [least, 1].
+    `of_draws` are the values of each task that it is of. Their spread is known from few draws only, so the percentiles
+    are stretched by the ratio of Student's quantile to the normal one; of its degrees of freedom there are the more,
+    the less of the variance is theirs (Welch, 1947; Satterthwaite, 1946). They lie about the mean itself, from which a
+    bootstrap of few samples a class is shifted. Both ends stay in [least, 1].
     """
     tail = (1 - LEVEL) / 2
-    low, high = np.nanpercentile(means, [100 * tail, 100 * (1 - tail)])
-    if len(of_draws) > 1 and (of_mean := np.var(of_draws, ddof=1) / len(of_draws)) > 0:
-        freedom = (len(of_draws) - 1) * max(1.0, np.nanvar(means) / of_mean) ** 2
-        stretch, middle = student.ppf(1 - tail, freedom) / norm.ppf(1 - tail), np.mean(of_draws)
-        low, high = (max(least, min(1.0, middle + stretch * (end - middle))) for end in (low, high))
+    ends = np.nanpercentile(means, [100 * tail, 100 * (1 - tail)])
+    variances = np.array([np.var(of_task, ddof=1) / len(of_task) for of_task in of_draws if len(of_task) > 1])
+    variances /= len(of_draws) ** 2
+    freedoms = np.array([len(of_task) - 1 for of_task in of_draws if len(of_task) > 1])
+    stretch, middle = 1.0, np.mean([np.mean(of_task) for of_task in of_draws])
+    if variances.sum() > 0:
+        freedom = max(variances.sum(), np.nanvar(means)) ** 2 / (variances**2 / freedoms).sum()
+        stretch = student.ppf(1 - tail, freedom) / norm.ppf(1 - tail)
+    if np.isfinite(middle):
+        ends = middle + stretch * (ends - np.nanmean(means))
+    low, high = np.clip(ends, least, 1)
     return float(low), float(high)

@@ -36,11 +36,15 @@ LEFT_OUT = {
 
 @dataclass(frozen=True)
 class Measurement:
-    """One method on one task under one metric: its value in every draw; `means` are bootstrap replicates."""
+    """One method on one task under one metric: its value in every draw; `means` are bootstrap replicates.
+
+    A mean over tasks has the values `of_tasks` beside their means.
+    """
 
     values: Float[np.ndarray, " draw"]
     means: Float[np.ndarray, " replicate"]
     units: int
+    of_tasks: tuple[Float[np.ndarray, " draw"], ...] = ()
 
 
 def summarize(
@@ -152,11 +156,12 @@ def _mean(measurements: list[Measurement]) -> Measurement:
         values=np.mean(values, axis=0),
         means=np.mean([m.means for m in measurements], axis=0),
         units=sum(m.units for m in measurements),
+        of_tasks=tuple(m.values for m in measurements),
     )
 
 
 def _numbers(measured: Measurement) -> dict[str, int | float]:
-    low, high = interval(measured.means, measured.values)
+    low, high = interval(measured.means, measured.of_tasks or (measured.values,))
     spread = float(measured.values.std(ddof=1)) if len(measured.values) > 1 else float("nan")
     return {"n": measured.units, "value": float(measured.values.mean()), "sd": spread, "low": low, "high": high}
 

@@ -229,9 +229,9 @@ def _measure(
     mine = keys.index(own)
     values, against = of_draws.mean(axis=0), of_draws - of_draws[:, [mine]]
     for place, (source, takes) in enumerate(keys):
-        low, high = interval(means[:, place], of_draws[:, place])
+        low, high = interval(means[:, place], [of_draws[:, place]])
         found = {"source": source, "takes": takes, "n": units, "value": values[place], "low": low, "high": high}
-        low, high = interval(means[:, place] - means[:, mine], against[:, place], least=-1.0)
+        low, high = interval(means[:, place] - means[:, mine], [against[:, place]], least=-1.0)
         found |= {"against_own": values[place] - values[mine], "against_own_low": low, "against_own_high": high}
         yield found
 

@@ -184,7 +184,7 @@ class Runner:
         return sample if positions is None else {**sample, POSITIONS: positions}
 
     def _run_layout(self, layout: Layout, places: list[int], answers: list[list[int] | None], buffers: Buffers) -> None:
-        """Run one call. Nothing in it waits for the device, so that the next batch is laid out while this one runs."""
+        """Run one call. Nothing of ours waits for the device: the next batch is laid out while this one runs."""
         place = partial(_move, device=buffers.vectors.device)
         inputs = {name: place(tensor) for name, tensor in layout.inputs.items()}
         if layout.branches is not None:

@@ -61,6 +61,17 @@ def test_clusters_of_many_sizes_are_nearly_normal():
     assert sign_flip_test(differences) == pytest.approx(expected, rel=0.1)
 
 
+@pytest.mark.parametrize("sizes", [(50_000, 1_000), (50_000, 100), (300_000, 300_000)], ids=str)
+def test_large_tasks_lose_no_weight_by_rounding(sizes):
+    """The mean over tasks of very different sizes once gave a p that was 13 times too small."""
+    generator = np.random.default_rng(4)
+    differences = np.concatenate(
+        [generator.binomial(5, 0.052, size) / size - generator.binomial(5, 0.05, size) / size for size in sizes]
+    )
+    expected = 2 * norm.sf(abs(differences.sum()) / np.sqrt((differences**2).sum()))
+    assert sign_flip_test(differences) == pytest.approx(expected, rel=0.15, abs=1e-11)
+
+
 def test_many_samples_neither_overflow_nor_underflow():
     assert sign_flip_test(np.repeat([1.0, -1.0], [20_000, 20_000])) == 1
     assert sign_flip_test(np.ones(20_000)) == pytest.approx(0, abs=1e-12)
