@@ -54,7 +54,7 @@ def task_seed(benchmark: str, task: str) -> int:
 
 
 def interval(
-    means: Float[np.ndarray, " replicate"], of_draws: Sequence[Float[np.ndarray, " draw"]], least: float = 0.0
+    means: Float[np.ndarray, " replicate"], of_draws: Sequence[Float[np.ndarray, " _"]], least: float = 0.0
 ) -> tuple[float, float]:
     """Return the 95 % interval of a mean over tasks and draws: percentiles of a bootstrap, stretched by Student's t.
 

@@ -44,7 +44,7 @@ class Measurement:
     values: Float[np.ndarray, " draw"]
     means: Float[np.ndarray, " replicate"]
     units: int
-    of_tasks: tuple[Float[np.ndarray, " draw"], ...] = ()
+    of_tasks: tuple[Float[np.ndarray, " _"], ...] = ()
 
 
 def summarize(
