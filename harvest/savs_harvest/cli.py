@@ -40,6 +40,11 @@ RootOption = Annotated[
 ]
 PoolOption = Annotated[str, typer.Option("--pool-per-class", help="Pool samples kept of each class, or 'all'.")]
 DATA_ROOT, POOL = Path("data"), "100"
+# What is said of a task whose answers are not told apart by their first token, see `savs_harvest.answers`.
+UNUSUAL = {
+    "whole answer": "no single token tells its answers apart, so whole answers are scored",
+    "none": "nothing tells its answers apart, so it has no zero-shot logits",
+}
 
 
 class Splitting(StrEnum):
@@ -272,8 +277,9 @@ def _tell(report: Report) -> None:
     """Print what a user must know of a harvest that is done."""
     for found in report.checks:
         print(f"check: {found}", file=sys.stderr)
-    for task in report.ambiguous_tasks:
-        print(f"task {task!r}: no single token tells its answers apart, so it has no zero-shot logits", file=sys.stderr)
+    for task, way in report.answers.items():
+        if way in UNUSUAL:
+            print(f"task {task!r}: {UNUSUAL[way]}", file=sys.stderr)
     for failure in report.failures[:20]:
         print(f"failed: {failure}", file=sys.stderr)
     if report.failed:

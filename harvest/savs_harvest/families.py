@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 
@@ -14,20 +15,24 @@ class Family:
     causal: bool = False
     # A mask of our own reaches every layer unchanged, and nothing but it and the positions says what a token sees.
     shares: bool = False
+    # A sample beside others is not what it is alone: each is a batch of its own.
+    alone: bool = False
     # Only samples with the same number of pictures may share a batch: pictures that pad are seen.
     same_pictures: bool = False
     # Several pictures are read whole, one picture is read in tiles.
     tiles_one_picture: bool = False
+    # An attention function of our own reaches every layer, so that samples lie in one row without padding.
+    packs: bool = False
     # The vision tower lays all pictures of a batch end to end, and tells attention where each begins.
     packs_pictures: bool = False
 
 
-PLAIN = Family(causal=True, shares=True)
+PLAIN = Family(causal=True, shares=True, packs=True)
 FAMILIES = {
     **dict.fromkeys(("idefics3", "internvl", "llava", "llava_next", "mistral3", "smolvlm"), PLAIN),
     **dict.fromkeys(("qwen2_vl", "qwen2_5_vl", "qwen3_vl"), replace(PLAIN, packs_pictures=True)),
     **dict.fromkeys(("aya_vision", "gemma3", "gemma4", "qwen3_5", "dots3_note"), Family(causal=True)),
-    "llava_onevision": Family(causal=True, shares=True, tiles_one_picture=True),
+    "llava_onevision": replace(PLAIN, tiles_one_picture=True),
     "mllama": Family(causal=True, same_pictures=True),
     "paligemma": Family(),
 }
@@ -39,4 +44,27 @@ def rules(config: Any) -> Family:
     text = config.get_text_config()
     kinds = getattr(text, "layer_types", None)
     windowed = set(kinds) != {"full_attention"} if kinds else bool(getattr(text, "sliding_window", None))
-    return replace(family, shares=False) if windowed else family
+    return replace(family, shares=False, packs=False) if windowed else family
+
+
+def most_positions(config: Any) -> float:
+    """Return how many positions the language model was made for, as its configuration says; infinite where it is silent.
+
+    Positions that are scaled reach further by their factor than the number they were made from.
+    """
+    text = config.get_text_config()
+    most = getattr(text, "max_position_embeddings", None)
+    if not isinstance(most, int) or most < 1:
+        return inf
+    return max([most, *(_reach(scaling, most) for scaling in _scalings(getattr(text, "rope_parameters", None)))])
+
+
+def _reach(scaling: dict[str, Any], most: int) -> float:
+    return (scaling.get("original_max_position_embeddings") or most) * (scaling.get("factor") or 1.0)
+
+
+def _scalings(parameters: Any) -> list[dict[str, Any]]:
+    """Return the parameters of rotary positions, of each kind of layers where they have their own."""
+    if not isinstance(parameters, dict):
+        return []
+    return [parameters, *(each for each in parameters.values() if isinstance(each, dict))]

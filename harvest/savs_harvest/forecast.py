@@ -17,12 +17,12 @@ from torch import nn
 
 from savs_benchmarks import Benchmark, Sample, check
 from savs_benchmarks.pictures import Picture, StoredPicture
+from savs_harvest.answers import find_answers
 from savs_harvest.families import rules
 from savs_harvest.heads import Projection, find_projections
 from savs_harvest.index import index_samples
 from savs_harvest.models import LoadedModel, ModelSpec, checkpoint_folder, empty_model, find_device
 from savs_harvest.preparing import Preparer, Question, Refused
-from savs_harvest.prompts import answer_tokens
 from savs_harvest.run import Settings, Work
 from savs_harvest.runner import Buffers, Runner
 from savs_stores import HeadTable, ModelVectors, ShardPlan, default_shard_samples, open_store, place_of
@@ -172,8 +172,8 @@ def measured_time(
     """Return the time of a whole harvest in words, from real batches spread over it; nothing is written."""
     samples = check(benchmark)
     index = index_samples(benchmark, samples)
-    tokens = answer_tokens(model.processor.tokenizer, benchmark)
-    work = Work(model, settings, benchmark, samples, index, tokens)
+    answers = find_answers(model.processor, benchmark, settings.parity, settings.date)
+    work = Work(model, settings, benchmark, samples, index, answers)
     shard = shard_samples or default_shard_samples(len(samples))
     rows = [range(start, min(start + shard, len(samples))) for start in range(0, len(samples), shard)]
     batches = [(of_shard, groups) for of_shard in rows for groups in work.plan(of_shard)]

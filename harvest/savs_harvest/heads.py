@@ -26,7 +26,7 @@ from savs_harvest.layouts import last_real_token
 OUTPUT_NAMES = ("o_proj", "out_proj", "dense", "c_proj", "wo", "o")
 QUERY_NAMES = ("q_proj", "query_key_value", "qkv_proj", "q_b_proj", "c_attn", "wqkv", "q")
 WIDTH_NAMES = ("v_head_dim", "head_v_dim", "head_dim", "attention_head_size")
-COUNT_NAMES = ("num_heads", "num_attention_heads", "n_heads")
+COUNT_NAMES = ("num_heads", "num_attention_heads", "n_heads", "n_head")
 KINDS = {
     "linear": re.compile(r"DeltaNet|Mamba|LinearAttention|ShortConv", re.IGNORECASE),
     "cross": re.compile(r"cross", re.IGNORECASE),
@@ -65,14 +65,28 @@ def find_projections(model: Any) -> list[Projection]:
         if output is None or NOT_LANGUAGE.search(name) or not any(child in children for child in QUERY_NAMES):
             continue
         width = output.weight.shape[1]
-        head_dim = _first(attention, WIDTH_NAMES) or width // (_first(attention, COUNT_NAMES) or 1)
-        if width % head_dim:
-            raise ModelError(f"{name}: a projection {width} wide does not hold heads {head_dim} wide")
+        head_dim = _head_dim(name, attention, decoder, width)
         layer = getattr(attention, "layer_idx", len(found))
         found.append(Projection(layer, name, attention, output, width // head_dim, head_dim, _kind(name, attention)))
     if not found:
         raise ModelError(f"no attention output projection was found in {type(model).__name__}")
     return sorted(found, key=lambda projection: projection.layer)
+
+
+def _head_dim(name: str, attention: nn.Module, decoder: Any, width: int) -> int:
+    """Return how wide the heads of a layer are: from the layer, else from their number in its model's configuration.
+
+    Raises `ModelError` where neither says it, or where such heads do not fill the projection.
+    """
+    known = _first(attention, WIDTH_NAMES)
+    configs = (getattr(attention, "config", None), getattr(decoder, "config", None))
+    count = _first(attention, COUNT_NAMES) or next((n for c in configs if (n := _first(c, COUNT_NAMES))), None)
+    if known is None and count is None:
+        raise ModelError(f"{name}: neither the layer nor its configuration says how many heads it has")
+    if width % (known or count or 1):
+        heads = f"heads {known} wide" if known else f"{count} heads"
+        raise ModelError(f"{name}: a projection {width} wide does not hold {heads}")
+    return known or width // (count or 1)
 
 
 def _kind(name: str, attention: nn.Module) -> str:
@@ -89,8 +103,8 @@ def layers_without_heads(model: Any, projections: Sequence[Projection]) -> dict[
     return {number: type(next(layer.children())).__name__ for number, layer in layers if number not in with_heads}
 
 
-def _first(module: nn.Module, names: Sequence[str]) -> int | None:
-    return next((int(value) for name in names if (value := getattr(module, name, None))), None)
+def _first(holder: Any, names: Sequence[str]) -> int | None:
+    return next((int(value) for name in names if isinstance(value := getattr(holder, name, None), int) and value), None)
 
 
 @contextmanager
@@ -140,7 +154,8 @@ def check_capture(
     Returns the projections with the kind of each: "self" and "cross" where the captured heads are, to the bit,
     what the attention function returned, "gated" where they are not. Raises `ModelError` naming the first layer
     where `o_proj(captured) == attention output` does not hold, relative to the size of the output: its heads
-    cannot be captured at its output projection. A sample that overflows proves nothing and is left out.
+    cannot be captured at its output projection; or whose attention function returned other heads than were found.
+    A sample that overflows proves nothing and is left out.
     """
     last = last_real_token(inputs["attention_mask"])
     rows = torch.arange(len(last), device=last.device)
@@ -187,7 +202,14 @@ def _measured_kind(
 ) -> str:
     if projection.attention not in attended:  # computed without the attention function of transformers
         return projection.kind
-    returned = attended[projection.attention].flatten(2)[rows, last]
+    returned = attended[projection.attention]
+    if returned.ndim == 4 and returned.shape[2:] != (projection.heads, projection.head_dim):
+        heads, head_dim = returned.shape[2:]
+        raise ModelError(
+            f"{projection.name}: its attention returned {heads} heads of {head_dim}, but {projection.heads} heads of "
+            f"{projection.head_dim} were found"
+        )
+    returned = returned.flatten(2)[rows, last]
     if not torch.equal(returned.nan_to_num(), heads.nan_to_num()):
         return "gated"
     return "self" if projection.kind == "unknown" else projection.kind

@@ -20,6 +20,8 @@ Inputs = Mapping[str, Tensor]
 # What belongs to tokens, in every family that shares prefixes or packs; all else belongs to pictures.
 PER_TOKEN = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")
 POSITIONS = "position_ids"
+# Which pictures each token sees, in families that look at them from beside the prompt: [sample, token, picture, tile].
+CROSS_MASK = "cross_attention_mask"
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ def rope_positions(model: Any, inputs: Inputs) -> Tensor | None:
     return index(**{name: tensor for name, tensor in inputs.items() if name in known})[0]
 
 
+def positions(sample: Inputs) -> int:
+    """Return how many positions a sample takes: its tokens, fewer where pictures are counted in two dimensions."""
+    return int(sample[POSITIONS].max()) + 1 if POSITIONS in sample else sample["input_ids"].shape[1]
+
+
 def collate(samples: Sequence[Inputs], pad_token: int) -> dict[str, Tensor]:
     """Return the model inputs of a batch from those of single samples; prompts are padded on the right.
 
@@ -64,6 +71,32 @@ def collate(samples: Sequence[Inputs], pad_token: int) -> dict[str, Tensor]:
     """
     names = {name: None for sample in samples for name in sample}
     return {name: _join(name, [sample[name] for sample in samples], pad_token) for name in names}
+
+
+def begun_with(tokens: Sequence[int], sample: Inputs) -> dict[str, Tensor]:
+    """Return a sample with more tokens of words in front of it."""
+    return _joined(tokens, sample, front=True)
+
+
+def ended_with(tokens: Sequence[int], sample: Inputs) -> dict[str, Tensor]:
+    """Return a sample with more tokens of words behind it, which see the pictures that its last token sees."""
+    return _joined(tokens, sample, front=False)
+
+
+def _joined(tokens: Sequence[int], sample: Inputs, front: bool) -> dict[str, Tensor]:
+    if not tokens:
+        return dict(sample)
+    known = {"input_ids": torch.tensor([tokens]), "attention_mask": torch.ones(1, len(tokens), dtype=torch.long)}
+    joined = dict(sample)
+    for name, tensor in sample.items():
+        if name in PER_TOKEN:
+            more = known.get(name, tensor.new_zeros(1, len(tokens))).to(tensor.dtype)
+        elif name == CROSS_MASK:
+            more = (tensor[:, :1] if front else tensor[:, -1:]).expand(-1, len(tokens), *tensor.shape[2:])
+        else:
+            continue
+        joined[name] = torch.cat([more, tensor] if front else [tensor, more], dim=1)
+    return joined
 
 
 def padded(samples: Sequence[Inputs], pad_token: int, mask: bool) -> Layout:
@@ -123,9 +156,9 @@ def branch_masks(branches: Int[Tensor, "row token"]) -> Bool[Tensor, "row 1 toke
 def _branches(samples: Sequence[Inputs], prefix: int) -> tuple[dict[str, Tensor], list[int], list[int]]:
     """Return one row of inputs, the bounds of its branches, and each sample's last place."""
     first = dict(samples[0])
-    positions = [sample.get(POSITIONS, _count(sample)) for sample in samples]
+    counted = [sample.get(POSITIONS, _count(sample)) for sample in samples]
     for name in (*PER_TOKEN, POSITIONS):
-        each = positions if name == POSITIONS else [sample[name] for sample in samples if name in sample]
+        each = counted if name == POSITIONS else [sample[name] for sample in samples if name in sample]
         if each:
             first[name] = torch.cat([each[0][..., :prefix], *(tensor[..., prefix:] for tensor in each)], dim=-1)
     bounds, last = [prefix], []

@@ -18,14 +18,16 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from savs_harvest.errors import HubError, ModelError
+from savs_harvest.families import Family, rules
 from savs_harvest.heads import Projection, check_capture, find_projections, layers_without_heads
 from savs_harvest.patches import use_patch_products
-from savs_harvest.prompts import prepare
+from savs_harvest.prompts import check_template, prepare, tokens_before
 from savs_harvest.tiny import CHECKPOINT
 from savs_stores.fingerprint import canonical
 
 HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 HASH_BLOCK_BYTES = 2**24
+DTYPES = ("float32", "float16", "bfloat16")
 # Positions whose frequencies follow from the longest prompt of a call, or of all calls before it.
 SWITCHING_ROPE = ("dynamic", "longrope")
 
@@ -34,12 +36,13 @@ SWITCHING_ROPE = ("dynamic", "longrope")
 class ModelSpec:
     """A model by name: where its checkpoint is (hub id or folder) and the type it computes in.
 
-    `revision` is the commit of the hub that is meant where none is asked for.
+    Without a type it is the checkpoint's own, see `own_dtype`. `revision` is the commit of the hub that is meant where
+    none is asked for.
     """
 
     name: str
     checkpoint: str
-    dtype: str = "bfloat16"
+    dtype: str | None = None
     summary: str = ""
     revision: str | None = None
 
@@ -90,6 +93,9 @@ class LoadedModel:
     projections: list[Projection]
     identity: Mapping[str, Any]
     folder: Path
+    # How its samples may run together, and what is worth knowing of it, in words.
+    family: Family
+    remarks: tuple[str, ...] = ()
 
     @property
     def device(self) -> torch.device:
@@ -104,7 +110,7 @@ def find_model(name: str) -> ModelSpec:
     if name in MODELS:
         return MODELS[name]
     if Path(name).is_dir():
-        return ModelSpec(Path(name).resolve().name.lower(), name, "float32")
+        return ModelSpec(Path(name).resolve().name.lower(), name)
     if name.count("/") == 1 and not name.startswith((".", "/")):
         return ModelSpec(name.split("/")[1].lower(), name)
     close = difflib.get_close_matches(name, MODELS, n=1)
@@ -158,18 +164,19 @@ def load_model(
     asks for code of its own, has no chat template, no attention output projections, or positions that
     depend on other prompts.
     """
-    from transformers import AutoModelForImageTextToText
+    from transformers import AutoConfig, AutoModelForImageTextToText
 
-    from savs_harvest.processors import load_processor
+    from savs_harvest.layout_check import verified
+    from savs_harvest.processors import read_processor
 
-    torch_dtype = _torch_dtype(dtype or spec.dtype)
     place = find_device(local_rank) if device == "auto" else _check_device(device)
     folder = checkpoint_folder(spec, revision)
+    torch_dtype = _torch_dtype(dtype or spec.dtype or own_dtype(spec, AutoConfig.from_pretrained(folder)))
     try:
         model, loading = AutoModelForImageTextToText.from_pretrained(
             folder, dtype=torch_dtype, use_safetensors=True, output_loading_info=True
         )
-        processor = load_processor(folder)
+        processor, remarks = read_processor(folder)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{spec.checkpoint} cannot be loaded: {error}") from error
     _refuse_switching_rope(spec, model.config)
@@ -178,13 +185,38 @@ def load_model(
         raise ModelError(
             f"{spec.checkpoint} lacks {len(missing)} weights, first {missing[0]}: the files are not complete"
         )
-    if not (processor.chat_template or processor.tokenizer.chat_template):
-        raise ModelError(f"{spec.checkpoint} has no chat template: it is no instruct model, or a file is missing")
+    with _naming(spec):
+        check_template(processor)
+        tokens_before(processor.tokenizer)
     model = model.to(place).eval()
     use_patch_products(model)
     projections = check_capture(model, find_projections(model), _probe(model, processor))
     identity = _identity(spec, folder, model, processor, projections)
-    return LoadedModel(spec.name, model, processor, projections, identity, folder)
+    family = rules(model.config)
+    return verified(LoadedModel(spec.name, model, processor, projections, identity, folder, family, remarks))
+
+
+@contextmanager
+def _naming(spec: ModelSpec) -> Iterator[None]:
+    """Let a `ModelError` inside the block begin with the name of the checkpoint."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{spec.checkpoint}: {error}") from error
+
+
+def own_dtype(spec: ModelSpec, config: Any) -> str:
+    """Return the type that a checkpoint says it computes in, float32 where it says none.
+
+    Raises `ModelError` where it is one that savs does not compute in.
+    """
+    found = next((kind for part in (config, config.get_text_config()) if (kind := getattr(part, "dtype", None))), None)
+    name = str(found or "float32").removeprefix("torch.")
+    if name not in DTYPES:
+        raise ModelError(
+            f"{spec.checkpoint} is of type {name}: say with --dtype in what to compute, {', '.join(DTYPES)}"
+        )
+    return name
 
 
 def compilable(model: Any) -> list[nn.Module]:
@@ -232,8 +264,8 @@ def _probe(model: Any, processor: Any) -> dict[str, Tensor]:
 
 
 def _torch_dtype(name: str) -> torch.dtype:
-    if name not in ("float32", "float16", "bfloat16"):
-        raise ModelError(f"unknown type {name!r}; there are float32, float16, bfloat16")
+    if name not in DTYPES:
+        raise ModelError(f"unknown type {name!r}; there are {', '.join(DTYPES)}")
     return getattr(torch, name)
 
 

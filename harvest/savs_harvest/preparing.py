@@ -22,8 +22,10 @@ from torch import Tensor
 
 from savs_benchmarks import PictureError, load_picture
 from savs_benchmarks.pictures import Picture
+from savs_harvest.errors import ModelError
 from savs_harvest.processors import load_processor
 from savs_harvest.prompts import Shot, prepare, render
+from savs_harvest.templates import DATE
 from savs_stores import Status
 
 
@@ -61,21 +63,25 @@ class Preparer:
         parity: tuple[str, ...],
         single_tile_of_many: bool,
         processor: Any = None,
+        date: str = DATE,
     ) -> None:
         self.folder, self.dtype, self.parity, self.single_tile_of_many = folder, dtype, parity, single_tile_of_many
+        self.date = date
         self.processor = processor or load_processor(folder)
         self._tokens = lru_cache(4096)(self._count_tokens)
         self._frame = lru_cache(64)(self._count_frame)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Preparer, (self.folder, self.dtype, self.parity, self.single_tile_of_many)
+        return Preparer, (self.folder, self.dtype, self.parity, self.single_tile_of_many, None, self.date)
 
     def inputs(self, question: Question) -> Prepared:
         """Return the model inputs of a question, floating numbers in the model's type, or why there are none."""
         try:
             shots = [Shot([load_picture(p) for p in shown], words, answer) for shown, words, answer in question.shots]
             pictures = [load_picture(picture) for picture in question.pictures]
-            found = prepare(self.processor, pictures, question.words, shots, self.parity)
+            found = prepare(self.processor, pictures, question.words, shots, self.parity, self.date)
+        except ModelError:
+            raise
         except PictureError as error:
             return Refused(Status[error.code.upper()], f"{error.code}: {error}")
         except ValueError as error:
@@ -117,7 +123,7 @@ class Preparer:
         """Return the tokens of a prompt that are neither words nor pictures."""
         blank = Image.new("RGB", (32, 32))
         empty = [Shot([blank] * count, "", "") for count in shots]
-        text = render(self.processor, pictures, "", empty, self.parity)
+        text = render(self.processor, pictures, "", empty, self.parity, self.date)
         return max(0, self._count_tokens(text) - pictures - sum(shots))
 
 

@@ -94,7 +94,14 @@ def _without_number_words(found: type[ProcessorMixin]) -> type[ProcessorMixin]:
 
 
 def load_processor(checkpoint: str | Path, revision: str | None = None) -> Any:
-    """Return a checkpoint's processor for text and images, its pictures always prepared by Pillow.
+    """Return a checkpoint's processor for text and images, see `read_processor`."""
+    return read_processor(checkpoint, revision)[0]
+
+
+def read_processor(checkpoint: str | Path, revision: str | None = None) -> tuple[Any, tuple[str, ...]]:
+    """Return a checkpoint's processor for text and images, and what was changed of it, in words.
+
+    Its pictures are always prepared by Pillow, its prompts are never cut.
 
     Pillow is pinned because transformers switches to torchvision where it finds it, and the two
     resize differently: the same command would fill different stores on different machines.
@@ -102,4 +109,16 @@ def load_processor(checkpoint: str | Path, revision: str | None = None) -> Any:
     processor = checkpoint_processor(checkpoint, revision).from_pretrained(checkpoint, revision=revision)
     processor.image_processor = AutoImageProcessor.from_pretrained(checkpoint, revision=revision, backend="pil")
     processor.tokenizer.padding_side = "right"
-    return processor
+    return processor, _keep_prompts_whole(processor.tokenizer)
+
+
+def _keep_prompts_whole(tokenizer: Any) -> tuple[str, ...]:
+    """Switch off what a tokenizer's file cuts or pads prompts to, often left from training; say what that was."""
+    backend, told = tokenizer.backend_tokenizer, []
+    if (cut := backend.truncation) is not None:
+        backend.no_truncation()
+        told.append(f"tokenizer.json cuts prompts to {cut['max_length']} tokens: switched off")
+    if backend.padding is not None:
+        backend.no_padding()
+        told.append("tokenizer.json pads prompts: switched off")
+    return tuple(told)

@@ -1,16 +1,22 @@
-"""From a sample to model inputs, and from classes to the tokens a model would answer with."""
+"""From a sample to model inputs: the words of a prompt, its tokens, its pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from hashlib import sha256
 from typing import Any
 
 from PIL import Image
 from torch import Tensor
+from transformers.utils.chat_template_utils import mark_control_tokens
 
-from savs_benchmarks import Benchmark
 from savs_harvest.errors import ModelError
+from savs_harvest.layouts import begun_with
+from savs_harvest.templates import DATE, ChatTemplate, Refusal, texts_of
 
 # Processors that count control tokens in the text before it is sanitized, or ask for places of characters in it.
 BREAKS_TOKENS = (
@@ -35,6 +41,10 @@ You are a helpful assistant.<|im_end|>
 {% else %}{{ part['text'] }}{% endif %}{% endfor %}<|im_end|>
 {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
 {% endif %}"""
+
+
+# What is asked for `prompt_hash`: letters, digits and signs, a line break.
+QUESTION = "Is this picture 64 x 48?\nAnswer: yes or no."
 
 
 @dataclass(frozen=True)
@@ -74,9 +84,9 @@ def conversation(
     return [*messages, {"role": "user", "content": [*parts, words]}]
 
 
-def _style(parity: Sequence[str]) -> tuple[str, str | None]:
-    """Return what stands in front of a question once a picture, and the chat template where it is not the model's."""
-    return "<image>\n" if "image-tag" in parity else "", SYSTEM_TURN if "system-turn" in parity else None
+def _tag(parity: Sequence[str]) -> str:
+    """Return what stands in front of a question once a picture."""
+    return "<image>\n" if "image-tag" in parity else ""
 
 
 def prepare(
@@ -85,42 +95,150 @@ def prepare(
     question: str,
     shots: Sequence[Shot] = (),
     parity: Sequence[str] = (),
+    date: str = DATE,
 ) -> dict[str, Tensor]:
     """Return the model inputs of one sample, every tensor with a first axis of its own.
 
-    Control tokens in a question are encoded as plain text, so that no question can open a turn or
-    claim an image. Raises ValueError where the processor refuses the pictures, or where the prompt has
-    another number of placeholders than the pictures need.
+    Control tokens in a question are encoded as plain text, so that no question can open a turn or claim an image.
+    Raises ValueError where the processor refuses the pictures, where the chat template leaves out words, or where the
+    prompt has another number of placeholders than the pictures need; `ModelError` where prompts are cut short.
     """
-    breaks = any(base.__name__ in BREAKS_TOKENS for base in type(processor).__mro__)
-    if breaks:
-        question = _broken(processor.tokenizer, question)
-        shots = [
-            replace(
-                shot,
-                question=_broken(processor.tokenizer, shot.question),
-                answer=_broken(processor.tokenizer, shot.answer),
-            )
-            for shot in shots
-        ]
-    tag, template = _style(parity)
+    prompt = write(processor, conversation(pictures, question, shots, _tag(parity)), parity, date)
     # Each in a list of its own, every picture counts as the only one of a sample.
-    shown = [[picture] for pictures in (*(shot.pictures for shot in shots), pictures) for picture in pictures]
-    flat = {"processor_kwargs": {"images": shown}} if "anyres" in parity else {}
-    encoded = processor.apply_chat_template(
-        [conversation(pictures, question, shots, tag)],
-        chat_template=template,
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
-        sanitize_control_tokens=not breaks,
+    each = [picture for shown in (*(shot.pictures for shot in shots), pictures) for picture in shown]
+    images = [[picture] for picture in each] if "anyres" in parity else [each]
+    encoded = processor(
+        text=[prompt.text],
+        images=images if each else None,
         return_tensors="pt",
-        **flat,
+        truncation=False,
+        padding=False,
+        **prompt.options,
     )
     # PaliGemma's labels would ask for a loss.
-    inputs = {name: tensor for name, tensor in encoded.items() if name != "labels"}
+    inputs = begun_with(prompt.before, {name: tensor for name, tensor in encoded.items() if name != "labels"})
     _check_placeholders(processor, inputs)
+    _check_whole(processor.tokenizer, prompt, inputs["input_ids"][0].tolist())
     return inputs
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A rendered prompt: its text, with marks around control tokens that are words of a question.
+
+    `before` are the tokens that the tokenizer puts in front, `rest` is the text behind the last words that were asked,
+    `options` is what the processor is told.
+    """
+
+    text: str
+    before: tuple[int, ...]
+    rest: str
+    options: Mapping[str, Any]
+
+
+def write(
+    processor: Any,
+    messages: Sequence[Mapping[str, Any]],
+    parity: Sequence[str] = (),
+    date: str = DATE,
+    begin_answer: bool = True,
+) -> Prompt:
+    """Return the prompt of a conversation. Raises ValueError where the chat template leaves out words of it."""
+    template = ChatTemplate.of(processor, SYSTEM_TURN if "system-turn" in parity else None, date)
+    breaks = any(base.__name__ in BREAKS_TOKENS for base in type(processor).__mro__)
+    change = (
+        partial(_broken, processor.tokenizer)
+        if breaks
+        else partial(_marked, _control_tokens(processor.tokenizer, template.text))
+    )
+    said = [_changed(message, change) for message in messages]
+    text = template.render(said, begin_answer)
+    rest = _check_said(said, text)
+    begins = processor.tokenizer.bos_token is not None and text.lstrip().startswith(processor.tokenizer.bos_token)
+    if breaks:
+        return Prompt(text, (), rest, {"add_special_tokens": False} if begins else {})
+    before = () if begins else tokens_before(processor.tokenizer)
+    return Prompt(text, before, rest, {"add_special_tokens": False, "sanitize_control_tokens": True})
+
+
+def tokens_before(tokenizer: Any) -> tuple[int, ...]:
+    """Return the tokens that a tokenizer puts in front of every text by itself.
+
+    Raises `ModelError` where it also puts some behind: the last token of a prompt would be none of the prompt's.
+    """
+    if not tokenizer.num_special_tokens_to_add(pair=False):
+        return ()
+    plain, found = (tokenizer.encode("a", add_special_tokens=added) for added in (False, True))
+    begin = next((n for n in range(len(found)) if found[n : n + len(plain)] == plain), 0)
+    if found[begin:] != plain:
+        behind = tokenizer.convert_ids_to_tokens(found[begin + len(plain) :])
+        raise ModelError(
+            f"its tokenizer writes {' '.join(behind)} behind every prompt, after which no answer can follow: "
+            "set add_eos_token to false in its tokenizer_config.json, or take its post-processor out of tokenizer.json"
+        )
+    return tuple(found[:begin])
+
+
+def _changed(message: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+    parts = [part | {"text": change(part["text"])} if part["type"] == "text" else part for part in message["content"]]
+    return {**message, "content": parts}
+
+
+@lru_cache(8)
+def _control_tokens(tokenizer: Any, template: str) -> re.Pattern[str]:
+    """Return what matches the tokens that a question must not write: special ones, and those the template writes."""
+    added = tokenizer.added_tokens_decoder.values()
+    words = [t.content for t in added if t.special or (t.content in template and not t.content.isspace())]
+    return re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))) or "(?!)")
+
+
+def _marked(control_tokens: re.Pattern[str], text: str) -> str:
+    return mark_control_tokens(text, control_tokens)
+
+
+def _check_said(messages: Sequence[Mapping[str, Any]], text: str) -> str:
+    """Return the text behind the last words of a conversation; raises ValueError where some of its words are not there.
+
+    Templates may strip the ends of what is said.
+    """
+    end = 0
+    for message in messages:
+        for words in texts_of(message):
+            start = text.find(words.strip(), end)
+            if start < 0:
+                raise ValueError(f"the chat template leaves out words of the prompt: {words.strip()[:60]!r}")
+            end = start + len(words.strip())
+    return text[end:]
+
+
+def _check_whole(tokenizer: Any, prompt: Prompt, ids: Sequence[int]) -> None:
+    """Raise `ModelError` where the end of a prompt is not there, or whatever cuts prompts short is at work."""
+    limit = tokenizer.backend_tokenizer.truncation
+    if limit is not None:
+        raise ModelError(f"its processor cuts prompts to {limit['max_length']} tokens: a prompt must be whole")
+    rest = tokenizer.encode(prompt.rest, add_special_tokens=False)[
+        1:
+    ]  # the first may have grown together with the word before
+    if rest and list(ids[-len(rest) :]) != rest:
+        raise ModelError(f"its processor does not keep the end of a prompt: {prompt.rest!r} is not what its tokens say")
+
+
+def check_template(processor: Any) -> None:
+    """Raise `ModelError` where the chat template writes another text each time, needs too much, or does not render.
+
+    Templates that refuse a conversation without a picture, or with two, may do so: that is for its samples to see.
+    """
+    blank = Image.new("RGB", (32, 32))
+    template = ChatTemplate.of(processor)
+    for pictures in range(3):
+        with suppress(Refusal):
+            template.check(conversation([blank] * pictures, QUESTION))
+
+
+def prompt_hash(processor: Any, parity: Sequence[str] = (), date: str = DATE) -> str:
+    """Return a hash of the tokens of one question about one picture: the same hash, the same way to ask."""
+    inputs = prepare(processor, [Image.new("RGB", (64, 48))], QUESTION, parity=parity, date=date)
+    return sha256(" ".join(map(str, inputs["input_ids"][0].tolist())).encode()).hexdigest()
 
 
 def _check_placeholders(processor: Any, inputs: Mapping[str, Tensor]) -> None:
@@ -143,29 +261,15 @@ def _broken(tokenizer: Any, text: str) -> str:
     return text
 
 
-def render(processor: Any, pictures: int, question: str, shots: Sequence[Shot] = (), parity: Sequence[str] = ()) -> str:
+def render(
+    processor: Any,
+    pictures: int,
+    question: str,
+    shots: Sequence[Shot] = (),
+    parity: Sequence[str] = (),
+    date: str = DATE,
+) -> str:
     """Return the prompt as text, each picture as the model's own placeholder."""
-    tag, template = _style(parity)
+    template = ChatTemplate.of(processor, SYSTEM_TURN if "system-turn" in parity else None, date)
     blank = [Image.new("RGB", (32, 32))] * pictures
-    return processor.apply_chat_template(
-        conversation(blank, question, shots, tag), chat_template=template, add_generation_prompt=True, tokenize=False
-    )
-
-
-def answer_tokens(tokenizer: Any, benchmark: Benchmark) -> dict[str, list[int] | None]:
-    """Return the first token of each class's answer for every task.
-
-    None where two classes begin with the same token, or one has no answer in words: then the next token
-    alone cannot tell them apart.
-    """
-    tokens: dict[str, list[int] | None] = {}
-    for task, classes in benchmark.tasks.items():
-        encoded = [tokenizer.encode(benchmark.answer(label), add_special_tokens=False) for label in classes]
-        first = [answer[0] for answer in encoded if answer]
-        tokens[task] = first if len(set(first)) == len(classes) else None
-    return tokens
-
-
-def ambiguous_tasks(tokens: Mapping[str, list[int] | None]) -> list[str]:
-    """Return the tasks whose classes cannot be told apart by the next token."""
-    return [task for task, first in tokens.items() if first is None]
+    return template.render(conversation(blank, question, shots, _tag(parity)))

@@ -19,16 +19,17 @@ import torch
 from savs_benchmarks import Benchmark, Sample, check
 from savs_benchmarks.pictures import POLICY
 from savs_harvest import TOKEN_BUDGETS
+from savs_harvest.answers import Answers, find_answers, ways
 from savs_harvest.errors import ModelError
-from savs_harvest.families import rules
 from savs_harvest.few_shot import InContext, candidates, choose_shots
 from savs_harvest.index import Index, index_samples
 from savs_harvest.models import LoadedModel, compilable, compiled_layers
 from savs_harvest.packing import packed_attention
 from savs_harvest.preparing import Prepared, Preparer, Question, Refused, preparing
-from savs_harvest.prompts import ambiguous_tasks, answer_tokens, check_parity
+from savs_harvest.prompts import check_parity, prompt_hash
 from savs_harvest.provenance import Recorder, environment
 from savs_harvest.runner import Batching, Buffers, Groups, Runner
+from savs_harvest.templates import DATE
 from savs_stores import CODECS, HeadTable, MismatchError, ModelWriter, Status, add_model, create_store, owned_shards
 from savs_stores.provenance import ENVIRONMENT, mixed_environments
 from savs_stores.schema import check_model_name
@@ -39,7 +40,7 @@ class Settings:
     """How a harvest is done, apart from the model, the benchmark and the store.
 
     `logits` says whether zero-shot log-probabilities are computed; `workers` prepare samples ahead of the model.
-    Without a token budget, the device has its own.
+    Without a token budget, the device has its own. `date` is what chat templates take for today.
     """
 
     token_budget: int | None = None
@@ -50,6 +51,7 @@ class Settings:
     parity: tuple[str, ...] = ()
     in_context: InContext = field(default_factory=InContext)
     workers: int = 0
+    date: str = DATE
 
     def batching(self, device: torch.device) -> Batching:
         budget = (
@@ -60,11 +62,14 @@ class Settings:
 
 @dataclass
 class Report:
-    """What a harvest did: samples by status, why the failed ones failed, what else is worth knowing."""
+    """What a harvest did: samples by status, why the failed ones failed, what else is worth knowing.
+
+    `answers` says of every task what zero-shot log-probabilities are read from.
+    """
 
     statuses: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
-    ambiguous_tasks: list[str] = field(default_factory=list)
+    answers: dict[str, str] = field(default_factory=dict)
     checks: list[str] = field(default_factory=list)
     halved: int = 0
 
@@ -81,14 +86,16 @@ def default_workers(device: torch.device) -> int:
     return max(1, min(4, cores // max(1, torch.cuda.device_count()) - 1))
 
 
-def identity(model: LoadedModel, settings: Settings) -> dict[str, Any]:
+def identity(model: LoadedModel, settings: Settings, answers: Mapping[str, Answers] = {}) -> dict[str, Any]:
     """Return the fields behind the fingerprint of a harvest: the model's and those of the run."""
     return {
         **model.identity,
-        **settings.batching(model.device).describe(rules(model.model.config)),
+        **settings.batching(model.device).describe(model.family),
         "images": POLICY,
         "compiled": settings.compile,
-        "logits": "last position" if settings.logits else "none",
+        "logits": ways(answers) if settings.logits else "none",
+        "date": settings.date,
+        "prompt": prompt_hash(model.processor, settings.parity, settings.date),
         "parity": sorted(settings.parity),
         "in_context": asdict(settings.in_context) if settings.in_context.shots else None,
     }
@@ -105,12 +112,15 @@ def open_writer(
     name: str,
     settings: Settings = Settings(),
     command: str = "",
+    answers: Mapping[str, Answers] = {},
     **layout: Any,
 ) -> ModelWriter:
     """Create the store and the model's group where they are not there yet; both are checked where they are."""
     create_store(store, index.info, index.table)
     try:
-        return add_model(store, name, identity(model, settings), head_table(model), {"command": command}, **layout)
+        return add_model(
+            store, name, identity(model, settings, answers), head_table(model), {"command": command}, **layout
+        )
     except MismatchError as error:
         if "\n  batching:" in str(error):
             error.add_note("the number of tokens is set by --batch-tokens")
@@ -143,12 +153,12 @@ def harvest(
     name = check_model_name(name or model.name + settings.in_context.suffix)
     samples = check(benchmark)
     index = index_samples(benchmark, samples, on_pictures)
-    tokens = answer_tokens(model.processor.tokenizer, benchmark)
-    work = Work(model, settings, benchmark, samples, index, tokens)
+    answers = find_answers(model.processor, benchmark, settings.parity, settings.date) if settings.logits else {}
+    work = Work(model, settings, benchmark, samples, index, answers)
     work.check_shots()  # whatever refuses a command comes before the writer, which takes the name
-    writer = open_writer(model, index, store, name, settings, command, **layout)
+    writer = open_writer(model, index, store, name, settings, command, answers, **layout)
     checks = [f"{found['kind']}: {found['words']}" for found in index.info.checks]
-    report = Report(ambiguous_tasks=ambiguous_tasks(tokens), checks=checks)
+    report = Report(answers=ways(answers), checks=checks)
     shards = owned_shards(writer.missing, rank, world)
     _warn_of_mixed(writer, shards, model.device, on_warning)
     on_plan(writer, shards)
@@ -173,7 +183,7 @@ def _refuse(model: LoadedModel, settings: Settings, codec: str) -> None:
     """Raise `ModelError` or ValueError where the model cannot be run as it is asked for."""
     family = model.model.config.model_type
     check_parity(family, settings.parity)
-    if settings.pack and not rules(model.model.config).shares:
+    if settings.pack and not model.family.packs:
         raise ModelError(f"{family} cannot be packed: leave out --pack")
     if settings.compile and not compilable(model.model):
         raise ModelError(f"{family} has no part that can be compiled: leave out --compile")
@@ -254,17 +264,17 @@ class Work:
     benchmark: Benchmark
     samples: Sequence[Sample]
     index: Index
-    tokens: Mapping[str, list[int] | None]
+    answers: Mapping[str, Answers]
 
     @cached_property
     def preparer(self) -> Preparer:
-        family = rules(self.model.model.config)
         return Preparer(
             self.model.folder,
             self.model.model.dtype,
             self.settings.parity,
-            family.tiles_one_picture,
+            self.model.family.tiles_one_picture,
             self.model.processor,
+            self.settings.date,
         )
 
     @cached_property
@@ -314,7 +324,7 @@ class Work:
         """Return the batches of a shard, as places in it."""
         lengths = [self.length(row) for row in rows]
         pictures = [self.pictures(row) for row in rows]
-        return self.settings.batching(self.model.device).plan(rules(self.model.model.config), lengths, pictures)
+        return self.settings.batching(self.model.device).plan(self.model.family, lengths, pictures)
 
     def pictures(self, row: int) -> tuple[int, ...]:
         """Return the hashes of all pictures of a prompt, its shots' first; an unreadable one is like no other."""
@@ -335,8 +345,6 @@ class Work:
             else:
                 inputs[place] = found
         left = [kept for group in groups if (kept := [place for place in group if place in inputs])]
-        answers = {
-            place: self.tokens[self.samples[rows[place]].task] if self.settings.logits else None for place in inputs
-        }
+        answers = {place: self.answers.get(self.samples[rows[place]].task) for place in inputs}
         if left:
             runner.run(left, inputs, answers, buffers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -13,14 +13,26 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from savs_harvest.answers import WHOLE, Answers
 from savs_harvest.batches import plan_batches, plan_groups, plan_packs
 from savs_harvest.errors import ModelError
-from savs_harvest.families import Family, rules
+from savs_harvest.families import Family, most_positions
 from savs_harvest.heads import capture_heads
 from savs_harvest.last_position import last_position_only, token_wise_rest
-from savs_harvest.layouts import POSITIONS, Inputs, Layout, branch_masks, packed, padded, rope_positions, shared
+from savs_harvest.layouts import (
+    POSITIONS,
+    Inputs,
+    Layout,
+    branch_masks,
+    packed,
+    padded,
+    positions,
+    rope_positions,
+    shared,
+)
 from savs_harvest.models import LoadedModel
 from savs_harvest.packing import segments
+from savs_harvest.whole_answers import score_answers
 from savs_stores import Shard, Status
 
 # What is said where memory is full, but for torch's own error: by CUDA's libraries, and without a GPU.
@@ -88,6 +100,8 @@ class Batching:
         `lengths` are (tokens of a sample, those of all pictures it shows).
         """
         totals, seen = [total for total, _ in lengths], [shown for _, shown in lengths]
+        if family.alone:
+            return [[[place]] for place in range(len(totals))]
         if self.pack:
             return [[[place] for place in batch] for batch in plan_packs(totals, self.token_budget)]
         groups = [[place] for place in range(len(totals))]
@@ -99,6 +113,8 @@ class Batching:
 
     def describe(self, family: Family) -> dict[str, str]:
         """Return the fields of the identity that say how a sample was run together with others."""
+        if family.alone:
+            return {"batching": "one sample", "padding": "none"}
         if self.pack:
             return {"batching": f"at most {self.token_budget} tokens in one row", "padding": "none"}
         sharing = ", prompts of the same pictures in one row" if self.share and family.shares else ""
@@ -111,17 +127,32 @@ class Runner:
 
     def __init__(self, model: LoadedModel, batching: Batching) -> None:
         self.model, self.batching = model, batching
-        self.family = rules(model.model.config)
+        self.family = model.family
+        self.most_positions = most_positions(model.model.config)
         self.pad_token = model.processor.tokenizer.pad_token_id or 0
         config = model.model.config
         self.image_token = getattr(config, "image_token_id", getattr(config, "image_token_index", None))
         self.token_wise = token_wise_rest(model.model, model.projections[-1].module)
 
+    @property
+    def shares(self) -> bool:
+        """Whether samples may be branches of one row."""
+        return self.batching.share and self.family.shares and self.image_token is not None
+
     def run(
-        self, groups: Groups, inputs: Mapping[int, Inputs], answers: Mapping[int, list[int] | None], buffers: Buffers
+        self, groups: Groups, inputs: Mapping[int, Inputs], answers: Mapping[int, Answers | None], buffers: Buffers
     ) -> None:
-        """Run all groups and put vectors, logits and lengths at their places in the buffers."""
-        waiting = [groups]
+        """Run all groups and put vectors, logits and lengths at their places in the buffers.
+
+        A prompt that is longer than the positions the model was made for is not run: it would answer, but wrongly.
+        """
+        inputs = {place: self.with_positions(sample) for place, sample in inputs.items()}
+        for place, sample in inputs.items():
+            if (count := positions(sample)) > self.most_positions:
+                reason = f"too_long: {count:,} positions, the model has {self.most_positions:,}"
+                buffers.refuse(place, Status.TOO_LONG, reason)
+        short = [[place for place in group if buffers.status[place] == Status.PENDING] for group in groups]
+        waiting = [left] if (left := [group for group in short if group]) else []
         while waiting:
             part = waiting.pop(0)
             if not (failure := self._failure(part, inputs, answers, buffers)):
@@ -136,8 +167,13 @@ class Runner:
                 buffers.refuse(part[0][0], *failure)
             waiting = [*halves, *waiting]
 
+    def once(self, groups: Groups, inputs: Mapping[int, Inputs], buffers: Buffers) -> None:
+        """Run all groups in one call, without logits; what cannot run so leaves the buffers as they are."""
+        ready = {place: self.with_positions(sample) for place, sample in inputs.items()}
+        self._failure(groups, ready, dict.fromkeys(inputs), buffers)
+
     def _failure(
-        self, groups: Groups, inputs: Mapping[int, Inputs], answers: Mapping[int, list[int] | None], buffers: Buffers
+        self, groups: Groups, inputs: Mapping[int, Inputs], answers: Mapping[int, Answers | None], buffers: Buffers
     ) -> tuple[Status, str] | None:
         """Run groups in one call; return what became of it, and why, where it failed.
 
@@ -148,7 +184,9 @@ class Runner:
         try:
             for part, layout in self._layouts(groups, inputs):
                 places = [place for group in part for place in group]
-                self._run_layout(layout, places, [answers[place] for place in places], buffers)
+                first = [found.first if (found := answers[place]) else None for place in places]
+                self._run_layout(layout, places, first, buffers)
+                self._score_whole(places, inputs, answers, buffers)
                 buffers.n_tokens[places] = [inputs[place]["input_ids"].shape[1] for place in places]
                 ran.append(len(places))
             buffers.batches += ran  # where a later call fails, all are run again
@@ -164,8 +202,19 @@ class Runner:
             return Status.REJECTED, f"rejected: {error}"
         return None
 
+    def _score_whole(
+        self,
+        places: Sequence[int],
+        inputs: Mapping[int, Inputs],
+        answers: Mapping[int, Answers | None],
+        buffers: Buffers,
+    ) -> None:
+        for place in places:
+            if (found := answers[place]) and found.way == WHOLE:
+                buffers.logits[place, : len(found.tokens)] = score_answers(self, inputs[place], found.tokens)
+
     def _layouts(self, groups: Groups, inputs: Mapping[int, Inputs]) -> Iterator[tuple[Groups, Layout]]:
-        samples = [[self._with_positions(inputs[place]) for place in group] for group in groups]
+        samples = [[inputs[place] for place in group] for group in groups]
         flat = [sample for group in samples for sample in group]
         if self.batching.pack:
             yield groups, packed(flat)
@@ -179,31 +228,40 @@ class Runner:
         for group, members in zip(groups, samples, strict=True):  # the pictures come last in these prompts
             yield [group], padded(members, self.pad_token, mask=not self.family.causal)
 
-    def _with_positions(self, sample: Inputs) -> Inputs:
+    def with_positions(self, sample: Inputs) -> Inputs:
+        """Return a sample with the positions of its tokens, where its model does not simply count them."""
         positions = rope_positions(self.model.model, sample)
         return sample if positions is None else {**sample, POSITIONS: positions}
 
     def _run_layout(self, layout: Layout, places: list[int], answers: list[list[int] | None], buffers: Buffers) -> None:
         """Run one call. Nothing of ours waits for the device: the next batch is laid out while this one runs."""
         place = partial(_move, device=buffers.vectors.device)
-        inputs = {name: place(tensor) for name, tensor in layout.inputs.items()}
-        if layout.branches is not None:
-            inputs["attention_mask"] = branch_masks(place(layout.branches))
         rows, last, where = place(layout.rows), place(layout.last), place(torch.tensor(places))
         asked = place(_words_of_answers(answers, buffers.logits.shape[1]))
         wanted = any(answer is not None for answer in answers)
+        with self.ready(layout) as inputs:
+            with ExitStack() as around:
+                vectors = around.enter_context(capture_heads(self.model.projections, last, rows, stop=not wanted))
+                if wanted:
+                    around.enter_context(last_position_only(self.model.model, last, rows, self.token_wise))
+                output = self.model.model(**inputs, use_cache=False)
+                words = output.logits[:, -1].float().log_softmax(-1)
+                buffers.logits[where] = _of_answers(words, asked)
+            buffers.vectors[where] = vectors
+
+    @contextmanager
+    def ready(self, layout: Layout) -> Iterator[dict[str, Tensor]]:
+        """Give a layout's inputs on the model's device, with its mask, and with attention by segments where it asks."""
+        place = partial(_move, device=self.model.device)
+        inputs = {name: place(tensor) for name, tensor in layout.inputs.items()}
+        if layout.branches is not None:
+            inputs["attention_mask"] = branch_masks(place(layout.branches))
         with ExitStack() as around:
             around.enter_context(torch.inference_mode())
             if layout.segments:
                 bounds = torch.tensor(layout.segments, dtype=torch.int32)
                 around.enter_context(segments(layout.segments, place(bounds)))
-            vectors = around.enter_context(capture_heads(self.model.projections, last, rows, stop=not wanted))
-            if wanted:
-                around.enter_context(last_position_only(self.model.model, last, rows, self.token_wise))
-            output = self.model.model(**inputs, use_cache=False)
-            words = output.logits[:, -1].float().log_softmax(-1)
-            buffers.logits[where] = _of_answers(words, asked)
-        buffers.vectors[where] = vectors
+            yield inputs
 
 
 def _move(tensor: Tensor, device: torch.device) -> Tensor:

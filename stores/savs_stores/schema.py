@@ -38,6 +38,7 @@ class Status(IntEnum):
     REJECTED = 7
     NON_FINITE = 8
     OUT_OF_MEMORY = 9
+    TOO_LONG = 10
 
 
 @dataclass(frozen=True)

@@ -223,13 +223,13 @@ def no_formula(*_args, **_options):
 def test_lengths_are_known_before_a_batch_is_prepared(model, benchmark, tmp_path, monkeypatch, formula):
     if not formula:
         monkeypatch.setattr(model.processor, "_get_num_multimodal_tokens", no_formula, raising=False)
+    from savs_harvest.answers import find_answers
     from savs_harvest.index import index_samples
-    from savs_harvest.prompts import answer_tokens
     from savs_harvest.run import Work
 
     samples = list(benchmark.samples())
     index = index_samples(benchmark, samples)
-    tokens = answer_tokens(model.processor.tokenizer, benchmark)
+    tokens = find_answers(model.processor, benchmark)
     work = Work(model, Settings(), benchmark, samples, index, tokens)
     _, stored = run(model, benchmark, tmp_path / "s.zarr")
     assert [work.length(row)[0] for row in range(10)] == stored.n_tokens.tolist()

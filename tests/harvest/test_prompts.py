@@ -5,7 +5,8 @@ import torch
 
 from savs_benchmarks import BENCHMARKS, Benchmark, check
 from savs_benchmarks.digits import benchmark_pictures
-from savs_harvest.prompts import ambiguous_tasks, answer_tokens, prepare, render
+from savs_harvest.answers import FIRST, NONE, WHOLE, find_answers, ways
+from savs_harvest.prompts import prepare, render
 from savs_harvest.tiny.processor import build_processor
 
 DIGITS = [name for name in BENCHMARKS if name.startswith("digits")]
@@ -87,16 +88,23 @@ def benchmark(tasks, answers=None):
     [
         ({"all": ("one", "two")}, {}, {"all": ["one", "two"]}),
         ({"all": ("one", "two")}, {"one": "yes", "two": "no"}, {"all": ["yes", "no"]}),
-        ({"all": ("(A)", "(B)")}, {}, {"all": None}),
         ({"all": ("(A)", "(B)")}, {"(A)": "A", "(B)": "B"}, {"all": ["a", "b"]}),
-        ({"x": ("digit one", "digit two"), "y": ("no", "yes")}, {}, {"x": None, "y": ["no", "yes"]}),
+        ({"all": ("digit one", "digit two")}, {}, {"all": ["digit one", "digit two"]}),
+        (
+            {"x": ("digit one", "digit"), "y": ("no", "yes")},
+            {},
+            {"x": ["digit one <|im_end|>", "digit <|im_end|>"], "y": ["no", "yes"]},
+        ),
+        ({"all": ("unknown", "unheard")}, {}, {"all": ["", ""]}),
+        ({"all": ("one", "")}, {}, {"all": ["", ""]}),
     ],
 )
-def test_answers_that_begin_alike_have_no_tokens(tiny, tasks, answers, expected):
-    tokens = answer_tokens(tiny.tokenizer, benchmark(tasks, answers))
-    words = {task: first and tiny.tokenizer.convert_ids_to_tokens(first) for task, first in tokens.items()}
+def test_answers_are_the_tokens_that_tell_classes_apart(tiny, tasks, answers, expected):
+    found = find_answers(tiny, benchmark(tasks, answers))
+    words = {task: [" ".join(tiny.tokenizer.convert_ids_to_tokens(t)) for t in a.tokens] for task, a in found.items()}
     assert words == expected
-    assert ambiguous_tasks(tokens) == [task for task, first in expected.items() if first is None]
+    kinds = {task: {0: NONE, 1: FIRST}.get(max(len(w.split()) for w in each), WHOLE) for task, each in expected.items()}
+    assert ways(found) == kinds
 
 
 @pytest.mark.parametrize("name", DIGITS)
@@ -106,7 +114,7 @@ def test_tiny_knows_every_word_of_the_digits_benchmarks(tiny, name):
     for question, sample in first.items():
         ids = prepare(tiny, sample.images, question)["input_ids"]
         assert tiny.tokenizer.unk_token_id not in ids
-    assert None not in answer_tokens(tiny.tokenizer, BENCHMARKS[name]).values()
+    assert set(ways(find_answers(tiny, BENCHMARKS[name])).values()) == {FIRST}
     for classes in BENCHMARKS[name].tasks.values():
         for label in classes:
             assert tiny.tokenizer.unk_token_id not in tiny.tokenizer.encode(BENCHMARKS[name].answer(label))

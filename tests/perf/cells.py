@@ -15,6 +15,7 @@ from inputs import Input, make_benchmark
 from official import official, single_inputs
 
 from savs_benchmarks import Benchmark
+from savs_harvest.answers import find_answers
 from savs_harvest.forecast import model_cost
 from savs_harvest.heads import capture_heads
 from savs_harvest.index import index_samples
@@ -22,7 +23,6 @@ from savs_harvest.last_position import token_wise_rest
 from savs_harvest.layouts import last_real_token
 from savs_harvest.models import LoadedModel, compiled_layers
 from savs_harvest.packing import packed_attention
-from savs_harvest.prompts import answer_tokens
 from savs_harvest.run import Settings, Work, harvest
 from savs_harvest.runner import Buffers, Runner
 from savs_stores.plan import SHARD_SAMPLES
@@ -131,7 +131,7 @@ class Cell:
 
     @cached_property
     def tokens(self):
-        return answer_tokens(self.loaded.processor.tokenizer, self.single)
+        return find_answers(self.loaded.processor, self.single)
 
     @cached_property
     def cost(self):

@@ -1,0 +1,122 @@
+"""From classes to the tokens that a model would answer with: what its own answer, zero-shot, is read from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+from transformers.utils.chat_template_utils import encode_marked_chat
+
+from savs_benchmarks import Benchmark
+from savs_harvest.prompts import conversation, write
+from savs_harvest.templates import DATE
+
+# An answer that no template writes by itself.
+LIKE_NO_OTHER = "qzxjvk"
+FIRST, WHOLE, NONE = "first token", "whole answer", "none"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How the classes of a task are answered: `tokens` of each class, as the chat template writes them.
+
+    One token a class where the first tells all classes apart, else those of the whole answer; no class has any where
+    nothing tells two classes apart, or one has no answer in words.
+    """
+
+    tokens: tuple[tuple[int, ...], ...]
+
+    @property
+    def way(self) -> str:
+        """What the log-probability of a class is read from."""
+        if not all(self.tokens):
+            return NONE
+        return FIRST if all(len(each) == 1 for each in self.tokens) else WHOLE
+
+    @property
+    def first(self) -> list[int] | None:
+        """The only token of each class, None where there are more or none."""
+        return [token for (token,) in self.tokens] if self.way == FIRST else None
+
+
+def find_answers(
+    processor: Any, benchmark: Benchmark, parity: Sequence[str] = (), date: str = DATE
+) -> dict[str, Answers]:
+    """Return how the classes of every task are answered.
+
+    An answer is what the chat template writes in an answered turn behind what it writes where a turn begins: with the
+    space in front that some write, and with the word sign that some tokenizers put there. Where one answer is the
+    beginning of another, whole answers of that task end with the token that ends the turn.
+    """
+    turn = _AnsweredTurn(processor, tuple(parity), date)
+    return {
+        task: Answers(_telling([turn.tokens(benchmark.answer(label)) for label in classes]))
+        for task, classes in benchmark.tasks.items()
+    }
+
+
+def ways(answers: Mapping[str, Answers]) -> dict[str, str]:
+    """Return of every task what the log-probability of a class is read from."""
+    return {task: found.way for task, found in answers.items()}
+
+
+def _telling(answers: Sequence[tuple[tuple[int, ...], int | None]]) -> tuple[tuple[int, ...], ...]:
+    """Return the tokens of each class from (the tokens of its answer, the one that ends the turn)."""
+    whole = [tokens for tokens, _ in answers]
+    if not all(whole) or len(set(whole)) < len(whole):
+        return tuple(() for _ in whole)
+    first = [tokens[:1] for tokens in whole]
+    if len(set(first)) == len(first):
+        return tuple(first)
+    begins_another = any(a != b and b[: len(a)] == a for a in whole for b in whole)
+    if begins_another and all(end is not None for _, end in answers):
+        return tuple((*tokens, end) for tokens, end in answers if end is not None)
+    return tuple(whole)
+
+
+class _AnsweredTurn:
+    """A question that is asked, and the same with its answer: what stands between is how a model answers."""
+
+    def __init__(self, processor: Any, parity: tuple[str, ...], date: str) -> None:
+        self.processor, self.parity, self.date = processor, parity, date
+        self.asked = conversation([Image.new("RGB", (32, 32))], "?")
+        self.begun = self._text(self.asked, begin_answer=True)
+        before, found, after = self._answered(LIKE_NO_OTHER).partition(LIKE_NO_OTHER)
+        self.opening, self.closing = "", ""
+        if found and before.startswith(self.begun):
+            self.opening, self.closing = before[len(self.begun) :], after
+
+    def tokens(self, answer: str) -> tuple[tuple[int, ...], int | None]:
+        """Return the tokens of an answer, and the one behind them, which ends the turn.
+
+        They are those of the words as they are where the template begins a turn in another way than an answered one.
+        """
+        words = answer.strip()
+        if not words:
+            return (), None
+        written = self.opening + words
+        if self._answered(answer) != self.begun + written + self.closing:
+            written = answer
+        ends = self._continuation(self.begun + written, self.closing)
+        return self._continuation(self.begun, written), ends[0] if ends else None
+
+    def _answered(self, answer: str) -> str:
+        said = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
+        return self._text([*self.asked, said], begin_answer=False)
+
+    def _text(self, messages: Sequence[Mapping[str, Any]], begin_answer: bool) -> str:
+        return write(self.processor, messages, self.parity, self.date, begin_answer).text
+
+    def _continuation(self, before: str, words: str) -> tuple[int, ...]:
+        """Return the tokens of words where others stand before them."""
+        begun, whole = self._encoded(before), self._encoded(before + words)
+        if whole[: len(begun)] == begun:
+            return whole[len(begun) :]
+        # The last token of a prompt grows together with the first word: it is asked for what would follow as it is.
+        line, behind = self._encoded("\n"), self._encoded("\n" + words)
+        return behind[len(line) :] if line and behind[: len(line)] == line else self._encoded(words)
+
+    def _encoded(self, text: str) -> tuple[int, ...]:
+        return tuple(encode_marked_chat(self.processor.tokenizer, text))
