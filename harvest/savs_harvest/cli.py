@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from savs_harvest import DATE
 from savs_stores import terminal
 from savs_stores.terminal import Format
 
@@ -32,6 +33,9 @@ StoreOption = Annotated[
     str | None, typer.Option("--store", help="A folder or a URL (s3://BUCKET/NAME.zarr); default: stores/DATA.zarr.")
 ]
 RevisionOption = Annotated[str | None, typer.Option("--revision", help="Commit or tag of the checkpoint on the hub.")]
+DtypeOption = Annotated[
+    str | None, typer.Option("--dtype", help="float32, float16 or bfloat16; default: what the checkpoint says.")
+]
 ShardOption = Annotated[
     int | None, typer.Option("--shard-samples", min=1, help="Samples a shard; 256, or 64 below 512.")
 ]
@@ -73,7 +77,7 @@ def run(
     pool_per_class: PoolOption = POOL,
     split: SplitOption = Splitting.official,
     name: Annotated[str | None, typer.Option("--as", help="Name of the model in the store.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16; default: the model's.")] = None,
+    dtype: DtypeOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     revision: RevisionOption = None,
     batch_tokens: Annotated[
@@ -93,6 +97,7 @@ def run(
     ] = None,
     icl: Annotated[int, typer.Option("--icl", min=0, help="Answered questions before each one, from the pool.")] = 0,
     icl_seed: Annotated[int, typer.Option("--icl-seed", min=0, help="Draws them.")] = 0,
+    date: Annotated[str, typer.Option("--date", help="What chat templates take for today.")] = DATE,
     rank: Annotated[
         int | None,
         typer.Option(min=0, help="This process writes shards rank, rank+world ...; default: its launcher's."),
@@ -105,8 +110,10 @@ def run(
     from savs_harvest.progress import HarvestProgress
     from savs_harvest.ranks import find_rank, started_by_torchrun
     from savs_harvest.run import Settings, default_workers, harvest
+    from savs_harvest.templates import check_date
 
     quiet_libraries()
+    check_date(date)
     process = find_rank(rank, world)
     spec = find_model(model)
     _fetch_if_missing(data, data_root, split, _limit(pool_per_class))
@@ -122,6 +129,7 @@ def run(
         parity=tuple(sorted(set(parity or ()))),
         in_context=InContext(icl, icl_seed),
         workers=default_workers(loaded.device) if workers is None else workers,
+        date=date,
     )
     command = _resume_command(
         {"--model": _shareable(model), "--data": _shareable(data)},
@@ -140,6 +148,7 @@ def run(
             "--parity": (settings.parity, ()),
             "--icl": (icl, 0),
             "--icl-seed": (icl_seed, 0),
+            "--date": (date, DATE),
         },
     )
     shown_name = (name or spec.name + settings.in_context.suffix) + (f" ({process})" if process.world > 1 else "")
@@ -177,6 +186,7 @@ def plan(
     name: Annotated[str | None, typer.Option("--as", help="Name of the model in the store.")] = None,
     revision: RevisionOption = None,
     shard_samples: ShardOption = None,
+    dtype: DtypeOption = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="Load the model and run ten batches for the time.")
     ] = False,
@@ -190,13 +200,14 @@ def plan(
     benchmark = _benchmark(data, data_root, pool_per_class, split)
     spec = find_model(model)
     place, shown_name = store or default_store(benchmark.name), name or spec.name
-    lines = forecast(spec, benchmark, place, shown_name, revision, shard_samples)
+    lines = forecast(spec, benchmark, place, shown_name, revision, shard_samples, dtype)
     for label, value in lines:
         print(f"{label:<10} {value}")
     if measure:
         begun = begun_model(place, shown_name)
         samples = begun.plan.shard_samples if begun else shard_samples
-        print(f"{'measured':<10} {measured_time(load_model(spec, revision=revision), benchmark, Settings(), samples)}")
+        loaded = load_model(spec, dtype=dtype, revision=revision)
+        print(f"{'measured':<10} {measured_time(loaded, benchmark, Settings(), samples)}")
 
 
 @app.command()

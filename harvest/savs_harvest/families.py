@@ -29,7 +29,7 @@ class Family:
 
 PLAIN = Family(causal=True, shares=True, packs=True)
 FAMILIES = {
-    **dict.fromkeys(("idefics3", "internvl", "llava", "llava_next", "mistral3", "smolvlm"), PLAIN),
+    **dict.fromkeys(("idefics3", "internvl", "llava", "llava_next", "mistral3", "smolvlm", "vipllava"), PLAIN),
     **dict.fromkeys(("qwen2_vl", "qwen2_5_vl", "qwen3_vl"), replace(PLAIN, packs_pictures=True)),
     **dict.fromkeys(("aya_vision", "gemma3", "gemma4", "qwen3_5", "dots3_note"), Family(causal=True)),
     "llava_onevision": replace(PLAIN, tiles_one_picture=True),
@@ -48,7 +48,7 @@ def rules(config: Any) -> Family:
 
 
 def most_positions(config: Any) -> float:
-    """Return how many positions the language model was made for, as its configuration says; infinite where it is silent.
+    """Return how many positions the language model was made for, infinite where its configuration is silent.
 
     Positions that are scaled reach further by their factor than the number they were made from.
     """

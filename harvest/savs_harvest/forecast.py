@@ -21,7 +21,7 @@ from savs_harvest.answers import find_answers
 from savs_harvest.families import rules
 from savs_harvest.heads import Projection, find_projections
 from savs_harvest.index import index_samples
-from savs_harvest.models import LoadedModel, ModelSpec, checkpoint_folder, empty_model, find_device
+from savs_harvest.models import LoadedModel, ModelSpec, checkpoint_folder, empty_model, find_device, own_dtype
 from savs_harvest.preparing import Preparer, Question, Refused
 from savs_harvest.run import Settings, Work
 from savs_harvest.runner import Buffers, Runner
@@ -71,6 +71,7 @@ def forecast(
     name: str,
     revision: str | None = None,
     shard_samples: int | None = None,
+    dtype: str | None = None,
 ) -> list[tuple[str, str]]:
     """Return (label, value) lines: samples, shape, shards, bytes on disk, memory, time, and what is left to do."""
     samples = check(benchmark)
@@ -84,10 +85,11 @@ def forecast(
         else ShardPlan(len(samples), len(heads), heads.dim, shard_samples or default_shard_samples(len(samples)))
     )
     splits = Counter(sample.split for sample in samples)
-    weights = sum(parameter.numel() for parameter in model.parameters()) * DTYPE_BYTES[spec.dtype]
+    dtype = dtype or spec.dtype or own_dtype(spec, model.config)
+    weights = sum(parameter.numel() for parameter in model.parameters()) * DTYPE_BYTES[dtype]
     lengths = prompt_lengths(spec, model, samples, revision)
     return [
-        ("model", f"{name}: {heads.describe()}, {spec.dtype}, {size(weights)} of weights"),
+        ("model", f"{name}: {heads.describe()}, {dtype}, {size(weights)} of weights"),
         ("benchmark", f"{benchmark.name}: " + ", ".join(f"{split} {count:,}" for split, count in splits.items())),
         ("samples", f"{len(samples):,}"),
         ("prompts", _prompts(lengths)),
@@ -97,7 +99,7 @@ def forecast(
             "memory",
             f"{size(weights + 3 * plan.shard_bytes)} and the pixels of a few batches, however many samples there are",
         ),
-        ("time", _predicted_time(model, projections, lengths, spec)),
+        ("time", _predicted_time(model, projections, lengths, dtype)),
         ("to do", _to_do(begun, plan)),
     ]
 
@@ -131,13 +133,13 @@ def _prompts(lengths: Sequence[tuple[int, int]]) -> str:
 
 
 def _predicted_time(
-    model: Any, projections: Sequence[Projection], lengths: Sequence[tuple[int, int]], spec: ModelSpec
+    model: Any, projections: Sequence[Projection], lengths: Sequence[tuple[int, int]], dtype: str
 ) -> str:
     merge = getattr(getattr(model.config, "vision_config", None), "spatial_merge_size", 1)
     cost = model_cost(model, projections, merge**2)
     operations = sum(cost.of(tokens, shown) for tokens, shown in lengths)
     device = find_device(0)
-    rate = product_rate(device, getattr(torch, spec.dtype))
+    rate = product_rate(device, getattr(torch, dtype))
     seconds = operations / rate / UTILISATION
     return (
         f"{duration(seconds)}, {len(lengths) / seconds:,.1f} samples/s: {operations / 1e12:,.3g} TFLOP at half of the "

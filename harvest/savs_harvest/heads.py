@@ -204,10 +204,9 @@ def _measured_kind(
         return projection.kind
     returned = attended[projection.attention]
     if returned.ndim == 4 and returned.shape[2:] != (projection.heads, projection.head_dim):
-        heads, head_dim = returned.shape[2:]
         raise ModelError(
-            f"{projection.name}: its attention returned {heads} heads of {head_dim}, but {projection.heads} heads of "
-            f"{projection.head_dim} were found"
+            f"{projection.name}: its attention returned {returned.shape[2]} heads of {returned.shape[3]}, but "
+            f"{projection.heads} heads of {projection.head_dim} were found"
         )
     returned = returned.flatten(2)[rows, last]
     if not torch.equal(returned.nan_to_num(), heads.nan_to_num()):

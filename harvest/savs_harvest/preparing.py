@@ -25,7 +25,7 @@ from savs_benchmarks.pictures import Picture
 from savs_harvest.errors import ModelError
 from savs_harvest.processors import load_processor
 from savs_harvest.prompts import Shot, prepare, render
-from savs_harvest.templates import DATE
+from savs_harvest.templates import DATE, Refusal
 from savs_stores import Status
 
 
@@ -102,7 +102,10 @@ class Preparer:
             found = self.inputs(question)
             return (0, 0) if isinstance(found, Refused) else (found["input_ids"].shape[1], 0)
         words = [question.words, *(text for _, asked, answer in question.shots for text in (asked, answer))]
-        frame = self._frame(len(question.pictures), tuple(len(shown) for shown, _, _ in question.shots))
+        try:
+            frame = self._frame(len(question.pictures), tuple(len(shown) for shown, _, _ in question.shots))
+        except Refusal:  # a prompt that will be refused
+            return 0, 0
         return frame + sum(map(self._tokens, words)) + sum(each), sum(each)
 
     def _picture_tokens(self, sizes: Sequence[tuple[int, int]]) -> list[int] | None:

@@ -109,16 +109,21 @@ def read_processor(checkpoint: str | Path, revision: str | None = None) -> tuple
     processor = checkpoint_processor(checkpoint, revision).from_pretrained(checkpoint, revision=revision)
     processor.image_processor = AutoImageProcessor.from_pretrained(checkpoint, revision=revision, backend="pil")
     processor.tokenizer.padding_side = "right"
-    return processor, _keep_prompts_whole(processor.tokenizer)
+    file = cached_file(checkpoint, "tokenizer.json", revision=revision, _raise_exceptions_for_missing_entries=False)
+    return processor, _keep_prompts_whole(processor.tokenizer, file)
 
 
-def _keep_prompts_whole(tokenizer: Any) -> tuple[str, ...]:
-    """Switch off what a tokenizer's file cuts or pads prompts to, often left from training; say what that was."""
-    backend, told = tokenizer.backend_tokenizer, []
-    if (cut := backend.truncation) is not None:
-        backend.no_truncation()
-        told.append(f"tokenizer.json cuts prompts to {cut['max_length']} tokens: switched off")
-    if backend.padding is not None:
-        backend.no_padding()
+def _keep_prompts_whole(tokenizer: Any, file: str | None) -> tuple[str, ...]:
+    """Switch off what a tokenizer's file cuts or pads prompts to, often left from training; say what that was.
+
+    It is read from the file: some tokenizers have lost it on the way, others have not.
+    """
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    left = json.loads(Path(file).read_text(encoding="utf-8")) if file else {}
+    told = []
+    if cut := left.get("truncation"):
+        told.append(f"tokenizer.json cuts prompts to {cut.get('max_length')} tokens: switched off")
+    if left.get("padding"):
         told.append("tokenizer.json pads prompts: switched off")
     return tuple(told)

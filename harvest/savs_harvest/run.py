@@ -119,7 +119,12 @@ def open_writer(
     create_store(store, index.info, index.table)
     try:
         return add_model(
-            store, name, identity(model, settings, answers), head_table(model), {"command": command}, **layout
+            store,
+            name,
+            identity(model, settings, answers),
+            head_table(model),
+            {"command": command, "remarks": list(model.remarks)},
+            **layout,
         )
     except MismatchError as error:
         if "\n  batching:" in str(error):

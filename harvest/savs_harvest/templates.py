@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import atexit
 import json
-import os
 import re
-import select
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
 from typing import Any
 
+from savs_harvest import DATE
 from savs_harvest.errors import ModelError
+from savs_harvest.renderer import SETTINGS, Renderer, renderer
 
-# What every template takes for today, whenever and wherever it is rendered.
-DATE = "2025-01-01"
-SECONDS = 10.0
-STARTING_SECONDS = 120.0
 MOST_CHARACTERS = 1_000_000
 LONGEST_TEMPLATE = 1_000_000
 # How an object without a text of its own is written: its place in memory is another in every process.
 PLACE_IN_MEMORY = re.compile(r" at 0x[0-9a-fA-F]+>")
-# Settings in which two processes differ, apart from their clocks, which say nothing: `DATE` stands in their place.
-SETTINGS = ({"PYTHONHASHSEED": "0"}, {"PYTHONHASHSEED": "1"})
 CHECKED = 8
 
 
@@ -66,7 +55,7 @@ class ChatTemplate:
         expected = self.render(messages)
         for seed in range(CHECKED):
             request = json.dumps(self._request(messages, True) | {"seed": seed})
-            if any(_ask(_process(number), request) != expected for number in range(len(SETTINGS))):
+            if any(_ask(renderer(number), request) != expected for number in range(len(SETTINGS))):
                 raise ModelError(
                     "the chat template writes another text each time it is rendered: no vector could be made again"
                 )
@@ -127,10 +116,10 @@ def _is_words(token: Any) -> bool:
 @lru_cache(1024)
 def _rendered(request: str) -> str:
     """Return the text of a request. Most prompts of many benchmarks are the same words over and over."""
-    return _ask(_process(0), request)
+    return _ask(renderer(0), request)
 
 
-def _ask(process: _Process, request: str) -> str:
+def _ask(process: Renderer, request: str) -> str:
     answer = process.ask(request)
     if "refused" in answer:
         raise Refusal(f"the chat template refuses the prompt: {answer['refused']}")
@@ -139,87 +128,3 @@ def _ask(process: _Process, request: str) -> str:
     if PLACE_IN_MEMORY.search(answer["text"]) and not PLACE_IN_MEMORY.search(request):
         raise ModelError("the chat template writes a place in memory, which is another one each time")
     return answer["text"]
-
-
-@cache
-def _process(number: int) -> _Process:
-    return _Process(SETTINGS[number])
-
-
-class _Process:
-    """A process that renders, begun when it is first asked and ended when it does not answer."""
-
-    def __init__(self, settings: Mapping[str, str]) -> None:
-        self.settings = settings
-        self.lock = threading.Lock()
-        self.running: subprocess.Popen[bytes] | None = None
-        atexit.register(self._end)
-
-    def ask(self, request: str) -> dict[str, str]:
-        """Return the answer to a request, or that it took too long, or that the process has died of it."""
-        with self.lock:
-            try:
-                running = self._begun()
-                line = _exchange(running, request.encode() + b"\n", SECONDS)
-            except BrokenPipeError:
-                line = b""
-            except BaseException:  # the answer that is on its way would be taken for that of the next request
-                self._end()
-                raise
-            if line is None:
-                self._end()
-                return {"broken": f"it takes more than {SECONDS:.0f} seconds"}
-            if not line:
-                self._end()
-                return {"broken": "the process that renders it has died of it"}
-            return json.loads(line)
-
-    def _begun(self) -> subprocess.Popen[bytes]:
-        """Return the process, in which nothing but the request decides what is written: no language, no time zone."""
-        if self.running is None or self.running.poll() is not None:
-            fixed = {"TZ": "UTC", "LC_ALL": "C.UTF-8", "TRANSFORMERS_VERBOSITY": "error"}
-            self.running = subprocess.Popen(
-                [sys.executable, "-P", str(Path(__file__).with_name("rendering.py"))],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=os.environ | fixed | self.settings,
-                start_new_session=True,  # an interruption is for this process, which ends the other
-            )
-            if not _exchange(self.running, b"", STARTING_SECONDS):
-                self._end()
-                raise ModelError(
-                    "the process that renders chat templates does not start: is transformers installed as savs[harvest] asks?"
-                )
-            self._check_clock()
-        return self.running
-
-    def _check_clock(self) -> None:
-        """Raise `ModelError` where templates would see the clock: this transformers tells them the time in a new way."""
-        asked = {"template": "{{ strftime_now('%Y-%m-%d') }}", "messages": [], "tokens": {}, "date": DATE}
-        request = json.dumps(asked | {"begin_answer": False, "seed": 0, "most": 100})
-        if json.loads(_exchange(self.running, request.encode() + b"\n", SECONDS) or b"{}").get("text") != DATE:
-            self._end()
-            raise ModelError("this version of transformers shows chat templates the clock: prompts would change by day")
-
-    def _end(self) -> None:
-        if self.running is not None:
-            self.running.kill()
-            self.running.communicate()
-            self.running = None
-
-
-def _exchange(process: subprocess.Popen[bytes], request: bytes, seconds: float) -> bytes | None:
-    """Return the line that answers a request: b"" where the process has ended, None where there is none in time."""
-    assert process.stdin is not None and process.stdout is not None
-    process.stdin.write(request)
-    process.stdin.flush()
-    line, until = b"", time.monotonic() + seconds
-    while not line.endswith(b"\n"):
-        ready, _, _ = select.select([process.stdout], [], [], max(0.0, until - time.monotonic()))
-        if not ready:
-            return None
-        if not (part := os.read(process.stdout.fileno(), 2**20)):
-            return b""
-        line += part
-    return line

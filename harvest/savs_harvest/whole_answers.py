@@ -61,7 +61,7 @@ def _laid_out(runner: Runner, samples: Sequence[Inputs]) -> tuple[Layout, Callab
     if runner.batching.pack:
         starts = [0, *accumulate(lengths)]
         return packed(samples), lambda number, token: (0, starts[number] + token)
-    if runner.shares and len(samples) > 1:
+    if runner.shares and runner.image_token is not None and len(samples) > 1:
         prefix = common_prefix(samples)
         starts = [prefix, *accumulate((length - prefix for length in lengths), initial=prefix)][1:]
         layout = shared([samples], runner.pad_token, runner.image_token)

@@ -189,6 +189,18 @@ FAMILIES = {
         {"patch_size": 8, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1},
         "<image>\n",
     ),
+    "vipllava": (
+        {
+            "text_config": LLAMA,
+            "vision_config": CLIP,
+            "image_token_index": token("<image>"),
+            "image_seq_length": 4,
+            "vision_feature_layers": [-1, -2],
+        },
+        {"size": {"shortest_edge": 16}, "crop_size": {"height": 16, "width": 16}},
+        {"patch_size": 8, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1},
+        "<image>\n",
+    ),
     "internvl": (
         {
             "text_config": QWEN2,
@@ -437,8 +449,13 @@ def new_model(family, config):
     return AutoModelForImageTextToText.from_config(AutoConfig.for_model(family, **config))
 
 
-def build_model(family):
-    return randomize(new_model(family, FAMILIES[family][0]))
+def build_model(family, words=0):
+    """Return the random model of a family, with at least so many words."""
+    config = FAMILIES[family][0]
+    text = config["text_config"]
+    return randomize(
+        new_model(family, {**config, "text_config": {**text, "vocab_size": max(text["vocab_size"], words)}})
+    )
 
 
 def build_processor(family, **changed):

@@ -21,7 +21,9 @@ WIDE = ((0, 4, 16, "self"), (1, 4, 16, "self"))
 
 # (layer, heads, width, kind) of every layer with heads, as the configurations in `families` say.
 SHAPES = {
-    **dict.fromkeys("qwen2_vl qwen2_5_vl llava_onevision llava llava_next internvl idefics3 smolvlm".split(), TWO),
+    **dict.fromkeys(
+        "qwen2_vl qwen2_5_vl llava_onevision llava llava_next vipllava internvl idefics3 smolvlm".split(), TWO
+    ),
     **dict.fromkeys("qwen3_vl gemma3 mistral3 paligemma aya_vision".split(), WIDE),
     "mllama": ((0, 4, 8, "self"), (1, 4, 8, "cross"), (2, 4, 8, "self")),
     "gemma4": ((0, 4, 8, "self"), (1, 4, 8, "self"), (2, 4, 16, "self")),
