@@ -23,6 +23,8 @@ class Family:
     tiles_one_picture: bool = False
     # An attention function of our own reaches every layer, so that samples lie in one row without padding.
     packs: bool = False
+    # What token_type_ids say of a token behind the prompt.
+    answer_type: int = 0
     # The vision tower lays all pictures of a batch end to end, and tells attention where each begins.
     packs_pictures: bool = False
 
@@ -34,7 +36,7 @@ FAMILIES = {
     **dict.fromkeys(("aya_vision", "gemma3", "gemma4", "qwen3_5", "dots3_note"), Family(causal=True)),
     "llava_onevision": replace(PLAIN, tiles_one_picture=True),
     "mllama": Family(causal=True, same_pictures=True),
-    "paligemma": Family(),
+    "paligemma": Family(answer_type=1),  # its prompts are read in both directions, its answers are not
 }
 
 

@@ -75,28 +75,25 @@ def collate(samples: Sequence[Inputs], pad_token: int) -> dict[str, Tensor]:
 
 def begun_with(tokens: Sequence[int], sample: Inputs) -> dict[str, Tensor]:
     """Return a sample with more tokens of words in front of it."""
-    return _joined(tokens, sample, front=True)
+    return {name: _joined(name, tokens, tensor, front=True) for name, tensor in sample.items()}
 
 
-def ended_with(tokens: Sequence[int], sample: Inputs) -> dict[str, Tensor]:
+def ended_with(tokens: Sequence[int], sample: Inputs, token_type: int = 0) -> dict[str, Tensor]:
     """Return a sample with more tokens of words behind it, which see the pictures that its last token sees."""
-    return _joined(tokens, sample, front=False)
+    return {name: _joined(name, tokens, tensor, False, token_type) for name, tensor in sample.items()}
 
 
-def _joined(tokens: Sequence[int], sample: Inputs, front: bool) -> dict[str, Tensor]:
-    if not tokens:
-        return dict(sample)
-    known = {"input_ids": torch.tensor([tokens]), "attention_mask": torch.ones(1, len(tokens), dtype=torch.long)}
-    joined = dict(sample)
-    for name, tensor in sample.items():
-        if name in PER_TOKEN:
-            more = known.get(name, tensor.new_zeros(1, len(tokens))).to(tensor.dtype)
-        elif name == CROSS_MASK:
-            more = (tensor[:, :1] if front else tensor[:, -1:]).expand(-1, len(tokens), *tensor.shape[2:])
-        else:
-            continue
-        joined[name] = torch.cat([more, tensor] if front else [tensor, more], dim=1)
-    return joined
+def _joined(name: str, tokens: Sequence[int], tensor: Tensor, front: bool, token_type: int = 0) -> Tensor:
+    if name == CROSS_MASK:
+        more = (tensor[:, :1] if front else tensor[:, -1:]).expand(-1, len(tokens), *tensor.shape[2:])
+    elif name == "input_ids":
+        more = tensor.new_tensor([tokens])
+    elif name in PER_TOKEN:
+        fill = {"attention_mask": 1, "token_type_ids": token_type}.get(name, 0)
+        more = tensor.new_full((1, len(tokens)), fill)
+    else:
+        return tensor
+    return torch.cat([more, tensor] if front else [tensor, more], dim=1) if tokens else tensor
 
 
 def padded(samples: Sequence[Inputs], pad_token: int, mask: bool) -> Layout:

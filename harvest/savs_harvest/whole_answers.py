@@ -42,7 +42,7 @@ def chunks(answers: Sequence[Sequence[int]], prompt: int, token_budget: int, sha
 
 def _score(runner: Runner, sample: Inputs, answers: Sequence[Sequence[int]]) -> Tensor:
     prompt = sample["input_ids"].shape[1]
-    samples = [runner.with_positions(ended_with(answer[:-1], sample)) for answer in answers]
+    samples = [runner.with_positions(ended_with(answer[:-1], sample, runner.family.answer_type)) for answer in answers]
     layout, begins = _laid_out(runner, samples)
     # The word j of an answer is read where the word before it stands: behind the prompt's last for the first.
     reads = [(number, prompt - 1 + j) for number, answer in enumerate(answers) for j in range(len(answer))]
