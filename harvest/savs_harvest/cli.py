@@ -286,6 +286,8 @@ def show(
 
 def _tell(report: Report) -> None:
     """Print what a user must know of a harvest that is done."""
+    for remark in report.remarks:
+        print(f"model: {remark}", file=sys.stderr)
     for found in report.checks:
         print(f"check: {found}", file=sys.stderr)
     for task, way in report.answers.items():

@@ -21,7 +21,7 @@ from savs_harvest.answers import find_answers
 from savs_harvest.families import rules
 from savs_harvest.heads import Projection, find_projections
 from savs_harvest.index import index_samples
-from savs_harvest.models import LoadedModel, ModelSpec, checkpoint_folder, empty_model, find_device, own_dtype
+from savs_harvest.models import LoadedModel, ModelSpec, checkpoint_folder, empty_model, find_device
 from savs_harvest.preparing import Preparer, Question, Refused
 from savs_harvest.run import Settings, Work
 from savs_harvest.runner import Buffers, Runner
@@ -29,7 +29,6 @@ from savs_stores import HeadTable, ModelVectors, ShardPlan, default_shard_sample
 from savs_stores.plan import spans
 from savs_stores.terminal import size
 
-DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 MEASURED_BATCHES = 10
 # The share of its bare matrix products that a device reaches with a whole model; `--measure` knows better.
 UTILISATION = 0.5
@@ -75,7 +74,7 @@ def forecast(
 ) -> list[tuple[str, str]]:
     """Return (label, value) lines: samples, shape, shards, bytes on disk, memory, time, and what is left to do."""
     samples = check(benchmark)
-    model = empty_model(spec, revision)
+    model = empty_model(spec, revision, dtype)
     projections = find_projections(model)
     heads = HeadTable.from_layers((p.layer, p.heads, p.head_dim, p.kind) for p in projections)
     begun = begun_model(store, name)
@@ -85,11 +84,10 @@ def forecast(
         else ShardPlan(len(samples), len(heads), heads.dim, shard_samples or default_shard_samples(len(samples)))
     )
     splits = Counter(sample.split for sample in samples)
-    dtype = dtype or spec.dtype or own_dtype(spec, model.config)
-    weights = sum(parameter.numel() for parameter in model.parameters()) * DTYPE_BYTES[dtype]
+    weights = sum(parameter.nbytes for parameter in model.parameters())
     lengths = prompt_lengths(spec, model, samples, revision)
     return [
-        ("model", f"{name}: {heads.describe()}, {dtype}, {size(weights)} of weights"),
+        ("model", f"{name}: {heads.describe()}, {str(model.dtype).removeprefix('torch.')}, {size(weights)} of weights"),
         ("benchmark", f"{benchmark.name}: " + ", ".join(f"{split} {count:,}" for split, count in splits.items())),
         ("samples", f"{len(samples):,}"),
         ("prompts", _prompts(lengths)),
@@ -99,7 +97,7 @@ def forecast(
             "memory",
             f"{size(weights + 3 * plan.shard_bytes)} and the pixels of a few batches, however many samples there are",
         ),
-        ("time", _predicted_time(model, projections, lengths, dtype)),
+        ("time", _predicted_time(model, projections, lengths)),
         ("to do", _to_do(begun, plan)),
     ]
 
@@ -132,14 +130,12 @@ def _prompts(lengths: Sequence[tuple[int, int]]) -> str:
     return f"{totals.sum():,} tokens; a prompt {np.median(totals):,.0f}, the longest {totals.max():,}"
 
 
-def _predicted_time(
-    model: Any, projections: Sequence[Projection], lengths: Sequence[tuple[int, int]], dtype: str
-) -> str:
+def _predicted_time(model: Any, projections: Sequence[Projection], lengths: Sequence[tuple[int, int]]) -> str:
     merge = getattr(getattr(model.config, "vision_config", None), "spatial_merge_size", 1)
     cost = model_cost(model, projections, merge**2)
     operations = sum(cost.of(tokens, shown) for tokens, shown in lengths)
     device = find_device(0)
-    rate = product_rate(device, getattr(torch, dtype))
+    rate = product_rate(device, model.dtype)
     seconds = operations / rate / UTILISATION
     return (
         f"{duration(seconds)}, {len(lengths) / seconds:,.1f} samples/s: {operations / 1e12:,.3g} TFLOP at half of the "

@@ -245,14 +245,15 @@ def find_device(local_rank: int) -> str:
     return f"cuda:{local_rank % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
 
 
-def empty_model(spec: ModelSpec, revision: str | None = None) -> nn.Module:
-    """Return the model without its weights, to plan with; needs its configuration only."""
+def empty_model(spec: ModelSpec, revision: str | None = None, dtype: str | None = None) -> nn.Module:
+    """Return the model without its weights, in the type it would compute in; needs its configuration only."""
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     config = AutoConfig.from_pretrained(checkpoint_folder(spec, revision))
     _refuse_switching_rope(spec, config)
+    torch_dtype = _torch_dtype(dtype or spec.dtype or own_dtype(spec, config))
     with torch.device("meta"):
-        return AutoModelForImageTextToText.from_config(config)
+        return AutoModelForImageTextToText.from_config(config, dtype=torch_dtype)
 
 
 def _probe(model: Any, processor: Any) -> dict[str, Tensor]:

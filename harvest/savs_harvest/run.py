@@ -64,12 +64,14 @@ class Settings:
 class Report:
     """What a harvest did: samples by status, why the failed ones failed, what else is worth knowing.
 
-    `answers` says of every task what zero-shot log-probabilities are read from.
+    `answers` says of every task what zero-shot log-probabilities are read from, `remarks` what was changed of the
+    model's own files or is not done with it.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     answers: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
     checks: list[str] = field(default_factory=list)
     halved: int = 0
 
@@ -93,7 +95,8 @@ def identity(model: LoadedModel, settings: Settings, answers: Mapping[str, Answe
         **settings.batching(model.device).describe(model.family),
         "images": POLICY,
         "compiled": settings.compile,
-        "logits": ways(answers) if settings.logits else "none",
+        "logits": "last position" if settings.logits else "none",
+        "answers": ways(answers),
         "date": settings.date,
         "prompt": prompt_hash(model.processor, settings.parity, settings.date),
         "parity": sorted(settings.parity),
@@ -163,7 +166,7 @@ def harvest(
     work.check_shots()  # whatever refuses a command comes before the writer, which takes the name
     writer = open_writer(model, index, store, name, settings, command, answers, **layout)
     checks = [f"{found['kind']}: {found['words']}" for found in index.info.checks]
-    report = Report(answers=ways(answers), checks=checks)
+    report = Report(answers=ways(answers), remarks=list(model.remarks), checks=checks)
     shards = owned_shards(writer.missing, rank, world)
     _warn_of_mixed(writer, shards, model.device, on_warning)
     on_plan(writer, shards)

@@ -1,15 +1,21 @@
 """What is captured is every head's output at the last real token, whatever the padding, and nothing stays behind."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from families import FAMILIES, TEXT, build_processor, new_model, randomize
+from PIL import Image
 from torch import nn
 from transformers import AutoModelForImageTextToText
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from savs_harvest.errors import ModelError
-from savs_harvest.heads import capture_heads, check_capture, find_projections
+from savs_harvest.heads import COUNT_NAMES, WIDTH_NAMES, capture_heads, check_capture, find_projections
 from savs_harvest.last_position import last_position_only, token_wise_rest
 from savs_harvest.layouts import collate, last_real_token
+from savs_harvest.models import ModelSpec, load_model
+from savs_harvest.prompts import prepare
 
 ROUNDING = 1e-5
 PER_TOKEN = {"input_ids", "attention_mask", "mm_token_type_ids"}
@@ -264,3 +270,58 @@ def test_the_self_check_names_a_layer_that_goes_on_after_its_projection(load, fa
     with pytest.raises(ModelError, match=r"layers\.1\.self_attn.*cannot be captured"):
         check_capture(changed.model, changed.projections, singles[0])
     assert our_hooks(changed.model) == 0
+
+
+# How many heads a layer has.
+
+NEOX = {
+    "model_type": "gpt_neox",
+    **{name: TEXT[name] for name in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers")},
+    "num_attention_heads": 4,
+    "hidden_size": 64,
+    "max_position_embeddings": 512,
+    "tie_word_embeddings": False,
+}
+
+
+def test_heads_of_a_layer_that_names_neither_width_nor_number_are_its_configurations(tmp_path):
+    """GPT-NeoX in a llava: four heads of 16 were kept as one of 64."""
+    config = {**FAMILIES["llava"][0], "text_config": NEOX}
+    randomize(new_model("llava", config)).save_pretrained(tmp_path / "mine")
+    build_processor("llava").save_pretrained(tmp_path / "mine")
+    loaded = load_model(ModelSpec("mine", str(tmp_path / "mine"), "float32"), "cpu")
+    assert [(p.layer, p.heads, p.head_dim, p.kind) for p in loaded.projections] == [
+        (0, 4, 16, "self"),
+        (1, 4, 16, "self"),
+    ]
+    attention = loaded.projections[0].attention
+    for name in ("head_size", "head_dim", "num_heads", "num_attention_heads"):
+        attention.__dict__.pop(name, None)
+    assert [(p.heads, p.head_dim) for p in find_projections(loaded.model)] == [(4, 16), (4, 16)]
+
+
+def nothing_known(attention):
+    for name in (*WIDTH_NAMES, *COUNT_NAMES, "head_size", "config"):
+        attention.__dict__.pop(name, None)
+
+
+def test_heads_that_nobody_counts_are_refused(load):
+    loaded = load("llava-ov")
+    for projection in loaded.projections:
+        nothing_known(projection.attention)
+    assert [p.heads for p in find_projections(loaded.model)] == [4, 4]  # of the decoder's configuration
+    decoder = loaded.model.get_decoder()
+    decoder.config = None
+    with pytest.raises(
+        ModelError, match=r"layers\.0\.self_attn: neither the layer nor its configuration says how many"
+    ):
+        find_projections(loaded.model)
+
+
+@pytest.mark.parametrize(("heads", "width"), [(8, 4), (2, 16), (1, 32)])
+def test_heads_must_be_those_that_attention_returned(load, heads, width):
+    loaded = load("llava-ov")
+    claimed = [replace(p, heads=heads, head_dim=width) for p in loaded.projections]
+    inputs = prepare(loaded.processor, [Image.new("RGB", (32, 32))], "yes")
+    with pytest.raises(ModelError, match=f"returned 4 heads of 8, but {heads} heads of {width} were found"):
+        check_capture(loaded.model, claimed, inputs)

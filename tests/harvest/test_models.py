@@ -10,7 +10,9 @@ import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
 from safetensors.torch import load_file, save_file
 
+from savs_benchmarks import BENCHMARKS
 from savs_harvest.errors import HubError, ModelError
+from savs_harvest.forecast import forecast
 from savs_harvest.models import MODELS, ModelSpec, checkpoint_folder, empty_model, find_model, load_model
 from savs_harvest.tiny import CHECKPOINT
 
@@ -164,6 +166,40 @@ def test_weights_as_pickle_are_never_read(copy):
 def test_an_unknown_type_is_refused(copy):
     with pytest.raises(ModelError, match="unknown type 'float8'; there are float32"):
         load_folder(copy(), dtype="float8")
+
+
+# What a checkpoint says of its type, and in what it is loaded; None stands for a refusal.
+TYPES = {
+    "its own": ({"dtype": "bfloat16"}, "bfloat16"),
+    "its own, as files of 2024 say it": ({"torch_dtype": "float16"}, "float16"),
+    "of its language model": ({"text_config": {"dtype": "float16"}}, "float16"),
+    "none": ({}, "float32"),
+    "one that savs does not compute in": ({"dtype": "float64"}, None),
+}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_folder_computes_in_the_type_that_its_configuration_says(copy, kind):
+    said, expected = TYPES[kind]
+    folder = copy()
+
+    def change(config):
+        for part in (config, config["text_config"], config["vision_config"]):
+            part.pop("dtype", None)
+        config["text_config"] |= said.get("text_config", {})
+        config |= {name: value for name, value in said.items() if name != "text_config"}
+
+    edit_json(folder / "config.json", change)
+    spec = find_model(str(folder))
+    if expected is None:
+        with pytest.raises(ModelError, match="is of type float64: say with --dtype"):
+            load_model(spec, "cpu")
+        assert load_model(spec, "cpu", dtype="float32").identity["dtype"] == "float32"
+        return
+    assert load_model(spec, "cpu").identity["dtype"] == expected
+    assert load_model(spec, "cpu", dtype="float32").identity["dtype"] == "float32"
+    told = dict(forecast(spec, BENCHMARKS["digits"], folder.parent / "s.zarr", "mine"))
+    assert f"x 8, {expected}, " in told["model"]
 
 
 def raise_from_hub(monkeypatch, error):

@@ -22,7 +22,8 @@ from savs_stores import MismatchError, open_store
 ASKED = conversation([Image.new("RGB", (8, 8))], "is it odd ?")
 SHOWN = conversation([], "is it odd ?", [Shot([Image.new("RGB", (8, 8))], "is it even ?", "no")])
 # As Mistral Small 3.x tells its model what day it is.
-DATED = "{%- set today = strftime_now('%Y-%m-%d') %}{{ 'The current date is ' + today + '. ' }}{{ 'one' if '2025' in today else 'two' }}"
+DATED = "{%- set today = strftime_now('%Y-%m-%d') %}{{ 'The current date is ' + today + '. ' }}"
+DATED += "{{ 'one' if '2025' in today else 'two' }}"
 
 
 @pytest.mark.parametrize("messages", [ASKED, SHOWN], ids=["asked", "shown"])
@@ -114,7 +115,7 @@ CHANGING = {
 @pytest.mark.parametrize("kind", CHANGING)
 def test_a_template_that_writes_something_else_each_time_is_refused(kind):
     template = ChatTemplate(CHANGING[kind])
-    with pytest.raises((ModelError, Refusal), match="another text each time|place in memory|is unsafe|access to attr"):
+    with pytest.raises((ModelError, Refusal), match=r"another text each time|place in memory|is unsafe|access to attr"):
         template.check(ASKED)
     assert ChatTemplate("{{ messages | length }} {{ 'odd' | length }}").check(ASKED) is None
 

@@ -15,7 +15,7 @@ from savs_harvest.errors import ModelError
 from savs_harvest.families import most_positions
 from savs_harvest.models import ModelSpec, load_model
 from savs_harvest.prompts import Shot, prepare
-from savs_harvest.run import Settings, harvest
+from savs_harvest.run import harvest
 from savs_stores import Status, open_store
 
 PICTURE = Image.new("RGB", (32, 32), "orange")
@@ -87,7 +87,9 @@ def drops_the_end(processor, monkeypatch):
 def test_a_processor_that_cuts_prompts_all_the_same_is_refused(load, monkeypatch, cuts):
     processor = load("llava-ov").processor
     cuts(processor, monkeypatch)
-    with pytest.raises(ModelError, match="its processor (cuts prompts to 35 tokens|does not keep the end of a prompt)"):
+    with pytest.raises(
+        ModelError, match=r"its processor (cuts prompts to 35 tokens|does not keep the end of a prompt)"
+    ):
         prepare(processor, [PICTURE], "which digit is this ? " * 4)
 
 
@@ -210,22 +212,25 @@ def test_control_tokens_stay_text_where_the_tokenizer_adds_its_own(as_on_hub, co
     assert counts(wording.replace("{}", control)) == counts("odd")
 
 
+def output_projections_see(loaded, inputs):
+    kept = []
+    handles = [
+        p.module.register_forward_pre_hook(lambda _m, inputs: kept.append(inputs[0][0, -1])) for p in loaded.projections
+    ]
+    with torch.inference_mode():
+        loaded.model(**inputs)
+    for handle in handles:
+        handle.remove()
+    return torch.stack(kept)
+
+
 def test_vectors_are_those_of_the_official_prompt(as_on_hub, write_benchmark, lines, tmp_path):
     benchmark = load_jsonl(write_benchmark(lines))
     harvest(as_on_hub, benchmark, tmp_path / "s.zarr")
     stored = open_store(tmp_path / "s.zarr")["mine"]
     for row, sample in enumerate(benchmark.samples()):
         _, inputs = official(as_on_hub.processor, [load_picture(image) for image in sample.images], sample.question)
-        kept = []
-        handles = [
-            p.module.register_forward_pre_hook(lambda _m, inputs: kept.append(inputs[0][0, -1]))
-            for p in as_on_hub.projections
-        ]
-        with torch.inference_mode():
-            as_on_hub.model(**inputs)
-        for handle in handles:
-            handle.remove()
-        expected = torch.stack(kept).numpy().reshape(8, 8)
+        expected = output_projections_see(as_on_hub, inputs).numpy().reshape(8, 8)
         np.testing.assert_allclose(stored.read(samples=[row])[0].astype(np.float32), expected, **ROUNDING)
 
 

@@ -8,6 +8,7 @@ from official import single_inputs
 from PIL import Image
 from transformers import AutoConfig, AutoModelForImageTextToText
 
+from savs_harvest.families import rules
 from savs_harvest.heads import check_capture, find_projections
 from savs_harvest.models import LoadedModel
 from savs_harvest.patches import use_patch_products
@@ -148,6 +149,8 @@ def build(shape, device, dtype, folder):
     model = build_model(shape, device, dtype)
     use_patch_products(model)
     identity = {"model": shape.name, "weights": "random"}
-    found = LoadedModel(shape.name, model, load_processor(folder), find_projections(model), identity, folder)
+    found = LoadedModel(
+        shape.name, model, load_processor(folder), find_projections(model), identity, folder, rules(model.config)
+    )
     probe = single_inputs(found, [Image.radial_gradient("L").convert("RGB")], "yes")
     return replace(found, projections=check_capture(model, found.projections, probe))
