@@ -216,11 +216,21 @@ def _check_whole(tokenizer: Any, prompt: Prompt, ids: Sequence[int]) -> None:
     limit = tokenizer.backend_tokenizer.truncation
     if limit is not None:
         raise ModelError(f"its processor cuts prompts to {limit['max_length']} tokens: a prompt must be whole")
-    rest = tokenizer.encode(prompt.rest, add_special_tokens=False)[
-        1:
-    ]  # the first may have grown together with the word before
-    if rest and list(ids[-len(rest) :]) != rest:
+    end = _end(tokenizer, prompt.rest)
+    if tuple(ids[len(ids) - len(end) :]) != end:
         raise ModelError(f"its processor does not keep the end of a prompt: {prompt.rest!r} is not what its tokens say")
+
+
+@lru_cache(64)
+def _end(tokenizer: Any, rest: str) -> tuple[int, ...]:
+    """Return the tokens of words that must end a prompt: those behind the last control token, which may be a picture.
+
+    Where there is none, the first may have grown together with the word before it.
+    """
+    ids = tokenizer.encode(rest, add_special_tokens=False)
+    added = tokenizer.added_tokens_decoder
+    last = max((place for place, token in enumerate(ids) if token in added), default=0)
+    return tuple(ids[last + 1 :])
 
 
 def check_template(processor: Any) -> None:
