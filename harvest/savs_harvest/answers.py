@@ -10,7 +10,8 @@ from PIL import Image
 from transformers.utils.chat_template_utils import encode_marked_chat
 
 from savs_benchmarks import Benchmark
-from savs_harvest.prompts import conversation, write
+from savs_harvest.errors import ModelError
+from savs_harvest.prompts import QUESTION, conversation, write
 from savs_harvest.templates import DATE
 
 # An answer that no template writes by itself.
@@ -81,24 +82,25 @@ class _AnsweredTurn:
 
     def __init__(self, processor: Any, parity: tuple[str, ...], date: str) -> None:
         self.processor, self.parity, self.date = processor, parity, date
-        self.asked = conversation([Image.new("RGB", (32, 32))], "?")
+        self.asked = conversation([Image.new("RGB", (32, 32))], QUESTION)
         self.begun = self._text(self.asked, begin_answer=True)
         before, found, after = self._answered(LIKE_NO_OTHER).partition(LIKE_NO_OTHER)
         self.opening, self.closing = "", ""
-        if found and before.startswith(self.begun):
+        if found and self.begun and before.startswith(self.begun):
             self.opening, self.closing = before[len(self.begun) :], after
 
     def tokens(self, answer: str) -> tuple[tuple[int, ...], int | None]:
         """Return the tokens of an answer, and the one behind them, which ends the turn.
 
-        They are those of the words as they are where the template begins a turn in another way than an answered one.
+        Where the template tells nothing of answered turns, or begins them in another way, they are those of the words as
+        they are, behind a colon with a space.
         """
         words = answer.strip()
         if not words:
             return (), None
         written = self.opening + words
         if self._answered(answer) != self.begun + written + self.closing:
-            written = answer
+            written = f" {words}" if self.begun.endswith(":") else words
         ends = self._continuation(self.begun + written, self.closing)
         return self._continuation(self.begun, written), ends[0] if ends else None
 
@@ -107,7 +109,13 @@ class _AnsweredTurn:
         return self._text([*self.asked, said], begin_answer=False)
 
     def _text(self, messages: Sequence[Mapping[str, Any]], begin_answer: bool) -> str:
-        return write(self.processor, messages, self.parity, self.date, begin_answer).text
+        """Return the text of a conversation, "" where the template refuses it: some know no answered turn."""
+        try:
+            return write(self.processor, messages, self.parity, self.date, begin_answer).text
+        except ModelError:
+            raise
+        except ValueError:
+            return ""
 
     def _continuation(self, before: str, words: str) -> tuple[int, ...]:
         """Return the tokens of words where others stand before them."""

@@ -146,13 +146,9 @@ class Runner:
 
         A prompt that is longer than the positions the model was made for is not run: it would answer, but wrongly.
         """
-        inputs = {place: self.with_positions(sample) for place, sample in inputs.items()}
-        for place, sample in inputs.items():
-            if (count := positions(sample)) > self.most_positions:
-                reason = f"too_long: {count:,} positions, the model has {self.most_positions:,}"
-                buffers.refuse(place, Status.TOO_LONG, reason)
-        short = [[place for place in group if buffers.status[place] == Status.PENDING] for group in groups]
-        waiting = [left] if (left := [group for group in short if group]) else []
+        inputs = self._placed(inputs, buffers)
+        left = [kept for group in groups if (kept := [place for place in group if place in inputs])]
+        waiting = [left] if left else []
         while waiting:
             part = waiting.pop(0)
             if not (failure := self._failure(part, inputs, answers, buffers)):
@@ -166,6 +162,22 @@ class Runner:
             if not halves:
                 buffers.refuse(part[0][0], *failure)
             waiting = [*halves, *waiting]
+
+    def _placed(self, inputs: Mapping[int, Inputs], buffers: Buffers) -> dict[int, Inputs]:
+        """Return the samples that can be run, with their positions; the others get their status."""
+        placed: dict[int, Inputs] = {}
+        for place, sample in inputs.items():
+            try:
+                found = self.with_positions(sample)
+            except (RuntimeError, ValueError) as error:
+                buffers.refuse(place, Status.REJECTED, f"rejected: {error}")
+                continue
+            if (count := positions(found)) > self.most_positions:
+                reason = f"too_long: {count:,} positions, the model has {self.most_positions:,}"
+                buffers.refuse(place, Status.TOO_LONG, reason)
+            else:
+                placed[place] = found
+        return placed
 
     def once(self, groups: Groups, inputs: Mapping[int, Inputs], buffers: Buffers) -> None:
         """Run all groups in one call, without logits; what cannot run so leaves the buffers as they are."""

@@ -106,6 +106,13 @@ def test_a_block_in_front_of_every_answer_makes_them_whole():
     ]
 
 
+def test_a_template_that_knows_no_answered_turn_is_answered_in_plain_words():
+    refuses = "{% if messages | length > 1 %}{{ raise_exception('one turn only') }}{% endif %}" + LLAVA
+    tokenizer = llama_tokenizer()
+    found = find_answers(processor_of("llava", tokenizer, refuses), asked("yes", "no"))["all"]
+    assert [tokenizer.convert_ids_to_tokens(list(tokens)) for tokens in found.tokens] == [["▁yes"], ["▁no"]]
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_answers_as_its_template_does(family):
     processor = build_processor(family)

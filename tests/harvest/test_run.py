@@ -1,5 +1,6 @@
 """A harvest stores what each sample alone would give, whatever fails, stops, or runs beside it."""
 
+import inspect
 import io
 import json
 import re
@@ -461,3 +462,20 @@ def test_another_environment_is_told_and_goes_on(qwen2vl, benchmark, tmp_path, m
     ]
     harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr", on_warning=told.append)
     assert told == lines * 2  # there is nothing to do, but it is still so
+
+
+def test_a_sample_whose_positions_cannot_be_counted_costs_its_own_row(load, benchmark, tmp_path, monkeypatch):
+    model = load("qwen2vl")
+    count, asked = model.model.model.get_rope_index, []
+
+    def refuse_the_third(**inputs):
+        asked.append(inputs)
+        if len(asked) == 3:
+            raise ValueError("no such grid")
+        return count(**inputs)
+
+    refuse_the_third.__signature__ = inspect.signature(count)
+    monkeypatch.setattr(model.model.model, "get_rope_index", refuse_the_third)
+    report = harvest_small(model, benchmark, tmp_path / "s.zarr")
+    assert report.statuses["REJECTED"] == 1
+    assert report.failures[0].endswith("rejected: no such grid")

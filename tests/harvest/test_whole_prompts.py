@@ -124,7 +124,9 @@ def test_a_template_may_show_the_picture_behind_the_words(load):
     processor = load("llava-ov").processor
     shown = "{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>\n{% else %}"
     assert shown in processor.chat_template
-    processor.chat_template = processor.chat_template.replace("in message['content'] %}", "in message['content'] | reverse %}")
+    processor.chat_template = processor.chat_template.replace(
+        "in message['content'] %}", "in message['content'] | reverse %}"
+    )
     assert prepare(processor, [PICTURE], "is it odd ?")["input_ids"].shape[1] > 24
 
 
