@@ -96,9 +96,9 @@ def _refuse_adapter(folder: Path, name: str) -> None:
         return
     if (folder / "config.json").exists():
         raise ModelError(
-            f"{name} has {ADAPTER_CONFIG} beside its weights, and it does not say whether the adapter is already in them. "
-            f"If it is, remove {ADAPTER_CONFIG}; if not, move it and adapter_model.safetensors into a folder of their "
-            f"own and add --adapter FOLDER"
+            f"{name} has {ADAPTER_CONFIG} beside its weights, and nothing says whether they have the adapter in them. "
+            f"If so, remove {ADAPTER_CONFIG}; if not, move it and its adapter_model.safetensors into a folder of their "
+            "own and add --adapter FOLDER"
         )
     base = read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path") or "BASE"
     raise ModelError(f"{name} holds an adapter only, not a model: use --model {base} --adapter {name}")
@@ -157,7 +157,7 @@ def _refuse_code(path: Path, content: Any, contents: Mapping[str, Any]) -> None:
 
 
 def _asked_for(path: Path, auto_map: Any) -> dict[str, list[str]]:
-    """Return the classes that an auto_map asks for, by the kind of class: a name, several names, or names by backend."""
+    """Return the classes that an auto_map asks for, by the kind of class: one, several, or one for each backend."""
     by_kind = {"AutoTokenizer": auto_map} if isinstance(auto_map, list) else auto_map  # as old tokenizers have it
     if not isinstance(by_kind, dict):
         raise ModelError(f"{path} has an auto_map that is no object but a {type(auto_map).__name__}")
@@ -182,10 +182,16 @@ def _is_native(
     if kind not in CLASS_NAMES:
         return True
     field = CLASS_NAMES[kind]
-    others = contents.values() if kind == "AutoProcessor" else ()  # any of the files may name it
-    named = [holder.get(field) for holder in (part, *others) if isinstance(holder, dict)]
-    names = [name for name in named if isinstance(name, str)] or [one.rpartition(".")[2] for one in references]
+    # What is named beside the map counts, then what any file names, then the class itself that is asked for.
+    beside = [part[field]] if isinstance(part.get(field), str) else []
+    names = beside or _named(field, contents) or [reference.rpartition(".")[2] for reference in references]
     return any(map(_has_class, names))
+
+
+def _named(field: str, contents: Mapping[str, Any]) -> list[str]:
+    """Return what a field holds wherever it stands in the files of a checkpoint."""
+    parts = (part for level in _levels(contents) for part in level if isinstance(part, dict))
+    return [part[field] for part in parts if isinstance(part.get(field), str)]
 
 
 def _has_class(name: str) -> bool:

@@ -7,13 +7,16 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from hashlib import sha256
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from savs_harvest.checkpoints import checkpoint_folder, files_hash, load_config, loading
@@ -30,6 +33,8 @@ DTYPES = ("float32", "float16", "bfloat16")
 SWITCHING_ROPE = ("dynamic", "longrope")
 # What may compute attention: PyTorch's own function, or products of matrices where a family's code has no place for it.
 ATTENTION = ("sdpa", "eager")
+# How many weights of a quantized model may lie in one number of its files.
+PACKED = 16
 
 
 @dataclass(frozen=True)
@@ -186,6 +191,7 @@ def _load_weights(spec: ModelSpec, folder: Path, config: Any, dtype: torch.dtype
     """Return the model of a configuration with all its weights, and with no attention but transformers' own."""
     from transformers import AutoModelForImageTextToText
 
+    _refuse_without_weights(spec, folder, config, dtype)
     with loading(spec.checkpoint, "weights", folder):
         model, found = AutoModelForImageTextToText.from_pretrained(
             folder,
@@ -233,15 +239,31 @@ def find_device(local_rank: int) -> str:
 
 def empty_model(spec: ModelSpec, revision: str | None = None, dtype: str | None = None) -> nn.Module:
     """Return the model without its weights, in the type it would compute in; needs its configuration only."""
-    from transformers import AutoModelForImageTextToText
-
-
     folder = checkpoint_folder(spec, revision)
     config = load_config(folder, spec.checkpoint)
     _refuse_switching_rope(spec, config)
-    torch_dtype = _torch_dtype(dtype or spec.dtype or own_dtype(spec, config))
+    return _empty(spec, folder, config, _torch_dtype(dtype or spec.dtype or own_dtype(spec, config)))
+
+
+def _empty(spec: ModelSpec, folder: Path, config: Any, torch_dtype: torch.dtype) -> Any:
+    from transformers import AutoModelForImageTextToText
+
     with loading(spec.checkpoint, "configuration", folder), torch.device("meta"):
         return AutoModelForImageTextToText.from_config(config, dtype=torch_dtype, trust_remote_code=False)
+
+
+def _refuse_without_weights(spec: ModelSpec, folder: Path, config: Any, dtype: torch.dtype) -> None:
+    """Refuse a configuration of a far larger model than its files hold: it would be filled at random, and kill us."""
+    needed = sum(parameter.numel() for parameter in _empty(spec, folder, deepcopy(config), dtype).parameters())
+    found = 0
+    with loading(spec.checkpoint, "weights", folder):
+        for path in folder.glob("*.safetensors"):
+            with safe_open(path, "pt") as file:
+                found += sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    if found and needed > found * PACKED:
+        raise ModelError(
+            f"{spec.checkpoint} is a model of {needed:,} weights by its config.json, and its files hold {found:,}"
+        )
 
 
 def _probe(model: Any, processor: Any) -> dict[str, Tensor]:
