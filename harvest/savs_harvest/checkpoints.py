@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatch
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -195,11 +196,16 @@ def _named(field: str, contents: Mapping[str, Any]) -> list[str]:
 
 
 def _has_class(name: str) -> bool:
+    return not _classes().isdisjoint((name, name.removesuffix("Fast"), f"{name}Fast"))
+
+
+@cache
+def _classes() -> set[str]:
+    """Return the names of all classes of transformers, also of those it hides where torchvision is missing."""
     import transformers
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
-    known = {*dir(transformers), *PROCESSOR_MAPPING_NAMES.values()}
-    return not known.isdisjoint((name, name.removesuffix("Fast"), f"{name}Fast"))
+    return {*dir(transformers), *PROCESSOR_MAPPING_NAMES.values()}
 
 
 def _refuse_other_weights(folder: Path, contents: Mapping[str, Any]) -> None:
@@ -235,10 +241,10 @@ def loading(name: str | Path, part: str, folder: Path | None = None) -> Iterator
         done, patterns = PARTS[part]
         found = [file.name for pattern in patterns for file in sorted((folder or Path(name)).glob(pattern))]
         files = f" ({', '.join(dict.fromkeys(found))})" if found else ""
-        raise ModelError(f"{name}: its {part}{files} cannot be {done}: {_in_words(error)}") from error
+        raise ModelError(f"{name}: its {part}{files} cannot be {done}: {in_words(error)}") from error
 
 
-def _in_words(error: Exception) -> str:
+def in_words(error: Exception) -> str:
     """Return an error as a line, without the advice of transformers to trust the checkpoint's code."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"

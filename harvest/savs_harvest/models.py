@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from math import prod
 from pathlib import Path
@@ -19,6 +19,7 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from savs_harvest.adapters import find_adapter, merge
 from savs_harvest.checkpoints import checkpoint_folder, files_hash, load_config, loading
 from savs_harvest.errors import ModelError
 from savs_harvest.families import Family, rules
@@ -39,10 +40,10 @@ PACKED = 16
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model by name: where its checkpoint is (hub id or folder) and the type it computes in.
+    """A model by name: where its checkpoint is (hub id or folder), the type it computes in, and its adapter.
 
     Without a type it is the checkpoint's own, see `own_dtype`. `revision` is the commit of the hub that is meant where
-    none is asked for.
+    none is asked for, `adapter` the folder or hub id of a LoRA adapter that is merged into its weights.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ModelSpec:
     dtype: str | None = None
     summary: str = ""
     revision: str | None = None
+    adapter: str | None = None
 
 
 MODELS = {
@@ -107,11 +109,14 @@ class LoadedModel:
         return next(self.model.parameters()).device
 
 
-def find_model(name: str) -> ModelSpec:
+def find_model(name: str, adapter: str | None = None) -> ModelSpec:
     """Return the model of a short name, a hub id (`owner/name`) or a folder with a checkpoint.
 
-    Raises `ModelError` suggesting the nearest short name.
+    With an adapter (a folder or hub id), it is named after both. Raises `ModelError` suggesting the nearest short name.
     """
+    if adapter:
+        spec = find_model(name)
+        return replace(spec, name=f"{spec.name}-{Path(adapter).resolve().name.lower()}", adapter=adapter)
     if name in MODELS:
         return MODELS[name]
     if Path(name).is_dir():
@@ -134,9 +139,9 @@ def load_model(
 ) -> LoadedModel:
     """Load a checkpoint for inference: safetensors only, no code from the checkpoint, no weight missing.
 
-    Raises `ModelError` where the checkpoint lacks weights (transformers would fill them at random),
-    asks for code of its own, has no chat template, no attention output projections, or positions that
-    depend on other prompts.
+    Its adapter is merged into the weights. Raises `ModelError` where the checkpoint lacks weights (transformers would
+    fill them at random), needs code of its own, has no chat template, no attention output projections, or positions
+    that depend on other prompts.
     """
     from savs_harvest.layout_check import verified
     from savs_harvest.processors import read_processor
@@ -146,7 +151,10 @@ def load_model(
     config = load_config(folder, spec.checkpoint)
     _refuse_switching_rope(spec, config)
     torch_dtype = _torch_dtype(dtype or spec.dtype or own_dtype(spec, config))
+    adapter = find_adapter(spec.adapter) if spec.adapter else None
     model = _load_weights(spec, folder, config, torch_dtype)
+    if adapter:
+        model = merge(model, adapter)
     processor, remarks = read_processor(folder)
     with _naming(spec):
         check_template(processor)
@@ -158,6 +166,8 @@ def load_model(
     with loading(spec.checkpoint, "model", folder):
         projections = check_capture(model, find_projections(model), probe)
     identity = _identity(spec, folder, model, processor, projections)
+    identity["adapter"] = adapter.digest if adapter else None
+    remarks += adapter.remarks(spec.checkpoint) if adapter else ()
     family = rules(model.config)
     loaded = LoadedModel(spec.name, model, processor, projections, identity, folder, family, remarks)
     with loading(spec.checkpoint, "model", folder):
@@ -240,6 +250,8 @@ def find_device(local_rank: int) -> str:
 def empty_model(spec: ModelSpec, revision: str | None = None, dtype: str | None = None) -> nn.Module:
     """Return the model without its weights, in the type it would compute in; needs its configuration only."""
     folder = checkpoint_folder(spec, revision)
+    if spec.adapter:  # it changes no shape, but may be refused
+        find_adapter(spec.adapter)
     config = load_config(folder, spec.checkpoint)
     _refuse_switching_rope(spec, config)
     return _empty(spec, folder, config, _torch_dtype(dtype or spec.dtype or own_dtype(spec, config)))
