@@ -99,7 +99,7 @@ def merge(model: Any, adapter: Adapter) -> Any:
         weights = _in_todays_names(model, load_file(adapter.folder / WEIGHTS))
         settings = {name: adapter.config[name] for name in SETTINGS if adapter.config.get(name) is not None}
         with_adapter = get_peft_model(model, LoraConfig(**settings))
-        found = set_peft_model_state_dict(with_adapter, weights)
+        found: Any = set_peft_model_state_dict(with_adapter, weights)
         if found.unexpected_keys:
             _refuse(adapter, "has {} weights that fit no module of the model, first {}", found.unexpected_keys)
         if missing := [name for name in found.missing_keys if "lora_" in name or "modules_to_save" in name]:
@@ -156,5 +156,5 @@ def _shared_weights(model: nn.Module) -> set[int]:
 
 def _base_weight(module: nn.Module) -> int | None:
     """Return the id of the weight that an adapter's layer changes."""
-    base = getattr(module, "base_layer", None)
-    return id(base.weight) if hasattr(base, "weight") else None
+    weight = getattr(getattr(module, "base_layer", None), "weight", None)
+    return None if weight is None else id(weight)
