@@ -11,6 +11,7 @@ import transformers
 from folders import edit_json, load_folder
 from transformers import AutoConfig, AutoProcessor, dynamic_module_utils
 from transformers.integrations import hub_kernels
+from transformers.utils import is_torchvision_available
 
 from savs_benchmarks.digits import benchmark_pictures
 from savs_harvest import models
@@ -368,6 +369,17 @@ def test_a_field_that_cannot_be_is_told_in_words_with_its_file(copy, file, chang
     edit_json(folder / file, change)
     with pytest.raises(ModelError, match=rf"{re.escape(str(folder))}.*{re.escape(file)}"):
         load_folder(folder)
+
+
+@pytest.mark.skipif(is_torchvision_available(), reason="it is there")
+@pytest.mark.parametrize("use", ["run", "show"])
+def test_a_family_whose_pictures_only_torchvision_prepares_is_refused_in_words(copy, use):
+    """As Inkling 2, which has no image processor of Pillow."""
+    folder = copy()
+    change = put("image_processor", "image_processor_type", value="Inkling2ImageProcessor")
+    edit_json(folder / "processor_config.json", change)
+    with pytest.raises(ModelError, match=r"its processor \(processor_config\.json.*dependencies: torchvision"):
+        USES[use](folder)
 
 
 @EVERY_USE
