@@ -50,10 +50,16 @@ class Adapter:
 
     def remarks(self, checkpoint: str) -> tuple[str, ...]:
         """Return in words that it was made for a model of another name, which may be the same by another name."""
-        base = self.config.get("base_model_name_or_path")
-        if not base or Path(str(base)).name.lower() == Path(checkpoint).resolve().name.lower():
+        base = str(self.config.get("base_model_name_or_path") or "")
+        if not base or Path(base).name.lower() == Path(checkpoint).resolve().name.lower():
             return ()
-        return (f"adapter {self.name} was made for {base}, and is merged into {checkpoint}",)
+        own, made_for, merged_into = map(_without_folders, (self.name, base, checkpoint))
+        return (f"the adapter {own} was made for {made_for}, and is merged into {merged_into}",)
+
+
+def _without_folders(name: str) -> str:
+    """Return a hub id as it is, of a folder its own name: remarks are kept in the store, which may be given away."""
+    return Path(name).name if Path(name).is_absolute() or Path(name).exists() else name
 
 
 def find_adapter(name: str) -> Adapter:

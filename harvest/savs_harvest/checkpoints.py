@@ -83,13 +83,15 @@ def check_files(folder: Path, name: str) -> None:
     """Look at a checkpoint's files before transformers does.
 
     Raises `ModelError` for an adapter beside weights or alone, for a JSON file that is not what it should be (see
-    `read_json_files`), for code of its own that transformers has no class for, and for weights out of the folder.
+    `read_json_files`), for code of its own that transformers has no class for, and for what is not in the folder.
     """
     _refuse_adapter(folder, name)
     contents = read_json_files(folder)
     for file_name, content in contents.items():
         _refuse_code(folder / file_name, content, contents)
     _refuse_other_weights(folder, contents)
+    if contents.get("processor_config.json", {}).get("audio_tokenizer") or "audio_tokenizer_config.json" in contents:
+        raise ModelError(f"{folder} asks for an audio tokenizer, a model of another checkpoint: it is never fetched")
 
 
 def _refuse_adapter(folder: Path, name: str) -> None:

@@ -215,10 +215,16 @@ def _load_weights(spec: ModelSpec, folder: Path, config: Any, dtype: torch.dtype
         raise ModelError(
             f"{spec.checkpoint} lacks {len(missing)} weights, first {missing[0]}: the files are not complete"
         )
-    for part in {id(module.config): module.config for module in model.modules() if hasattr(module, "config")}.values():
-        if (attention := getattr(part, "_attn_implementation", "eager")) not in ATTENTION:
-            raise ModelError(f"{spec.checkpoint} computes attention by {attention!r}; there are {', '.join(ATTENTION)}")
+    _refuse_other_attention(spec, model)
     return model
+
+
+def _refuse_other_attention(spec: ModelSpec, model: nn.Module) -> None:
+    configs = {id(module.config): module.config for module in model.modules() if hasattr(module, "config")}
+    for config in configs.values():
+        attention = getattr(config, "_attn_implementation", None)
+        if attention and attention not in ATTENTION:
+            raise ModelError(f"{spec.checkpoint} computes attention by {attention!r}; there are {', '.join(ATTENTION)}")
 
 
 def compilable(model: Any) -> list[nn.Module]:

@@ -10,12 +10,15 @@ import torch
 from folders import edit_json
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
 from savs_benchmarks.digits import benchmark_pictures
+from savs_harvest import cli
 from savs_harvest.adapters import find_adapter
 from savs_harvest.errors import ModelError
 from savs_harvest.models import ModelSpec, empty_model, find_model, load_model
 from savs_harvest.prompts import prepare
+from savs_stores import open_store
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft asks for it
 LANGUAGE = r".*language_model.*\.(q_proj|o_proj|up_proj)"
@@ -187,7 +190,7 @@ def test_an_adapter_for_a_model_of_another_name_is_remarked(base, bare, write_ad
     edit_json(folder / "adapter_config.json", lambda content: content.update(base_model_name_or_path="owner/Other"))
     assert load(base, folder).remarks == (
         *bare.remarks,
-        f"adapter {folder} was made for owner/Other, and is merged into {base}",
+        "the adapter lora was made for owner/Other, and is merged into qwen2vl",
     )
 
 
@@ -309,3 +312,28 @@ def test_an_adapter_of_the_hub_is_its_two_files(write_adapter, monkeypatch):
     adapter = find_adapter("owner/name")
     assert (asked["name"], adapter.folder) == ("owner/name", folder)
     assert asked["allow_patterns"] == ["adapter_config.json", "adapter_model.safetensors"]
+
+
+# --- the command line ---
+
+
+def test_the_command_line_names_the_adapter(write_benchmark, lines, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    wrapped = get_peft_model(load_model(find_model("tiny"), "cpu").model, LoraConfig(target_modules=["q_proj"]))
+    wrapped.save_pretrained(tmp_path / "lora")
+    asked = ["--model", "tiny", "--data", str(write_benchmark(lines[:4])), "--store", "s.zarr"]
+    for adapter in ([], ["--adapter", "lora"]):
+        assert CliRunner().invoke(cli.app, ["run", *asked, *adapter]).exit_code == 0
+    store = open_store(tmp_path / "s.zarr")
+    assert set(store.models) == {"tiny", "tiny-lora"}
+    first, second = (store[name].identity for name in ("tiny", "tiny-lora"))
+    assert differing(first, second) == ["adapter"]
+    assert store["tiny-lora"].provenance["command"].endswith("parity.jsonl --adapter lora")
+    plan = CliRunner().invoke(cli.app, ["plan", *asked, "--adapter", "lora"])
+    assert "tiny-lora: 6 layers" in plan.stdout
+    assert "nothing, the store is complete" in plan.stdout
+    mixed = CliRunner().invoke(cli.app, ["run", *asked, "--adapter", "lora", "--as", "tiny"])
+    assert "adapter" in str(mixed.exception)
+    nowhere = CliRunner().invoke(cli.app, ["plan", *asked, "--adapter", "./nowhere"])
+    assert "is neither a folder nor an id" in str(nowhere.exception)

@@ -419,6 +419,21 @@ def test_weights_out_of_the_folder_are_refused(copy, kind):
         load_folder(folder)
 
 
+AUDIO = {"audio_tokenizer_class": "AutoModel", "audio_tokenizer_name_or_path": "owner/name"}
+
+
+@EVERY_USE
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_model_of_another_checkpoint_is_never_fetched(copy, use, beside):
+    folder = copy()
+    if beside:
+        (folder / "audio_tokenizer_config.json").write_text(json.dumps(AUDIO))
+    else:
+        edit_json(folder / "processor_config.json", put("audio_tokenizer", value=AUDIO))
+    with pytest.raises(ModelError, match="asks for an audio tokenizer"):
+        USES[use](folder)
+
+
 def test_parts_of_a_training_run_are_no_weights(copy):
     folder = copy()
     (folder / "model.safetensors").rename(folder / "shard-00001-model-00001-of-00001.safetensors")
