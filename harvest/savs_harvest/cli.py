@@ -32,6 +32,9 @@ DataOption = Annotated[str, typer.Option("--data", help="Benchmark name, or a JS
 StoreOption = Annotated[
     str | None, typer.Option("--store", help="A folder or a URL (s3://BUCKET/NAME.zarr); default: stores/DATA.zarr.")
 ]
+AdapterOption = Annotated[
+    str | None, typer.Option("--adapter", help="LoRA adapter merged into the model: a folder, or a hub id owner/name.")
+]
 RevisionOption = Annotated[str | None, typer.Option("--revision", help="Commit or tag of the checkpoint on the hub.")]
 DtypeOption = Annotated[
     str | None, typer.Option("--dtype", help="float32, float16 or bfloat16; default: what the checkpoint says.")
@@ -80,6 +83,7 @@ def run(
     dtype: DtypeOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     revision: RevisionOption = None,
+    adapter: AdapterOption = None,
     batch_tokens: Annotated[
         int | None, typer.Option(min=1, help="Padded tokens a batch may hold; default: 16384 on a GPU, 1024 without.")
     ] = None,
@@ -115,7 +119,7 @@ def run(
     quiet_libraries()
     check_date(date)
     process = find_rank(rank, world)
-    spec = find_model(model)
+    spec = find_model(model, adapter)
     _fetch_if_missing(data, data_root, split, _limit(pool_per_class))
     benchmark = _benchmark(data, data_root, pool_per_class, split)
     place = store or default_store(benchmark.name)
@@ -140,6 +144,7 @@ def run(
             "--as": (name, None),
             "--dtype": (dtype, None),
             "--revision": (revision, None),
+            "--adapter": (adapter and _shareable(adapter), None),
             "--batch-tokens": (batch_tokens, None),
             "--no-logits": (not logits, False),
             "--no-share": (not share, False),
@@ -185,6 +190,7 @@ def plan(
     split: SplitOption = Splitting.official,
     name: Annotated[str | None, typer.Option("--as", help="Name of the model in the store.")] = None,
     revision: RevisionOption = None,
+    adapter: AdapterOption = None,
     shard_samples: ShardOption = None,
     dtype: DtypeOption = None,
     measure: Annotated[
@@ -198,7 +204,7 @@ def plan(
 
     quiet_libraries()
     benchmark = _benchmark(data, data_root, pool_per_class, split)
-    spec = find_model(model)
+    spec = find_model(model, adapter)
     place, shown_name = store or default_store(benchmark.name), name or spec.name
     lines = forecast(spec, benchmark, place, shown_name, revision, shard_samples, dtype)
     for label, value in lines:

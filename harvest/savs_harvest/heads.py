@@ -64,6 +64,7 @@ def find_projections(model: Any) -> list[Projection]:
         output = next((children[child] for child in OUTPUT_NAMES if child in children), None)
         if output is None or NOT_LANGUAGE.search(name) or not any(child in children for child in QUERY_NAMES):
             continue
+        output = _matrix(name, output)
         width = output.weight.shape[1]
         head_dim = _head_dim(name, attention, decoder, width)
         layer = getattr(attention, "layer_idx", len(found))
@@ -71,6 +72,17 @@ def find_projections(model: Any) -> list[Projection]:
     if not found:
         raise ModelError(f"no attention output projection was found in {type(model).__name__}")
     return sorted(found, key=lambda projection: projection.layer)
+
+
+def _matrix(name: str, output: Any) -> nn.Linear:
+    """Return the product with the weights of an output projection: all of it, or its last part where it gates first.
+
+    Whether it is the last is proven by `check_capture`. Raises `ModelError` where there is no one matrix of weights.
+    """
+    product = getattr(output, "linear", output)
+    if getattr(getattr(product, "weight", None), "ndim", None) != 2:
+        raise ModelError(f"{name}: its output projection, a {type(output).__name__}, has no single matrix of weights")
+    return product
 
 
 def _head_dim(name: str, attention: nn.Module, decoder: Any, width: int) -> int:

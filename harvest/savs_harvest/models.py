@@ -7,17 +7,21 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from hashlib import sha256
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
-from safetensors import SafetensorError
+from safetensors import safe_open
 from torch import Tensor, nn
 
-from savs_harvest.errors import HubError, ModelError
+from savs_harvest.adapters import find_adapter, merge
+from savs_harvest.checkpoints import checkpoint_folder, files_hash, load_config, loading
+from savs_harvest.errors import ModelError
 from savs_harvest.families import Family, rules
 from savs_harvest.heads import Projection, check_capture, find_projections, layers_without_heads
 from savs_harvest.patches import use_patch_products
@@ -25,19 +29,21 @@ from savs_harvest.prompts import check_template, prepare, tokens_before
 from savs_harvest.tiny import CHECKPOINT
 from savs_stores.fingerprint import canonical
 
-HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
-HASH_BLOCK_BYTES = 2**24
 DTYPES = ("float32", "float16", "bfloat16")
 # Positions whose frequencies follow from the longest prompt of a call, or of all calls before it.
 SWITCHING_ROPE = ("dynamic", "longrope")
+# What may compute attention: PyTorch's own function, or products of matrices where a family's code has no place for it.
+ATTENTION = ("sdpa", "eager")
+# How many weights of a quantized model may lie in one number of its files.
+PACKED = 16
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model by name: where its checkpoint is (hub id or folder) and the type it computes in.
+    """A model by name: where its checkpoint is (hub id or folder), the type it computes in, and its adapter.
 
     Without a type it is the checkpoint's own, see `own_dtype`. `revision` is the commit of the hub that is meant where
-    none is asked for.
+    none is asked for, `adapter` the folder or hub id of a LoRA adapter that is merged into its weights.
     """
 
     name: str
@@ -45,6 +51,7 @@ class ModelSpec:
     dtype: str | None = None
     summary: str = ""
     revision: str | None = None
+    adapter: str | None = None
 
 
 MODELS = {
@@ -102,11 +109,14 @@ class LoadedModel:
         return next(self.model.parameters()).device
 
 
-def find_model(name: str) -> ModelSpec:
+def find_model(name: str, adapter: str | None = None) -> ModelSpec:
     """Return the model of a short name, a hub id (`owner/name`) or a folder with a checkpoint.
 
-    Raises `ModelError` suggesting the nearest short name.
+    With an adapter (a folder or hub id), it is named after both. Raises `ModelError` suggesting the nearest short name.
     """
+    if adapter:
+        spec = find_model(name)
+        return replace(spec, name=f"{spec.name}-{Path(adapter).resolve().name.lower()}", adapter=adapter)
     if name in MODELS:
         return MODELS[name]
     if Path(name).is_dir():
@@ -120,37 +130,6 @@ def find_model(name: str) -> ModelSpec:
     )
 
 
-def checkpoint_folder(spec: ModelSpec, revision: str | None = None) -> Path:
-    """Return the local folder of a checkpoint, downloaded from the hub where it is not here yet.
-
-    Raises `HubError` naming the ways to bring the files when the hub cannot be reached, `ModelError` where
-    the checkpoint asks for code of its own.
-    """
-    folder = Path(spec.checkpoint) if Path(spec.checkpoint).is_dir() else _download(spec, revision)
-    _refuse_remote_code(folder)
-    return folder
-
-
-def _download(spec: ModelSpec, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    revision = revision or spec.revision
-    pinned = f" --revision {revision}" if revision else ""
-    try:
-        return Path(snapshot_download(spec.checkpoint, revision=revision, allow_patterns=HUB_FILES))
-    except LocalEntryNotFoundError:
-        raise HubError(
-            f"the Hugging Face hub cannot be reached and {spec.checkpoint} is not in the local cache.\n"
-            f"On a machine with a connection run: hf download {spec.checkpoint}{pinned}\n"
-            "then bring its cache here (HF_HOME), or name the folder of the files as the model"
-        ) from None
-    except HfHubHTTPError as error:
-        raise HubError(
-            f"the Hugging Face hub refuses {spec.checkpoint} (revision {revision or 'main'}): {error}"
-        ) from None
-
-
 def load_model(
     spec: ModelSpec,
     device: str = "auto",
@@ -160,40 +139,39 @@ def load_model(
 ) -> LoadedModel:
     """Load a checkpoint for inference: safetensors only, no code from the checkpoint, no weight missing.
 
-    Raises `ModelError` where the checkpoint lacks weights (transformers would fill them at random),
-    asks for code of its own, has no chat template, no attention output projections, or positions that
-    depend on other prompts.
+    Its adapter is merged into the weights. Raises `ModelError` where the checkpoint lacks weights (transformers would
+    fill them at random), needs code of its own, has no chat template, no attention output projections, or positions
+    that depend on other prompts.
     """
-    from transformers import AutoConfig, AutoModelForImageTextToText
-
     from savs_harvest.layout_check import verified
     from savs_harvest.processors import read_processor
 
     place = find_device(local_rank) if device == "auto" else _check_device(device)
     folder = checkpoint_folder(spec, revision)
-    torch_dtype = _torch_dtype(dtype or spec.dtype or own_dtype(spec, AutoConfig.from_pretrained(folder)))
-    try:
-        model, loading = AutoModelForImageTextToText.from_pretrained(
-            folder, dtype=torch_dtype, use_safetensors=True, output_loading_info=True
-        )
-        processor, remarks = read_processor(folder)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{spec.checkpoint} cannot be loaded: {error}") from error
-    _refuse_switching_rope(spec, model.config)
-    if loading["missing_keys"]:
-        missing = sorted(loading["missing_keys"])
-        raise ModelError(
-            f"{spec.checkpoint} lacks {len(missing)} weights, first {missing[0]}: the files are not complete"
-        )
+    config = load_config(folder, spec.checkpoint)
+    _refuse_switching_rope(spec, config)
+    torch_dtype = _torch_dtype(dtype or spec.dtype or own_dtype(spec, config))
+    adapter = find_adapter(spec.adapter) if spec.adapter else None
+    model = _load_weights(spec, folder, config, torch_dtype)
+    if adapter:
+        model = merge(model, adapter)
+    processor, remarks = read_processor(folder)
     with _naming(spec):
         check_template(processor)
         tokens_before(processor.tokenizer)
     model = model.to(place).eval()
     use_patch_products(model)
-    projections = check_capture(model, find_projections(model), _probe(model, processor))
+    with loading(spec.checkpoint, "processor", folder):
+        probe = _probe(model, processor)
+    with loading(spec.checkpoint, "model", folder):
+        projections = check_capture(model, find_projections(model), probe)
     identity = _identity(spec, folder, model, processor, projections)
+    identity["adapter"] = adapter.digest if adapter else None
+    remarks += adapter.remarks(spec.checkpoint) if adapter else ()
     family = rules(model.config)
-    return verified(LoadedModel(spec.name, model, processor, projections, identity, folder, family, remarks))
+    loaded = LoadedModel(spec.name, model, processor, projections, identity, folder, family, remarks)
+    with loading(spec.checkpoint, "model", folder):
+        return verified(loaded)
 
 
 @contextmanager
@@ -217,6 +195,36 @@ def own_dtype(spec: ModelSpec, config: Any) -> str:
             f"{spec.checkpoint} is of type {name}: say with --dtype in what to compute, {', '.join(DTYPES)}"
         )
     return name
+
+
+def _load_weights(spec: ModelSpec, folder: Path, config: Any, dtype: torch.dtype) -> Any:
+    """Return the model of a configuration with all its weights, and with no attention but transformers' own."""
+    from transformers import AutoModelForImageTextToText
+
+    _refuse_without_weights(spec, folder, config, dtype)
+    with loading(spec.checkpoint, "weights", folder):
+        model, found = AutoModelForImageTextToText.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            trust_remote_code=False,
+        )
+    if missing := sorted(found["missing_keys"]):
+        raise ModelError(
+            f"{spec.checkpoint} lacks {len(missing)} weights, first {missing[0]}: the files are not complete"
+        )
+    _refuse_other_attention(spec, model)
+    return model
+
+
+def _refuse_other_attention(spec: ModelSpec, model: nn.Module) -> None:
+    configs = {id(module.config): module.config for module in model.modules() if hasattr(module, "config")}
+    for config in configs.values():
+        attention = getattr(config, "_attn_implementation", None)
+        if attention and attention not in ATTENTION:
+            raise ModelError(f"{spec.checkpoint} computes attention by {attention!r}; there are {', '.join(ATTENTION)}")
 
 
 def compilable(model: Any) -> list[nn.Module]:
@@ -247,13 +255,33 @@ def find_device(local_rank: int) -> str:
 
 def empty_model(spec: ModelSpec, revision: str | None = None, dtype: str | None = None) -> nn.Module:
     """Return the model without its weights, in the type it would compute in; needs its configuration only."""
-    from transformers import AutoConfig, AutoModelForImageTextToText
-
-    config = AutoConfig.from_pretrained(checkpoint_folder(spec, revision))
+    folder = checkpoint_folder(spec, revision)
+    if spec.adapter:  # it changes no shape, but may be refused
+        find_adapter(spec.adapter)
+    config = load_config(folder, spec.checkpoint)
     _refuse_switching_rope(spec, config)
-    torch_dtype = _torch_dtype(dtype or spec.dtype or own_dtype(spec, config))
-    with torch.device("meta"):
-        return AutoModelForImageTextToText.from_config(config, dtype=torch_dtype)
+    return _empty(spec, folder, config, _torch_dtype(dtype or spec.dtype or own_dtype(spec, config)))
+
+
+def _empty(spec: ModelSpec, folder: Path, config: Any, torch_dtype: torch.dtype) -> Any:
+    from transformers import AutoModelForImageTextToText
+
+    with loading(spec.checkpoint, "configuration", folder), torch.device("meta"):
+        return AutoModelForImageTextToText.from_config(config, dtype=torch_dtype, trust_remote_code=False)
+
+
+def _refuse_without_weights(spec: ModelSpec, folder: Path, config: Any, dtype: torch.dtype) -> None:
+    """Refuse a configuration of a far larger model than its files hold: it would be filled at random, and kill us."""
+    needed = sum(parameter.numel() for parameter in _empty(spec, folder, deepcopy(config), dtype).parameters())
+    found = 0
+    with loading(spec.checkpoint, "weights", folder):
+        for path in folder.glob("*.safetensors"):
+            with safe_open(path, "pt") as file:
+                found += sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    if found and needed > found * PACKED:
+        raise ModelError(
+            f"{spec.checkpoint} is a model of {needed:,} weights by its config.json, and its files hold {found:,}"
+        )
 
 
 def _probe(model: Any, processor: Any) -> dict[str, Tensor]:
@@ -284,16 +312,6 @@ def _check_device(name: str) -> str:
     return name
 
 
-def _refuse_remote_code(folder: Path) -> None:
-    for path in folder.glob("*.json"):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8")) if path.stat().st_size < HASH_BLOCK_BYTES else {}
-        except ValueError as error:
-            raise ModelError(f"{path} is not JSON: {error}") from None
-        if isinstance(content, dict) and "auto_map" in content:
-            raise ModelError(f"{path.name} of the checkpoint asks to run its own code (auto_map); savs never does that")
-
-
 def _refuse_switching_rope(spec: ModelSpec, config: Any) -> None:
     for rope_type in _rope_types(config.to_dict()):
         if rope_type in SWITCHING_ROPE:
@@ -320,8 +338,8 @@ def _identity(
     return {
         "model": spec.checkpoint if from_hub else None,  # a folder may be renamed: its files say what it is
         "revision": folder.name if from_hub else None,
-        "weights": None if from_hub else _files_hash(folder, "*.safetensors"),
-        "configs": None if from_hub else _files_hash(folder, "*config*.json"),
+        "weights": None if from_hub else files_hash(folder, "*.safetensors"),
+        "configs": None if from_hub else files_hash(folder, "*config*.json"),
         "model_type": model.config.model_type,
         "dtype": str(model.dtype).removeprefix("torch."),
         "attention": model.config._attn_implementation,
@@ -340,15 +358,6 @@ def _identity(
 def _text_hash(text: str | Mapping[str, str]) -> str:
     """Return the hash of a text, or of several by name, as the chat templates of some checkpoints are."""
     return sha256(text.encode() if isinstance(text, str) else canonical(text)).hexdigest()
-
-
-def _files_hash(folder: Path, pattern: str) -> str:
-    digest = sha256()
-    for path in sorted(folder.glob(pattern)):
-        with path.open("rb") as file:
-            while block := file.read(HASH_BLOCK_BYTES):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 def quiet_libraries() -> None:

@@ -14,6 +14,8 @@ from transformers.models.auto.configuration_auto import model_type_to_module_nam
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 from transformers.utils import cached_file, is_num2words_available, is_torchvision_available
 
+from savs_harvest.checkpoints import loading
+
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
 
 
@@ -24,7 +26,10 @@ NOT_READ = ("video_processor", "feature_extractor")
 class NoVideo:
     """Stands where a chat template asks how to sample the frames of a video: there is none."""
 
-    num_frames = fps = None
+    def __getattr__(self, name: str) -> None:
+        """Return None for any setting: what a processor keeps of it is read for videos only."""
+        if name.startswith("_"):  # Python's own questions, as those of copies
+            raise AttributeError(name)
 
 
 def image_only(processor_class: type[ProcessorMixin]) -> type[ProcessorMixin]:
@@ -67,7 +72,9 @@ def checkpoint_processor(checkpoint: str | Path, revision: str | None = None) ->
         found = cached_file(checkpoint, file_name, revision=revision, _raise_exceptions_for_missing_entries=False)
         if found and (name := json.loads(Path(found).read_text(encoding="utf-8")).get("processor_class")):
             return image_only(_class_named(name))
-    return family_processor(AutoConfig.from_pretrained(checkpoint, revision=revision).model_type)
+    return family_processor(
+        AutoConfig.from_pretrained(checkpoint, revision=revision, trust_remote_code=False).model_type
+    )
 
 
 def _class_named(name: str) -> type[ProcessorMixin]:
@@ -106,11 +113,13 @@ def read_processor(checkpoint: str | Path, revision: str | None = None) -> tuple
     Pillow is pinned because transformers switches to torchvision where it finds it, and the two
     resize differently: the same command would fill different stores on different machines.
     """
-    processor = checkpoint_processor(checkpoint, revision).from_pretrained(checkpoint, revision=revision)
-    processor.image_processor = AutoImageProcessor.from_pretrained(checkpoint, revision=revision, backend="pil")
-    processor.tokenizer.padding_side = "right"
-    file = cached_file(checkpoint, "tokenizer.json", revision=revision, _raise_exceptions_for_missing_entries=False)
-    return processor, _keep_prompts_whole(processor.tokenizer, file)
+    options = {"revision": revision, "trust_remote_code": False}
+    with loading(checkpoint, "processor"):
+        processor = checkpoint_processor(checkpoint, revision).from_pretrained(checkpoint, **options)
+        processor.image_processor = AutoImageProcessor.from_pretrained(checkpoint, backend="pil", **options)
+        processor.tokenizer.padding_side = "right"
+        file = cached_file(checkpoint, "tokenizer.json", revision=revision, _raise_exceptions_for_missing_entries=False)
+        return processor, _keep_prompts_whole(processor.tokenizer, file)
 
 
 def _keep_prompts_whole(tokenizer: Any, file: str | None) -> tuple[str, ...]:

@@ -24,6 +24,8 @@ BREAKS_TOKENS = (
     "Gemma3Processor",
     "Idefics3Processor",
     "InternVLProcessor",
+    "MiniCPMV4_6Processor",
+    "MiniCPMV4_7Processor",
     "MllamaProcessor",
     "PaliGemmaProcessor",
 )

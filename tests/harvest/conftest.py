@@ -1,6 +1,7 @@
 """Tiny random models of both of the papers' families, saved as ordinary checkpoints and loaded as any other."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -140,6 +141,16 @@ def checkpoints(tmp_path_factory):
         "qwen2vl": save_qwen2vl(folder / "qwen2vl"),
         "llava-ov": save_llava_onevision(folder / "llava-ov"),
     }
+
+
+@pytest.fixture
+def copy(checkpoints, tmp_path):
+    """Return a function that copies a family's checkpoint into a place of its own, always under one name."""
+
+    def make(family="qwen2vl", place="here"):
+        return shutil.copytree(checkpoints[family], tmp_path / place / "mine")
+
+    return make
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ SHAPES = {
     **dict.fromkeys("qwen3_vl gemma3 mistral3 paligemma aya_vision".split(), WIDE),
     "mllama": ((0, 4, 8, "self"), (1, 4, 8, "cross"), (2, 4, 8, "self")),
     "gemma4": ((0, 4, 8, "self"), (1, 4, 8, "self"), (2, 4, 16, "self")),
-    "qwen3_5": ((1, 4, 16, "gated"), (3, 4, 16, "gated")),
+    **dict.fromkeys(("qwen3_5", "minicpmv4_6"), ((1, 4, 16, "gated"), (3, 4, 16, "gated"))),
     "dots3_note": ((0, 4, 16, "gated"), (1, 2, 8, "gated"), (2, 4, 16, "gated")),
 }
 
@@ -198,7 +198,7 @@ def test_the_familys_own_placeholder_in_a_question_costs_no_sample(any_model):
 @EVERY
 def test_layers_without_heads_are_named(any_model):
     linear = [[0, "Qwen3_5GatedDeltaNet"], [2, "Qwen3_5GatedDeltaNet"]]
-    expected = linear if any_model.model.config.model_type == "qwen3_5" else []
+    expected = linear if any_model.model.config.model_type in ("qwen3_5", "minicpmv4_6") else []
     assert any_model.identity["layers_without_heads"] == expected
 
 

@@ -325,3 +325,64 @@ def test_heads_must_be_those_that_attention_returned(load, heads, width):
     inputs = prepare(loaded.processor, [Image.new("RGB", (32, 32))], "yes")
     with pytest.raises(ModelError, match=f"returned 4 heads of 8, but {heads} heads of {width} were found"):
         check_capture(loaded.model, claimed, inputs)
+
+
+INKLING2 = {
+    "text_config": {
+        **{name: value for name, value in TEXT.items() if name != "intermediate_size"},
+        "unpadded_vocab_size": TEXT["vocab_size"],
+        "num_hidden_layers": 3,
+        "layer_types": ["hybrid_sliding", "hybrid", "hybrid"],
+        "head_dim": 16,
+        "swa_num_attention_heads": 4,
+        "swa_num_key_value_heads": 2,
+        "swa_head_dim": 8,
+        "sliding_window_size": 8,
+        "rel_extent": 8,
+        "d_rel": 4,
+        "moe_intermediate_size": 16,
+        "n_routed_experts": 4,
+        "num_experts_per_tok": 2,
+    },
+    "vision_config": {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "patch_size": 4,
+        "projection_hidden_dim": 16,
+        "text_hidden_size": TEXT["hidden_size"],
+        "posemb_grid_size": 4,
+    },
+}
+
+
+def test_an_output_projection_that_gates_first_is_captured_behind_its_gate():
+    """Inkling 2: its `o_proj` had no `weight`."""
+    model = randomize(new_model("inkling2", INKLING2)).eval()
+    words = torch.arange(20, 31)[None]
+    found = check_capture(
+        model, find_projections(model), {"input_ids": words, "attention_mask": torch.ones_like(words)}
+    )
+    assert [(p.layer, p.heads, p.head_dim, p.kind) for p in found] == [
+        (0, 4, 8, "gated"),
+        (1, 4, 16, "gated"),
+        (2, 4, 16, "gated"),
+    ]
+    assert {type(p.module) for p in found} == {nn.Linear}
+
+
+class Experts(nn.Module):
+    """Weights of several experts in one."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2, 32, 32))
+
+
+@pytest.mark.parametrize("output", [nn.Identity(), nn.Sequential(nn.Linear(32, 32)), Experts()])
+def test_an_output_projection_without_one_matrix_is_refused_in_words(load, output):
+    loaded = load("llava-ov")
+    loaded.projections[1].attention.o_proj = output
+    words = rf"layers\.1\.self_attn: its output projection, a {type(output).__name__}, has no single matrix"
+    with pytest.raises(ModelError, match=words):
+        find_projections(loaded.model)

@@ -7,40 +7,15 @@ from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
+from folders import edit_json, edit_weights, load_folder
 from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from savs_benchmarks import BENCHMARKS
 from savs_harvest.errors import HubError, ModelError
 from savs_harvest.forecast import forecast
 from savs_harvest.models import MODELS, ModelSpec, checkpoint_folder, empty_model, find_model, load_model
 from savs_harvest.tiny import CHECKPOINT
-
-
-@pytest.fixture
-def copy(checkpoints, tmp_path):
-    """Return a function that copies a family's checkpoint into a place of its own, always under one name."""
-
-    def make(family="qwen2vl", place="here"):
-        return shutil.copytree(checkpoints[family], tmp_path / place / "mine")
-
-    return make
-
-
-def load_folder(folder, **options):
-    return load_model(ModelSpec("mine", str(folder), "float32"), "cpu", **options)
-
-
-def edit_json(path, change):
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
-
-
-def edit_weights(folder, change):
-    weights = load_file(folder / "model.safetensors")
-    change(weights)
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -122,15 +97,6 @@ def test_a_broken_checkpoint_is_refused_by_name(copy, kind):
     BROKEN[kind](folder)
     with pytest.raises(ModelError, match=re.escape(str(folder))):
         load_folder(folder)
-
-
-@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json", "processor_config.json"])
-def test_a_checkpoint_with_code_of_its_own_is_refused(copy, file):
-    folder = copy()
-    edit_json(folder / file, lambda content: content.update(auto_map={"AutoModel": "theirs.Model"}))
-    for use in (load_folder, lambda folder: empty_model(ModelSpec("mine", str(folder)))):
-        with pytest.raises(ModelError, match=f"{re.escape(file)}.*auto_map"):
-            use(folder)
 
 
 @pytest.mark.parametrize(
