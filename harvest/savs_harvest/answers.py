@@ -92,8 +92,8 @@ class _AnsweredTurn:
     def tokens(self, answer: str) -> tuple[tuple[int, ...], int | None]:
         """Return the tokens of an answer, and the one behind them, which ends the turn.
 
-        Where the template tells nothing of answered turns, or begins them in another way, they are those of the words as
-        they are, behind a colon with a space.
+        Where the template tells nothing of answered turns, or begins them in another way, they are those of the words
+        as they are, behind a colon with a space.
         """
         words = answer.strip()
         if not words:
