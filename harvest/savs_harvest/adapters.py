@@ -29,7 +29,7 @@ SETTINGS = (
 TOLD_ONLY = (
     *("peft_type", "task_type", "peft_version", "auto_mapping", "base_model_name_or_path", "revision"),
     *("inference_mode", "lora_dropout", "init_lora_weights", "loftq_config", "eva_config", "corda_config"),
-    *("lora_ga_config", "megatron_core", "qalora_group_size", "runtime_config", "ensure_weight_tying"),
+    *("lora_ga_config", "megatron_core", "qalora_group_size", "runtime_config"),
 )
 # Ways to begin training that leave the model's own weights as they are; the others put a part of them into the adapter.
 KEEPS_BASE = (None, True, False, "gaussian", "eva", "orthogonal")
@@ -132,7 +132,10 @@ def _in_todays_names(model: Any, weights: Mapping[str, Tensor]) -> dict[str, Ten
         own = name.removeprefix(PREFIX)
         return name if own.partition(".lora_")[0] in known else PREFIX + rename_source_key(own, renamings, [])[0]
 
-    return {renamed(name): weight for name, weight in weights.items()}
+    by_name = {renamed(name): weight for name, weight in weights.items()}
+    if len(by_name) < len(weights):
+        raise ValueError("two of its weights have one name in this version of transformers")
+    return by_name
 
 
 @contextmanager

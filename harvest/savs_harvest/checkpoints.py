@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from savs_harvest.errors import HubError, ModelError
@@ -71,7 +72,7 @@ def _download(name: str, patterns: list[str], revision: str | None) -> Path:
         raise HubError(
             f"the Hugging Face hub cannot be reached and {name} is not in the local cache.\n"
             f"On a machine with a connection run: hf download {name}{pinned}\n"
-            "then bring its cache here (HF_HOME), or name the folder of the files as the model"
+            "then bring its cache here (HF_HOME), or name the folder of the files instead"
         ) from None
     except HfHubHTTPError as error:
         raise HubError(f"the Hugging Face hub refuses {name} (revision {revision or 'main'}): {error}") from None
@@ -155,7 +156,7 @@ def _refuse_code(path: Path, content: Any, contents: Mapping[str, Any]) -> None:
             if not _is_native(kind, references, part, path.name, contents):
                 raise ModelError(
                     f"{path} asks for {' or '.join(references)} (auto_map): code of its own, which is never run, and "
-                    f"this version of transformers has nothing in its place"
+                    "this version of transformers has nothing in its place"
                 )
 
 
@@ -181,7 +182,8 @@ def _is_native(
         if kind != "AutoConfig" and not kind.startswith("AutoModel"):
             return True
         inner = part is not contents[file_name]  # its class follows from the whole where it names no type
-        return part.get("model_type") in CONFIG_MAPPING_NAMES or (inner and "model_type" not in part)
+        family = part.get("model_type")
+        return (isinstance(family, str) and family in CONFIG_MAPPING_NAMES) or (inner and "model_type" not in part)
     if kind not in CLASS_NAMES:
         return True
     field = CLASS_NAMES[kind]
@@ -247,12 +249,12 @@ def loading(name: str | Path, part: str, folder: Path | None = None) -> Iterator
 
 
 def in_words(error: Exception) -> str:
-    """Return an error as a line, without the advice of transformers to trust the checkpoint's code."""
+    """Return an error as a line of bounded length, without transformers' advice to trust the checkpoint's code."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if "trust_remote_code" in str(error):
         return "it asks to run code of its own, which savs never does"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return shorten(f"{type(error).__name__}: {error}", 600, placeholder=" ...")
 
 
 def load_config(folder: Path, name: str) -> Any:

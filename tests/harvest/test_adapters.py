@@ -20,7 +20,12 @@ from savs_harvest.models import ModelSpec, empty_model, find_model, load_model
 from savs_harvest.prompts import prepare
 from savs_stores import open_store
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft asks for it
+# What peft says while an adapter is made.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:.*tie_word_embeddings:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*save_embedding_layers:UserWarning"),
+]
 LANGUAGE = r".*language_model.*\.(q_proj|o_proj|up_proj)"
 
 
@@ -95,6 +100,7 @@ SETTINGS = {
     "one layer": {"target_modules": ["q_proj", "o_proj"], "layers_to_transform": [1]},
     "all linear": {"target_modules": "all-linear"},
     "a whole module": {"modules_to_save": ["merger"]},
+    "embeddings": {"modules_to_save": ["embed_tokens"]},
     "biases": {"bias": "lora_only", "target_modules": ["q_proj"]},
 }
 
@@ -142,6 +148,14 @@ def test_an_adapter_made_by_the_names_of_2024_is_the_same(checkpoints, loaded, w
     edit_adapter(folder, lambda found: {name.replace(today, then): weight for name, weight in found.items()})
     for one, other in zip(heads(load(checkpoints[family], folder).model, inputs), now, strict=True):
         assert torch.equal(one, other)
+
+
+def test_weights_by_old_and_new_names_are_refused(base, write_adapter):
+    folder = write_adapter(target_modules=LANGUAGE)
+    today, then = NAMES_OF_2024["qwen2vl"]
+    edit_adapter(folder, lambda found: found | {name.replace(today, then): -weight for name, weight in found.items()})
+    with pytest.raises(ModelError, match="two of its weights have one name"):
+        load(base, folder)
 
 
 def test_merging_keeps_the_models_type(base, write_adapter):
@@ -230,6 +244,7 @@ REFUSED = {
     "layers twice": ({"layer_replication": [[0, 2], [0, 2]]}, "asks for layer_replication"),
     "invocation": ({"alora_invocation_tokens": [1]}, "asks for alora_invocation_tokens"),
     "new tokens": ({"trainable_token_indices": [1]}, "asks for trainable_token_indices"),
+    "tied by peft": ({"ensure_weight_tying": True}, "asks for ensure_weight_tying"),
     "what is to come": ({"use_of_tomorrow": True}, "asks for use_of_tomorrow"),
     "weights split in two": ({"init_lora_weights": "pissa"}, "begun by 'pissa'"),
     "weights of quantization": ({"init_lora_weights": "loftq", "loftq_config": {"a": 1}}, "begun by 'loftq'"),
@@ -265,7 +280,6 @@ def test_a_module_that_a_configuration_names_is_never_imported(base, bare, write
     assert "theirs" not in sys.modules
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # of peft, while it is made
 def test_an_adapter_of_tied_embeddings_is_refused(base, write_adapter):
     """Merged into the one weight, it would change the embeddings as well, which it does not do unmerged."""
     with pytest.raises(ModelError, match=r"changes 1 weights that another module shares, first lm_head"):

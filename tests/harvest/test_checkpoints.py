@@ -168,6 +168,7 @@ def image_processor_by_map_only(content):
 NEEDED = {
     "model": ("config.json", lambda c: c.update(auto_map=MAP, model_type="theirs"), "theirs.TheirConfig"),
     "model without a type": ("config.json", lambda c: c.update(auto_map=MAP, model_type=None), "theirs.TheirConfig"),
+    "model of an odd type": ("config.json", lambda c: c.update(auto_map=MAP, model_type=[]), "theirs.TheirConfig"),
     "language model": (
         "config.json",
         lambda c: c["text_config"].update(auto_map=MAP, model_type="theirs"),
