@@ -30,11 +30,21 @@ class Concern:
         return f"{self.kind}: {self.words}{shown if self.examples else ''}"
 
 
-def find_concerns(benchmark: Benchmark, table: SampleTable, unreadable: Sequence[tuple[str, str]]) -> list[Concern]:
-    """Return all concerns about the samples; `unreadable` are (sample id, code) of pictures that cannot be read."""
+def find_concerns(
+    benchmark: Benchmark,
+    table: SampleTable,
+    unreadable: Sequence[tuple[str, str]],
+    damaged: Sequence[tuple[str, str]] = (),
+) -> list[Concern]:
+    """Return all concerns about the samples.
+
+    `unreadable` are (sample id, code) of pictures that cannot be read, `damaged` (sample id, fault) of those
+    that are whole but for their metadata.
+    """
     readable = ~np.isin(table.sample_id, [sample_id for sample_id, _ in unreadable])
     return [
         *_unreadable(unreadable),
+        *_damaged(damaged),
         *_incomplete(benchmark, table),
         *_repeated(table, readable),
         *_shared_pictures(table),
@@ -47,6 +57,13 @@ def _unreadable(pictures: Sequence[tuple[str, str]]) -> Iterator[Concern]:
     for code, count in Counter(code for _, code in pictures).items():
         ids = [sample_id for sample_id, found in pictures if found == code]
         yield Concern("unreadable picture", count, f"{count:,} of code {code}", tuple(ids[:EXAMPLES]))
+
+
+def _damaged(pictures: Sequence[tuple[str, str]]) -> Iterator[Concern]:
+    if pictures:
+        ids, faults = zip(*pictures, strict=True)
+        words = f"{len(ids):,} with whole pixels, which are used; the first: {faults[0]}"
+        yield Concern("damaged metadata", len(ids), words, tuple(ids[:EXAMPLES]))
 
 
 def _incomplete(benchmark: Benchmark, table: SampleTable) -> Iterator[Concern]:

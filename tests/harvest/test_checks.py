@@ -114,6 +114,34 @@ def test_unreadable_pictures_are_counted_by_code():
     assert str(concerns[0]) == "unreadable picture: 2 of code image_missing (a, c)"
 
 
+def test_pictures_whose_metadata_is_damaged_are_used_and_told_in_one_line(tmp_path):
+    written = Image.Exif()
+    written[274], written[282] = 6, 1.0
+    for number in range(COUNT):
+        file = tmp_path / f"{number}.jpg"
+        Image.new("RGB", (8, 4), (number, 0, 0)).save(file, exif=written)
+        content = file.read_bytes()
+        if number % 2:  # a resolution of -1/0 instead of 1/1
+            file.write_bytes(
+                content.replace(b"\0\0\0\1" * 2, b"\xff" * 4 + bytes(4)).replace(b"\1\x1a\0\5", b"\1\x1a\0\n")
+            )
+    split = ["pool", "test"]
+    samples = [
+        Sample(f"s{i}", (tmp_path / f"{i}.jpg",), f"{i}?", CLASSES[i // 2 % 2], split[i // 40]) for i in range(COUNT)
+    ]
+    asked = benchmark(samples=lambda: samples)
+    index = index_samples(asked, samples)
+    (found,) = index.info.checks
+    assert (found["kind"], found["count"], found["examples"]) == (
+        "damaged metadata",
+        40,
+        ("s1", "s3", "s5", "s7", "s9"),
+    )
+    assert found["words"].endswith("which are used; the first: EXIF: XResolution is -1/0")
+    assert index.sizes == [[(4, 8)]] * COUNT
+    assert index.table.image_hash.all()
+
+
 def test_many_examples_are_cut(tmp_path):
     concern = find_concerns(benchmark(), table(), [(f"s{i}", "image_missing") for i in range(9)])[0]
     assert str(concern).endswith("(s0, s1, s2, s3, s4 ...)")
