@@ -270,11 +270,13 @@ def show(
 
 def _tell(report: Report) -> None:
     """Print what a user must know of a harvest that is done."""
+    from savs_benchmarks.errors import grouped
+
     for found in report.checks:
         print(f"check: {found}", file=sys.stderr)
     for task in report.ambiguous_tasks:
         print(f"task {task!r}: no single token tells its answers apart, so it has no zero-shot logits", file=sys.stderr)
-    for failure in report.failures[:20]:
+    for failure, _ in grouped(report.failures)[:20]:
         print(f"failed: {failure}", file=sys.stderr)
     if report.failed:
         print(f"{report.failed:,} samples failed; their status says why", file=sys.stderr)

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from savs_benchmarks import Benchmark, Sample, check
+from savs_benchmarks.errors import Fault
 from savs_benchmarks.pictures import POLICY
 from savs_harvest import TOKEN_BUDGETS
 from savs_harvest.errors import ModelError
@@ -63,7 +64,7 @@ class Report:
     """What a harvest did: samples by status, why the failed ones failed, what else is worth knowing."""
 
     statuses: Counter[str] = field(default_factory=Counter)
-    failures: list[str] = field(default_factory=list)
+    failures: list[Fault] = field(default_factory=list)
     ambiguous_tasks: list[str] = field(default_factory=list)
     checks: list[str] = field(default_factory=list)
     halved: int = 0
@@ -241,8 +242,16 @@ def _write(writer: ModelWriter, number: int, buffers: Buffers, provenance: Mappi
     report.statuses.update(Status(status).name for status in content.status.tolist())
 
 
-def _failures(rows: range, samples: Sequence[Sample], buffers: Buffers) -> list[str]:
-    return [f"{samples[rows[place]].sample_id}: {why}" for place, why in sorted(buffers.reasons.items())]
+def _failures(rows: range, samples: Sequence[Sample], buffers: Buffers) -> list[Fault]:
+    return [_failure(samples[rows[place]], why) for place, why in sorted(buffers.reasons.items())]
+
+
+def _failure(sample: Sample, why: str) -> Fault:
+    """Return why a sample failed; samples whose pictures have the same fault failed for the same reason."""
+    kind = why
+    for picture in sample.images:
+        kind = kind.replace(str(picture), "...")
+    return Fault(sample.sample_id, why, kind)
 
 
 @dataclass(frozen=True)

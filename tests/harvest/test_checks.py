@@ -29,6 +29,7 @@ def table(**changes):
         "split": ["pool" if i < COUNT // 2 else "test" for i in range(COUNT)],
         "image_hash": [[100 + i] for i in range(COUNT)],
         "prompt_hash": [500 + i for i in range(COUNT)],
+        "options": [[]] * COUNT,
     }
     for name, rows in changes.items():
         for row, value in rows.items():
@@ -58,6 +59,61 @@ FAULTS = {
         ("few samples", 1, ("dog: 0",)),
     ),
 }
+
+
+OPTIONS = {
+    "whole": ({40: ["cat", "dog"], 41: ["dog"]}, {}),
+    "without the label": (
+        {40: ["dog"], 43: ["cat"], 44: ["cat"]},
+        {"label not among options": (2, ("s40", "s43"))},
+    ),
+    "one twice": ({40: ["cat", "dog", "cat"], 41: ["dog", "cat"]}, {"option twice": (1, ("s40",))}),
+    "the wrong one twice": (
+        {41: ["cat", "cat"]},
+        {"label not among options": (1, ("s41",)), "option twice": (1, ("s41",))},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_without_the_label_or_with_one_twice_are_found(name):
+    options, expected = OPTIONS[name]
+    assert kinds(find_concerns(benchmark(), table(options=options), [])) == expected
+
+
+ALIKE = {
+    "case": ("cat", "Cat"),
+    "sharp s": ("stra\u00dfe", "STRASSE"),
+    "white space around": ("cat", "cat "),
+    "white space within": ("a cat", "a  cat"),
+    "a space that does not break": ("a cat", "a\u00a0cat"),
+    "no space": ("ice cream", "icecream"),
+    "composed": ("caf\u00e9", "cafe\u0301"),
+    "full width": ("cat", "\uff43\uff41\uff54"),
+    "a ligature": ("fish", "\ufb01sh"),
+    "no width": ("cat", "ca\u200bt"),
+    "a mark of direction": ("cat", "cat\u200f"),
+    "a soft hyphen": ("cat", "c\u00adat"),
+    "a byte order mark": ("cat", "\ufeffcat"),
+    "a control character": ("cat", "cat\x00"),
+}
+
+
+@pytest.mark.parametrize("names", ALIKE.values(), ids=list(ALIKE))
+def test_classes_that_look_alike_are_told(names):
+    classes = tuple(sorted({"dog", *names}))
+    samples = SampleTable.from_columns({"all": classes}, {"label": [classes[i % 3] for i in range(120)]})
+    asked = benchmark(tasks={"all": classes})
+    (found,) = [found for found in find_concerns(asked, samples, []) if found.kind == "classes that look alike"]
+    assert (found.count, found.examples) == (1, (" and ".join(map(ascii, sorted(names))),))
+    assert str(found).isascii()
+
+
+@pytest.mark.parametrize("names", [("cat", "cats"), ("7", "70"), ("(A)", "(B)"), ("a", "\u00e4"), ("+1", "-1")])
+def test_classes_that_differ_are_not_told(names):
+    samples = SampleTable.from_columns({"all": names}, {"label": [names[i % 2] for i in range(80)]})
+    concerns = find_concerns(benchmark(tasks={"all": tuple(sorted(names))}), samples, [])
+    assert "classes that look alike" not in kinds(concerns)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
