@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from savs_analyze.charts import SHAPES, VIEW
 from savs_analyze.methods import ZERO_SHOT
-from savs_analyze.results import Results
+from savs_analyze.results import Results, replaced
 from savs_analyze.sections import Found, sections
 
 TEMPLATE = "report.html.j2"
@@ -32,8 +32,8 @@ def write_report(results: Path, out: Path) -> Path:
     page = pages.get_template(TEMPLATE).render(
         name=results.name, facts=_facts(found), run=folder.run(), sections=sections(found), shapes=SHAPES, view=VIEW
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page, encoding="utf-8")
+    with replaced(out) as beside:
+        beside.write_text(page, encoding="utf-8")
     return out
 
 

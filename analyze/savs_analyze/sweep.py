@@ -130,12 +130,16 @@ def _plan(
 def _missing(
     plan: Sequence[tuple[ModelVectors, list[Cell]]], results: Results, number: int, parts: int
 ) -> list[tuple[ModelVectors, list[Cell]]]:
-    """Return what is not finished of one of several parts of the plan."""
-    missing = []
+    """Return what is not finished of one of several parts of the plan, or damaged since, which is said."""
+    missing, damaged = [], []
     for vectors, cells in plan:
         for mine in deal(cells, parts)[number - 1 : number]:  # few draws make fewer parts
-            if left := [cell for cell in mine if not results.has(cell.key)]:
+            states = {cell: results.is_intact(cell.key) if results.has(cell.key) else False for cell in mine}
+            if left := [cell for cell, intact in states.items() if intact is False]:
                 missing.append((vectors, left))
+                damaged += [cell.key for cell in left if results.has(cell.key)]
+    if damaged:
+        print(f"{len(damaged):,} damaged cells are computed anew, of {damaged[0]}.json on", file=sys.stderr)
     return missing
 
 

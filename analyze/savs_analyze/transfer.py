@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
 from savs_analyze.draws import Draw, draw_support, in_whole_groups, leaked
-from savs_analyze.figures import REPRODUCIBLE
+from savs_analyze.figures import REPRODUCIBLE, save_figure
 from savs_analyze.group import SIMILARITY_BYTES
 from savs_analyze.intervals import interval, replicates
 from savs_analyze.learners import learn, predict
@@ -319,7 +319,5 @@ def draw_transfer(rows: pd.DataFrame, path: Path) -> Path:
             axis.spines[:].set_visible(False)
         bar = figure.colorbar(image, ax=list(axes.flat), shrink=0.8, format=lambda points, _: f"{100 * points:+.0f}")
         bar.set_label("points against own heads")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=160)
-        pyplot.close(figure)
+        save_figure(figure, path)
     return path
