@@ -20,6 +20,7 @@ import pandas as pd
 
 from savs_analyze.cells import Cell
 from savs_analyze.group import run_cells
+from savs_analyze.printing import csv_text
 from savs_analyze.results import CellResult, Results
 from savs_analyze.saved import MOST_JSON_BYTES, read_bytes
 from savs_analyze.settings import Setting
@@ -161,7 +162,7 @@ def _same_tables(written: Path, rows: pd.DataFrame) -> bool:
         content = read_bytes(written, MOST_JSON_BYTES)
         found, known = (
             pd.read_csv(io.BytesIO(text), dtype=str, keep_default_na=False)
-            for text in (content, rows.to_csv(index=False).encode())
+            for text in (content, csv_text(rows).encode())
         )
     except (OSError, ValueError):
         return False

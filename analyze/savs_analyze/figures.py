@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from savs_analyze.methods import DISPLAYED, SAVS
 from savs_analyze.results import CellResult, replaced
+from savs_stores.terminal import shown
 
 PANEL_WIDTH, PANEL_HEIGHT = 1.9, 1.9
 MOST_COLUMNS = 5
@@ -116,7 +117,10 @@ def _first_metric(summary: pd.DataFrame) -> pd.DataFrame:
 def save_figure(figure: Any, path: Path) -> None:
     """Write a figure, whole or not at all; the ending of the path says the format."""
     from matplotlib import pyplot
+    from matplotlib.text import Text
 
+    for text in figure.findobj(Text):  # names may come from anywhere
+        text.set_text(shown(text.get_text()))
     metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
     with replaced(path) as beside:
         figure.savefig(beside, metadata=metadata, dpi=160)

@@ -11,6 +11,7 @@ from savs_analyze.charts import SHAPES, VIEW
 from savs_analyze.methods import ZERO_SHOT
 from savs_analyze.results import Results, replaced
 from savs_analyze.sections import Found, sections
+from savs_stores.terminal import shown
 
 TEMPLATE = "report.html.j2"
 
@@ -25,6 +26,7 @@ def write_report(results: Path, out: Path) -> Path:
     pages = Environment(
         loader=PackageLoader("savs_analyze", "."),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -35,6 +37,11 @@ def write_report(results: Path, out: Path) -> Path:
     with replaced(out) as beside:
         beside.write_text(page, encoding="utf-8")
     return out
+
+
+def _shown(value: Any) -> Any:
+    """Return a text without what nobody sees, such as marks that turn the direction of writing."""
+    return shown(value) if type(value) is str else value
 
 
 def _facts(found: Found) -> dict[str, Any]:

@@ -27,8 +27,11 @@ import numpy as np
 import pandas as pd
 
 from savs_analyze.metrics import Units, unit_scores
+from savs_analyze.printing import csv_text
 from savs_analyze.saved import MOST_ARRAY_BYTES, check_cell, check_run, read_arrays, read_bytes, read_json
+from savs_stores.terminal import command
 
+ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
 # Arrays that the cells of one folder may hold together.
 MOST_BYTES_IN_ALL = 2**33
 # What damaged files make their readers raise.
@@ -77,13 +80,11 @@ class Results:
 
     def save(self, key: str, result: CellResult) -> None:
         """Write a cell: arrays first, then the file that says it is finished."""
-        self.cells.mkdir(parents=True, exist_ok=True)
-        arrays = self.cells / f".{key}.{uuid.uuid4().hex}.npz"
-        with arrays.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **result.arrays)
         saved = {"facts": result.facts, "rows": result.rows}
-        saved["sha256"] = _digest(saved, arrays.read_bytes())
-        arrays.replace(self.cells / f"{key}.npz")
+        with replaced(self.cells / f"{key}.npz") as arrays:
+            with arrays.open("wb") as file:
+                np.savez_compressed(file, allow_pickle=False, **result.arrays)
+            saved["sha256"] = _digest(saved, arrays.read_bytes())
         _write_text(self.cells / f"{key}.json", json.dumps(saved, indent=1))
 
     def load(self, key: str) -> CellResult:
@@ -119,7 +120,7 @@ class Results:
         """Write `run.json` and the rows of the run's cells; return the file of the rows."""
         rows = [row for key in run["cells"] for row in self.load(key).rows]
         _write_text(self.folder / "run.json", json.dumps(run, indent=1))
-        _write_text(self.folder / "rows.csv", pd.DataFrame(rows).to_csv(index=False))
+        _write_text(self.folder / "rows.csv", csv_text(pd.DataFrame(rows)))
         return self.folder / "rows.csv"
 
     def loaded(self) -> Iterable[CellResult]:
@@ -141,6 +142,15 @@ class Results:
                 file=sys.stderr,
             )
 
+    def _how_to_begin(self) -> str:
+        store = enclosing_store(self.folder)
+        if store is None:
+            begin = command("savs-analyze", "sweep", "--store", "STORE", "--out", self.folder)
+            return f"holds no finished sweep; make one with: {begin}"
+        named = self.folder if self.folder.resolve() == store else store
+        begin = command("savs-analyze", "sweep", "--store", named, "--out", Path("results") / store.stem)
+        return f"is a store, not a folder of results; sweep it first: {begin}"
+
     def run(self) -> dict[str, Any]:
         """Return what `run.json` says of the last finished sweep: command, sources, cells, versions.
 
@@ -148,16 +158,26 @@ class Results:
         """
         run = self.folder / "run.json"
         if not run.exists():
-            raise FileNotFoundError(
-                f"{self.folder} holds no finished sweep; make one with: "
-                f"savs-analyze sweep --store STORE --out {self.folder}"
-            )
+            raise FileNotFoundError(f"{self.folder} {self._how_to_begin()}")
         try:
             found = read_json(run)
             check_run(found)
             return found
         except DAMAGE as error:
             raise OSError(f"{run} is damaged ({error}): run the same sweep into this folder again") from error
+
+
+def enclosing_store(path: Path) -> Path | None:
+    """Return the Zarr group that a path is, or that it lies in, None where it is in none."""
+    path = path.resolve()
+    around = [folder for folder in (path, *path.parents) if any((folder / name).is_file() for name in ZARR_FILES)]
+    return around[-1] if around else None
+
+
+def refuse_store(path: Path) -> None:
+    """Raise ValueError where writing to a path would write into a store, and break it."""
+    if store := enclosing_store(path):
+        raise ValueError(f"{path} is in the store {store}: results would break it, name another place with --out")
 
 
 def _digest(saved: dict[str, Any], arrays: bytes) -> str:
@@ -172,6 +192,7 @@ def _write_text(path: Path, text: str) -> None:
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
     """Yield a file beside `path`, of the same ending, that takes its place when it is written: whole, or not at all."""
+    refuse_store(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{uuid.uuid4().hex}.{path.name}")
     try:

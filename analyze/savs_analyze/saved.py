@@ -97,6 +97,7 @@ def check_run(run: Mapping[str, Any]) -> None:
         texts = [source.get(name) for name in ("store", "from_here", "model")]
         _demand(_are(texts, str) and _are(source.get("cells"), str), "a source is incomplete")
     _demand(isinstance(run.get("command"), str), "its command is no text")
+    _demand(_are(run.get("notes", []), str), "its notes are no texts")
     versions: Any = run.get("versions")
     _demand(isinstance(versions, dict) and _are(list(versions.values()), str), "its versions are no texts")
 

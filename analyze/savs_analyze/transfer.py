@@ -23,6 +23,7 @@ from savs_analyze.learnt import Learnt, Support
 from savs_analyze.methods import Savs
 from savs_analyze.metrics import METRICS, Units, unit_scores
 from savs_stores import ModelVectors, Store
+from savs_stores.terminal import printable
 
 # What of the source a prediction takes: nothing, its heads, or its heads and centroids; or random heads, the control.
 OWN, HEADS, ALL, RANDOM = "own", "heads", "heads and centroids", "random heads"
@@ -311,8 +312,10 @@ def draw_transfer(rows: pd.DataFrame, path: Path) -> Path:
                         "weight": "bold" if own else "normal",
                     }
                     axis.text(column, row, f"{100 * number:.0f}", ha="center", va="center", **style)
-            axis.set_xticks(range(tasks), value.columns, rotation=45, ha="right", rotation_mode="anchor")
-            axis.set_yticks(range(len(value)), value.index)
+            axis.set_xticks(
+                range(tasks), map(printable, value.columns), rotation=45, ha="right", rotation_mode="anchor"
+            )
+            axis.set_yticks(range(len(value)), map(printable, value.index))
             axis.set_xlabel("target")
             axis.set_ylabel("source")
             axis.set_title(title, fontsize=8)

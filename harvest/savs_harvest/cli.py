@@ -265,7 +265,7 @@ def show(
     processor = load_processor(checkpoint_folder(find_model(model)))
     with HarvestProgress(model, benchmark.name) as progress:
         for line in describe(benchmark, processor, count, progress.pictures if checks else None):
-            print(line)
+            terminal.say(line)
 
 
 def _tell(report: Report) -> None:
@@ -273,11 +273,11 @@ def _tell(report: Report) -> None:
     from savs_benchmarks.errors import grouped
 
     for found in report.checks:
-        print(f"check: {found}", file=sys.stderr)
+        terminal.say(f"check: {found}", file=sys.stderr)
     for task in report.ambiguous_tasks:
         print(f"task {task!r}: no single token tells its answers apart, so it has no zero-shot logits", file=sys.stderr)
     for failure, _ in grouped(report.failures)[:20]:
-        print(f"failed: {failure}", file=sys.stderr)
+        terminal.say(f"failed: {failure}", file=sys.stderr)
     if report.failed:
         print(f"{report.failed:,} samples failed; their status says why", file=sys.stderr)
     if report.halved:
