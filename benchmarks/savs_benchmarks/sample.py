@@ -103,7 +103,7 @@ def check(benchmark: Benchmark) -> list[Sample]:
     return samples
 
 
-def _header_faults(benchmark: Benchmark) -> Iterable[Fault | str]:
+def _header_faults(benchmark: Benchmark) -> Iterable[str]:
     for name in ("name", "summary", "source", "revision", "licence", "prompt"):
         if not getattr(benchmark, name):
             yield f"its {name} is empty"
@@ -116,7 +116,7 @@ def _header_faults(benchmark: Benchmark) -> Iterable[Fault | str]:
             yield f"task {task!r} has fewer than two classes: {list(classes)}"
 
 
-def _sample_faults(benchmark: Benchmark, samples: list[Sample]) -> Iterable[Fault | str]:
+def _sample_faults(benchmark: Benchmark, samples: list[Sample]) -> Iterable[str]:
     if not samples:
         yield "it has no samples"
     for sample_id, count in Counter(str(sample.sample_id) for sample in samples).items():

@@ -64,7 +64,7 @@ class Report:
     """What a harvest did: samples by status, why the failed ones failed, what else is worth knowing."""
 
     statuses: Counter[str] = field(default_factory=Counter)
-    failures: list[Fault] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
     ambiguous_tasks: list[str] = field(default_factory=list)
     checks: list[str] = field(default_factory=list)
     halved: int = 0
@@ -242,7 +242,7 @@ def _write(writer: ModelWriter, number: int, buffers: Buffers, provenance: Mappi
     report.statuses.update(Status(status).name for status in content.status.tolist())
 
 
-def _failures(rows: range, samples: Sequence[Sample], buffers: Buffers) -> list[Fault]:
+def _failures(rows: range, samples: Sequence[Sample], buffers: Buffers) -> list[str]:
     return [_failure(samples[rows[place]], why) for place, why in sorted(buffers.reasons.items())]
 
 

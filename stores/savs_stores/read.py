@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -39,6 +39,7 @@ from savs_stores.terminal import command, printable
 BLOCK_BYTES = 16 * 2**20
 # Characters of a command from elsewhere.
 MOST_SHOWN = 1000
+PLAIN_NAME = re.compile(r"[\w.-]+")
 
 
 def open_store(path: StorePath, allow_partial: bool = False) -> Store:
@@ -309,10 +310,12 @@ class ModelVectors:
 
     def _unfinished(self) -> str:
         rows = [row for shard in self.missing for row in self.plan.rows(shard)]
-        # The command is the store's own, perhaps from elsewhere: it is shown, but not offered to be pasted.
+        # The store's own command may be from anywhere: the hint is made of what we know, `info` shows the rest, quoted.
+        path, benchmark = str(self.store.path), self.store.benchmark.name
+        data = ("--data", benchmark) if PLAIN_NAME.fullmatch(benchmark) else ()
         finish = (
-            f"finish it with the command that began it and --store {shlex.quote(str(self.store.path))}: "
-            f"{command('savs-analyze', 'info', self.store.path)} shows it, in the store's own words"
+            f"finish it with: {command('savs-harvest', 'run', '--model', self.name, '--store', path, *data)} and the "
+            f"options that it began with, which {command('savs-analyze', 'info', path)} shows in the store's own words"
             if self.provenance.get("command")
             else "write it again"
         )

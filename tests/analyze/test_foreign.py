@@ -115,16 +115,13 @@ def test_a_name_is_no_formula_of_a_spreadsheet(begin, capsys):
 
 
 def test_no_hint_repeats_the_command_of_a_store(make_store, tmp_path):
-
-    finished = make_store()
-    unfinished = tmp_path / "un finished.zarr"
+    finished, unfinished = make_store(), tmp_path / "un finished.zarr"
     _begin(unfinished, finished)
     result = CliRunner().invoke(app, ["sweep", "--store", str(unfinished)])
-    message = str(result.exception)
+    message, place = str(result.exception), shlex.quote(str(unfinished))
     assert "rm -rf" not in message
-    assert (
-        f"--store {shlex.quote(str(unfinished))}: savs-analyze info {shlex.quote(str(unfinished))} shows it" in message
-    )
+    assert f"finish it with: savs-harvest run --model m --store {place} --data toy and the options" in message
+    assert f"which savs-analyze info {place} shows in the store's own words" in message
     printed = invoke("info", unfinished)
     assert not obeyed(printed)
     assert f"begun, in the store's own words, with {COMMAND!r}" in printed

@@ -1,5 +1,6 @@
 """`check` names every fault of a benchmark."""
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from savs_benchmarks import Benchmark, BenchmarkError, Sample, check
+from savs_benchmarks.errors import grouped
 
 CAT = Sample("1", (Path("a.png"),), "Which animal?", "cat", "pool")
 DOG = replace(CAT, sample_id="2", label="dog", split="test")
@@ -84,6 +86,14 @@ def test_one_fault_sixty_times_is_one_line_with_the_first_places():
         "(60 times, also sample '1', sample '2', sample '3', sample '4' ...)",
         "  sample '1': the question is empty",
     ]
+
+
+def test_faults_survive_the_way_to_another_process():
+    with pytest.raises(BenchmarkError) as raised:
+        check(benchmark([replace(CAT, label="cow")] * 2))
+    copied = pickle.loads(pickle.dumps(raised.value.faults))  # noqa: S301
+    assert copied == raised.value.faults
+    assert grouped(copied) == grouped(raised.value.faults)
 
 
 ABSENT = {
