@@ -14,7 +14,7 @@ NESTED = (ExifTags.IFD.Exif.value, ExifTags.IFD.GPSInfo.value)
 
 # Bytes of one value, by type; TIFF 6.0, section 2, and BigTIFF.
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-ASCII, RATIONALS, NUMBERS = 2, {5: "II", 10: "ii"}, {1: "B", 3: "H", 4: "I", 8: "h", 9: "i", 13: "I", 16: "Q"}
+ASCII, RATIONALS, NUMBERS = 2, {5: "II", 10: "ii"}, {3: "H", 4: "I", 8: "h", 9: "i", 13: "I", 16: "Q"}
 # A distance of endless length is written so; EXIF 2.32, SubjectDistance.
 ENDLESS = 2**32 - 1
 # Bytes that are looked at of a tag's values: a crafted directory may give the whole file to each of many tags.
@@ -82,7 +82,7 @@ def exif_orientation(block: bytes) -> int | None:
     Of several values the first counts, as for Pillow. Raises ValueError where the block has no header.
     """
     found = read_directory(_without_prefix(block))
-    return next((value for value in numbers(found, ORIENTATION)), None)
+    return next(iter(numbers(found, ORIENTATION)), None)
 
 
 def _without_prefix(block: bytes) -> bytes:

@@ -163,7 +163,8 @@ def _read_without_metadata(source: Path | StoredPicture, refused: PictureError) 
         if layout := unknown_layout(content) if error.code == "not_an_image" else "":
             raise PictureError("image_unsupported", f"{source}: {layout}") from None
         raise (refused if error.code == "not_an_image" else error) from None
-    return ReadPicture(read.pixels, (f"Pillow refuses the file with it: {refused}", *read.faults))
+    words = f" ({refused})" if refused.code == "image_corrupt" else ""
+    return ReadPicture(read.pixels, (f"Pillow alone cannot read the file with it{words}", *read.faults))
 
 
 def _bounded(file: Path) -> bytes:
@@ -212,15 +213,17 @@ def _decode(opened: Image.Image, source: Path | StoredPicture | str) -> ReadPict
         raise PictureError("image_too_large", f"{source}: {width} x {height} is more than {MAX_PIXELS:,} pixels")
     if opened.mode not in (*SAFE_MODES, *SIXTEEN_BIT_MODES):
         raise PictureError("image_unsupported", f"{source}: pixels of mode {opened.mode!r} have no fixed range")
-    if reason := unsupported(opened):
-        raise PictureError("image_unsupported", f"{source}: {reason}")
     try:
+        if reason := unsupported(opened):
+            raise PictureError("image_unsupported", f"{source}: {reason}")
         opened.load()
         correct_palette(opened)
         pixels = to_eight_bits(opened) if opened.mode in SIXTEEN_BIT_MODES else opened
         turn, faults = _turn(opened)
         pixels = pixels if turn is None else pixels.transpose(turn)
         return ReadPicture(_rgb(pixels), faults)
+    except PictureError:
+        raise
     except Exception as error:
         raise PictureError("image_corrupt", f"{source}: {error}") from None
 

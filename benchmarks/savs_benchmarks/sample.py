@@ -54,7 +54,7 @@ class Sample:
             set_field(self, "group", None)
         number = as_whole(self.slot)
         set_field(self, "slot", number if number is not None else None if is_absent(self.slot) else self.slot)
-        if not isinstance(self.options, str):
+        if isinstance(self.options, Iterable) and not isinstance(self.options, str):
             set_field(self, "options", tuple(map(as_word, self.options)))
 
 
@@ -144,7 +144,7 @@ def _reasons(sample: Sample, tasks: Mapping[str, set[str]]) -> Iterable[str]:
         yield "it has no label"
     elif sample.label not in tasks[sample.task]:
         yield f"{sample.label!r} is no class of task {sample.task!r}"
-    if isinstance(sample.options, str) or not all(isinstance(option, str) for option in sample.options):
+    if not isinstance(sample.options, tuple) or not all(isinstance(option, str) for option in sample.options):
         yield f"'options' must be texts, got {sample.options!r}"
     else:
         yield from (

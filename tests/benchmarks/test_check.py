@@ -166,6 +166,7 @@ WRONG = {
     "a slot with a fraction": ({"slot": 0.5}, "sample '1': 'slot' must be one of 0, 1, 2, 3, got 0.5"),
     "a slot in words": ({"slot": "1"}, "sample '1': 'slot' must be one of 0, 1, 2, 3, got '1'"),
     "options in one text": ({"options": "cat"}, "sample '1': 'options' must be texts, got 'cat'"),
+    "a number for options": ({"options": 5}, "sample '1': 'options' must be texts, got 5"),
     "an absent option": ({"options": ("cat", None)}, "sample '1': 'options' must be texts, got ('cat', None)"),
 }
 
