@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from savs_analyze.charts import SHAPES, VIEW
 from savs_analyze.methods import ZERO_SHOT
-from savs_analyze.results import Results, replaced
+from savs_analyze.results import Results, refuse_store, replaced
 from savs_analyze.sections import Found, sections
 from savs_stores.terminal import shown
 
@@ -19,8 +19,9 @@ TEMPLATE = "report.html.j2"
 def write_report(results: Path, out: Path) -> Path:
     """Write the report of a folder of results into `out` and return it.
 
-    Raises FileNotFoundError where no sweep has finished.
+    Raises FileNotFoundError where no sweep has finished, ValueError where `out` is in a store.
     """
+    refuse_store(out)
     folder = Results(results)
     found = Found(list(folder.loaded()))
     pages = Environment(
