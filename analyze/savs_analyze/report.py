@@ -21,8 +21,9 @@ def write_report(results: Path, out: Path) -> Path:
 
     Raises FileNotFoundError where no sweep has finished, ValueError where `out` is in a store.
     """
-    refuse_store(out)
     folder = Results(results)
+    run = folder.run()
+    refuse_store(out)
     found = Found(list(folder.loaded()))
     pages = Environment(
         loader=PackageLoader("savs_analyze", "."),
@@ -33,7 +34,7 @@ def write_report(results: Path, out: Path) -> Path:
         lstrip_blocks=True,
     )
     page = pages.get_template(TEMPLATE).render(
-        name=results.name, facts=_facts(found), run=folder.run(), sections=sections(found), shapes=SHAPES, view=VIEW
+        name=results.name, facts=_facts(found), run=run, sections=sections(found), shapes=SHAPES, view=VIEW
     )
     with replaced(out) as beside:
         beside.write_text(page, encoding="utf-8")
