@@ -71,7 +71,7 @@ def verify(store: StoreArgument) -> None:
 
     faults = list(faults_of(open_store(store, allow_partial=True)))
     for fault in faults:
-        print(fault)
+        terminal.say(fault)
     if faults:
         raise typer.Exit(terminal.FAILED)
     print(f"{store} is sound", file=sys.stderr)
@@ -133,7 +133,7 @@ def sweep(
             on_cells=progress.update,
         )
     if rows.suffix == ".csv":
-        print(f"{rows}\nnext: {terminal.command('savs-analyze', 'table', folder)}", file=sys.stderr)
+        terminal.say(rows, f"next: {terminal.command('savs-analyze', 'table', folder)}", file=sys.stderr)
 
 
 @app.command()
@@ -173,8 +173,10 @@ def demo(
     """Show everything once: a sweep of a few methods, the table, and the report. Without stores, on made-up vectors."""
     from savs_analyze.planted import write_planted
     from savs_analyze.report import write_report
+    from savs_analyze.results import refuse_store
     from savs_analyze.studies import find_study
 
+    refuse_store(out)
     found = store or sorted(map(str, Path("stores").glob("digits*.zarr")))
     if not found:
         print("no stores/digits*.zarr here (make demo harvests them): vectors are made up", file=sys.stderr)
@@ -287,7 +289,7 @@ def audit(
     findings = list(audit(results, seed))
     for finding in findings:
         state = {True: "sound", False: "WRONG", None: "not checked"}[finding.sound]
-        print(f"{finding.checked:<8}{state:<13}{finding.words}")
+        terminal.say(f"{finding.checked:<8}{state:<13}{finding.words}")
     if any(finding.sound is False for finding in findings):
         raise typer.Exit(terminal.FAILED)
 
@@ -301,7 +303,7 @@ def compare_paper(results: ResultsArgument, form: TableFormatOption = TableForma
     cells = list(Results(results).loaded())
     compared = compare(cells)
     if compared.empty:
-        print(without_counterpart(cells), file=sys.stderr)
+        terminal.say(without_counterpart(cells), file=sys.stderr)
     print_rows(compared, form, laid_out(compared), footnotes(compared))
 
 
@@ -337,9 +339,11 @@ def transfer(
 ) -> None:
     """Classify each task with the heads of every other one, and draw source by target."""
     from savs_analyze import transfer as transfers
+    from savs_analyze.results import refuse_store
     from savs_analyze.sweep import expand
     from savs_stores import open_store
 
+    refuse_store(out)
     tasks = transfers.tasks_of([open_store(path, allow_partial) for path in expand(store)], model)
     rows = transfers.transfer(tasks, k, shots, draws)
     print_rows(rows, form, transfers.laid_out(rows), transfers.footnotes(rows))
@@ -358,13 +362,16 @@ def projection(
 ) -> None:
     """Draw one head's vectors of the test samples in the plane, beside those of a median head."""
     from savs_analyze.projection import draw_projection, parse_head, project, task_of
+    from savs_analyze.results import refuse_store
     from savs_stores import open_store
 
+    path = out or Path("results") / f"{Path(store).stem}-projection.svg"
+    refuse_store(path)
     of = task_of(open_store(store, allow_partial), model, task)
     found = project(of, parse_head(head) if head else None, shots)
     for plane in found.planes:
-        print(plane)
-    print(draw_projection(found, out or Path("results") / f"{Path(store).stem}-projection.svg"))
+        terminal.say(plane)
+    print(draw_projection(found, path))
 
 
 @app.command()

@@ -11,12 +11,13 @@ import pandas as pd
 from jaxtyping import Float
 
 from savs_analyze.methods import DISPLAYED, SAVS
-from savs_analyze.results import CellResult
+from savs_analyze.results import CellResult, replaced
+from savs_stores.terminal import shown
 
 PANEL_WIDTH, PANEL_HEIGHT = 1.9, 1.9
 MOST_COLUMNS = 5
-# SVG ids and dates follow these, so that the same results give the same bytes.
-REPRODUCIBLE: Any = {"svg.hashsalt": "savs", "svg.fonttype": "none"}
+# SVG ids and dates follow these, so that the same results give the same bytes; a $ in a name begins no formula.
+REPRODUCIBLE: Any = {"svg.hashsalt": "savs", "svg.fonttype": "none", "text.parse_math": False}
 
 
 def most_heads(cells: Iterable[CellResult]) -> int:
@@ -91,7 +92,7 @@ def draw_curves(summary: pd.DataFrame, along: str, path: Path) -> Path:
         for axis in list(axes.flat)[len(panels) :]:
             axis.remove()
         axes.flat[0].legend(frameon=False, fontsize=7)
-        _save(figure, path)
+        save_figure(figure, path)
     return path
 
 
@@ -113,12 +114,16 @@ def _first_metric(summary: pd.DataFrame) -> pd.DataFrame:
     return summary[first & ((tasks == 1) | summary["task"].str.startswith("mean of "))]
 
 
-def _save(figure: Any, path: Path) -> None:
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure, whole or not at all; the ending of the path says the format."""
     from matplotlib import pyplot
+    from matplotlib.text import Text
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    for text in figure.findobj(Text):  # names may come from anywhere
+        text.set_text(shown(text.get_text()))
     metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
-    figure.savefig(path, metadata=metadata, dpi=160)
+    with replaced(path) as beside:
+        figure.savefig(beside, metadata=metadata, dpi=160)
     pyplot.close(figure)
 
 
@@ -159,5 +164,5 @@ def draw_head_maps(frequencies: dict[str, Float[np.ndarray, "layer head_in_layer
             axis.remove()
         bar = figure.colorbar(axes.flat[0].images[0], ax=list(axes.flat)[: len(frequencies)], shrink=0.9)
         bar.set_label(f"share of draws\n(best {heads} heads)")
-        _save(figure, path)
+        save_figure(figure, path)
     return path

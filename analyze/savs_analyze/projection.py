@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from savs_analyze.figures import REPRODUCIBLE
+from savs_analyze.figures import REPRODUCIBLE, save_figure
 from savs_analyze.learners import learn
 from savs_analyze.methods import Savs
 from savs_analyze.similarity import cosine
@@ -160,9 +160,7 @@ def draw_projection(found: Projection, path: Path) -> Path:
             figure.legend(*names, loc="outside right center", frameon=False, markerscale=2)
         figure.suptitle(f"{found.task.vectors.name} on {found.task.name}", fontsize=9)
         figure.supxlabel(found.caption, fontsize=7)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=160)
-        pyplot.close(figure)
+        save_figure(figure, path)
     return path
 
 

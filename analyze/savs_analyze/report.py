@@ -9,8 +9,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from savs_analyze.charts import SHAPES, VIEW
 from savs_analyze.methods import ZERO_SHOT
-from savs_analyze.results import Results
+from savs_analyze.results import Results, refuse_store, replaced
 from savs_analyze.sections import Found, sections
+from savs_stores.terminal import shown
 
 TEMPLATE = "report.html.j2"
 
@@ -18,23 +19,31 @@ TEMPLATE = "report.html.j2"
 def write_report(results: Path, out: Path) -> Path:
     """Write the report of a folder of results into `out` and return it.
 
-    Raises FileNotFoundError where no sweep has finished.
+    Raises FileNotFoundError where no sweep has finished, ValueError where `out` is in a store.
     """
     folder = Results(results)
+    run = folder.run()
+    refuse_store(out)
     found = Found(list(folder.loaded()))
     pages = Environment(
         loader=PackageLoader("savs_analyze", "."),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     page = pages.get_template(TEMPLATE).render(
-        name=results.name, facts=_facts(found), run=folder.run(), sections=sections(found), shapes=SHAPES, view=VIEW
+        name=results.name, facts=_facts(found), run=run, sections=sections(found), shapes=SHAPES, view=VIEW
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page, encoding="utf-8")
+    with replaced(out) as beside:
+        beside.write_text(page, encoding="utf-8")
     return out
+
+
+def _shown(value: Any) -> Any:
+    """Return a text without what nobody sees, such as marks that turn the direction of writing."""
+    return shown(value) if type(value) is str else value
 
 
 def _facts(found: Found) -> dict[str, Any]:

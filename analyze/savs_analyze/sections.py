@@ -30,6 +30,8 @@ from savs_analyze.tables import LEFT_OUT, columns_of, differences, footnotes, sp
 PAPERS_HEADS = 20
 # With more settings, a table has a line for each.
 MOST_COLUMNS = 5
+# With more classes, a table of each against each has no room in memory, nor a reader.
+MOST_CONFUSED = 4096
 KEYS = ("benchmark", "model", "task", "metric")
 X_LABELS = {"heads": "heads", "shots": "samples a class"}
 
@@ -317,6 +319,8 @@ def classes(found: Found) -> Section:
             of_best = {"method": best.method, "shots": best.shots}
             cells = found.of(benchmark=best.benchmark, model=best.model, task=task, **of_best)
             facts = cells[0].facts
+            if facts["classes"] > MOST_CONFUSED:
+                continue
             counts = np.sum([confusion(*_answers(cell, best.setting), facts["classes"]) for cell in cells], axis=0)
             names = facts.get("class_names") or list(map(str, range(facts["classes"])))  # older results have none
             blocks.append(Classes(f"{found.title(best.benchmark, best.model, task)}: {best.column}", names, counts))

@@ -16,7 +16,7 @@ import numpy as np
 from savs_analyze.cells import Cell, cap_settings, deal, plan_cells
 from savs_analyze.draws import available, check_shots
 from savs_analyze.methods import METHODS, SAVS, ZERO_SHOT
-from savs_analyze.results import Results
+from savs_analyze.results import Results, refuse_store
 from savs_analyze.settings import Setting, expand_settings
 from savs_analyze.validation import QUARTER, Validation
 from savs_analyze.work import Work
@@ -56,8 +56,10 @@ def sweep(
     `heads` are the values of every method's k, `grid` those of other hyperparameters. `restricted` predicts
     among the classes that a prompt prints, `papers_order` keeps, lists and votes as the papers' code does.
     `solver` and `scaling` are those of the lasso and its relatives.
-    Raises ValueError for a store without models, and where a class has too few samples for the shots.
+    Raises ValueError for a store without models, where a class has too few samples for the shots, and where `out` is
+    in a store.
     """
+    refuse_store(out)
     results = Results(out)
     takes_heads = any("k" in METHODS[name].defaults for name in methods if name in METHODS)
     values = {**({"k": heads} if takes_heads else {}), **(grid or {})}
@@ -130,12 +132,16 @@ def _plan(
 def _missing(
     plan: Sequence[tuple[ModelVectors, list[Cell]]], results: Results, number: int, parts: int
 ) -> list[tuple[ModelVectors, list[Cell]]]:
-    """Return what is not finished of one of several parts of the plan."""
-    missing = []
+    """Return what is not finished of one of several parts of the plan, or damaged since, which is said."""
+    missing, damaged = [], []
     for vectors, cells in plan:
         for mine in deal(cells, parts)[number - 1 : number]:  # few draws make fewer parts
-            if left := [cell for cell in mine if not results.has(cell.key)]:
+            states = {cell: results.is_intact(cell.key) if results.has(cell.key) else False for cell in mine}
+            if left := [cell for cell, intact in states.items() if intact is False]:
                 missing.append((vectors, left))
+                damaged += [cell.key for cell in left if results.has(cell.key)]
+    if damaged:
+        print(f"{len(damaged):,} damaged cells are computed anew, of {damaged[0]}.json on", file=sys.stderr)
     return missing
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
 from savs_analyze.draws import Draw, draw_support, in_whole_groups, leaked
-from savs_analyze.figures import REPRODUCIBLE
+from savs_analyze.figures import REPRODUCIBLE, save_figure
 from savs_analyze.group import SIMILARITY_BYTES
 from savs_analyze.intervals import interval, replicates
 from savs_analyze.learners import learn, predict
@@ -23,6 +23,7 @@ from savs_analyze.learnt import Learnt, Support
 from savs_analyze.methods import Savs
 from savs_analyze.metrics import METRICS, Units, unit_scores
 from savs_stores import ModelVectors, Store
+from savs_stores.terminal import printable
 
 # What of the source a prediction takes: nothing, its heads, or its heads and centroids; or random heads, the control.
 OWN, HEADS, ALL, RANDOM = "own", "heads", "heads and centroids", "random heads"
@@ -311,15 +312,15 @@ def draw_transfer(rows: pd.DataFrame, path: Path) -> Path:
                         "weight": "bold" if own else "normal",
                     }
                     axis.text(column, row, f"{100 * number:.0f}", ha="center", va="center", **style)
-            axis.set_xticks(range(tasks), value.columns, rotation=45, ha="right", rotation_mode="anchor")
-            axis.set_yticks(range(len(value)), value.index)
+            axis.set_xticks(
+                range(tasks), map(printable, value.columns), rotation=45, ha="right", rotation_mode="anchor"
+            )
+            axis.set_yticks(range(len(value)), map(printable, value.index))
             axis.set_xlabel("target")
             axis.set_ylabel("source")
             axis.set_title(title, fontsize=8)
             axis.spines[:].set_visible(False)
         bar = figure.colorbar(image, ax=list(axes.flat), shrink=0.8, format=lambda points, _: f"{100 * points:+.0f}")
         bar.set_label("points against own heads")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=160)
-        pyplot.close(figure)
+        save_figure(figure, path)
     return path

@@ -2,19 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 SHOWN_FAULTS = 20
+SHOWN_PLACES = 5
+
+
+class Fault(str):
+    """What is wrong at one place, `place: reason`. Faults of one `kind` are told as one."""
+
+    place: str
+    reason: str
+    kind: str
+
+    def __new__(cls, place: str, reason: str, kind: str = "") -> Fault:
+        """Make the text; `kind` is the reason without what only this place has, such as what was got instead."""
+        fault = super().__new__(cls, f"{place}: {reason}")
+        fault.place, fault.reason, fault.kind = place, reason, kind or reason.partition(", got ")[0]
+        return fault
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Fault, (self.place, self.reason, self.kind)
+
+
+def grouped(faults: Iterable[str]) -> list[tuple[str, int]]:
+    """Return one line for every kind of fault, and of how many it tells: the first in full, a count, a few places."""
+    groups: dict[str, list[str]] = {}
+    for fault in faults:
+        groups.setdefault(fault.kind if isinstance(fault, Fault) else fault, []).append(fault)
+    return [(_in_one_line(group), len(group)) for group in groups.values()]
+
+
+def _in_one_line(group: Sequence[str]) -> str:
+    if len(group) == 1:
+        return group[0]
+    others = [fault.place for fault in group[1:SHOWN_PLACES] if isinstance(fault, Fault)]
+    also = f", also {', '.join(others)}{' ...' if len(group) > SHOWN_PLACES else ''}" if others else ""
+    return f"{group[0]} ({len(group):,} times{also})"
 
 
 class BenchmarkError(ValueError):
-    """A benchmark that cannot be used: one sentence, then one line a fault."""
+    """A benchmark that cannot be used: one sentence, then one line for each kind of fault; `faults` are all of them."""
 
     def __init__(self, summary: str, faults: Sequence[str] = ()) -> None:
+        groups = grouped(faults)
         lines = [f"{summary}:" if faults else summary]
-        lines += [f"  {fault}" for fault in faults[:SHOWN_FAULTS]]
-        if len(faults) > SHOWN_FAULTS:
-            lines.append(f"  ... and {len(faults) - SHOWN_FAULTS} more")
+        lines += [f"  {line}" for line, _ in groups[:SHOWN_FAULTS]]
+        if len(groups) > SHOWN_FAULTS:
+            lines.append(f"  ... and {sum(count for _, count in groups[SHOWN_FAULTS:])} more")
         super().__init__("\n".join(lines))
         self.faults = list(faults)
 

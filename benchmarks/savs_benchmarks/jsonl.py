@@ -3,8 +3,8 @@
     {"image": "cats/1.jpg", "question": "Which animal is this?", "label": "cat"}
 
 `image` or `images` (paths below the file's folder), `question` and `label` are needed; `id`, `split`
-(pool, test, either), `task`, `group`, `slot` and `options` may be added. Slots 0..3 = 2 * question + image make
-groups of four, slots 0 and 1 alone make pairs.
+(pool, test, either), `task`, `group`, `slot` and `options` may be added; null and NaN are as if absent.
+Slots 0..3 = 2 * question + image make groups of four, slots 0 and 1 alone make pairs.
 """
 
 from __future__ import annotations
@@ -16,11 +16,21 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from savs_benchmarks.errors import BenchmarkError
+from savs_benchmarks.absent import as_word, is_absent
+from savs_benchmarks.errors import BenchmarkError, Fault
 from savs_benchmarks.pictures import resolve_inside
+from savs_benchmarks.rows import parse_json
 from savs_benchmarks.sample import DEFAULT_TASK, SPLITS, Benchmark, Metric, Sample
 
 FIELDS = ("image", "images", "question", "label", "id", "split", "task", "group", "slot", "options")
+
+
+class LineError(ValueError):
+    """What is wrong with a line; `kind` is the same words for all lines of the same fault."""
+
+    def __init__(self, reason: str, kind: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 def load_jsonl(path: Path) -> Benchmark:
@@ -37,7 +47,7 @@ def load_jsonl(path: Path) -> Benchmark:
     except UnicodeDecodeError as error:
         raise BenchmarkError(f"{path} is not UTF-8 text: {error}") from None
     samples: dict[str, tuple[int, Sample]] = {}
-    faults: list[tuple[int, str]] = []
+    faults: list[tuple[int, Exception]] = []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -47,13 +57,14 @@ def load_jsonl(path: Path) -> Benchmark:
                 raise ValueError(f"id {sample.sample_id!r} was used before, in line {samples[sample.sample_id][0]}")
             samples[sample.sample_id] = (number, sample)
         except (ValueError, OSError, RuntimeError) as error:  # also names too long, links in a circle, deep nesting
-            faults.append((number, str(error)))
+            faults.append((number, error))
     faults += [*_option_faults(samples), *_slot_faults(samples)]
     if not samples and not faults:
         raise BenchmarkError(f"{path} has no lines")
     if faults:
         count = len({number for number, _ in faults})
-        lines = [f"line {number}: {reason}" for number, reason in sorted(faults)]
+        faults.sort(key=lambda fault: fault[0])
+        lines = [Fault(f"line {number}", str(error), getattr(error, "kind", "")) for number, error in faults]
         raise BenchmarkError(f"{path} has {count} bad {'line' if count == 1 else 'lines'}", lines)
     return _benchmark(path, text, [sample for _, sample in samples.values()])
 
@@ -81,18 +92,18 @@ def _classes(samples: list[Sample]) -> dict[str, tuple[str, ...]]:
     return {task: tuple(sorted(labels)) for task, labels in classes.items()}
 
 
-def _option_faults(samples: dict[str, tuple[int, Sample]]) -> Iterator[tuple[int, str]]:
+def _option_faults(samples: dict[str, tuple[int, Sample]]) -> Iterator[tuple[int, Exception]]:
     classes = _classes([sample for _, sample in samples.values()])
     for number, sample in samples.values():
         if unknown := set(sample.options) - set(classes[sample.task]):
-            yield number, f"options {sorted(unknown)} are the label of no sample"
+            yield number, ValueError(f"options {sorted(unknown)} are the label of no sample")
 
 
-def _slot_faults(samples: dict[str, tuple[int, Sample]]) -> Iterator[tuple[int, str]]:
+def _slot_faults(samples: dict[str, tuple[int, Sample]]) -> Iterator[tuple[int, Exception]]:
     without = [number for number, sample in samples.values() if sample.slot is None]
     if len(without) < len(samples):
         for number in without:
-            yield number, "it has no 'slot' though other lines have one: all must, or none"
+            yield number, ValueError("it has no 'slot' though other lines have one: all must, or none")
 
 
 def _sample(line: str, number: int, root: Path) -> Sample:
@@ -108,7 +119,7 @@ def _sample(line: str, number: int, root: Path) -> Sample:
         label=_word(row, "label"),
         split=_one_of(row, "split", SPLITS, "either"),
         task=_word(row, "task") if "task" in row else DEFAULT_TASK,
-        group=None if row.get("group") is None else _word(row, "group"),
+        group=_word(row, "group") if row.get("group", "") != "" else None,
         slot=_one_of(row, "slot", (0, 1, 2, 3), None),
         options=tuple(_options(row)),
     )
@@ -116,7 +127,7 @@ def _sample(line: str, number: int, root: Path) -> Sample:
 
 def _object(line: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        row = parse_json(line)
         json.dumps(row, ensure_ascii=False).encode()  # JSON can spell half a character ("\ud800"), hashes cannot
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error}") from None
@@ -125,6 +136,7 @@ def _object(line: str) -> dict[str, Any]:
     for name in row:
         if name not in FIELDS and (close := difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.75)):
             raise ValueError(f"unknown field {name!r}, did you mean {close[0]!r}?")
+    row = {name: value for name, value in row.items() if not is_absent(value)}
     if missing := {"question", "label"} - set(row):
         raise ValueError(f"the field {' and '.join(map(repr, sorted(missing)))} is missing")
     return row
@@ -139,22 +151,22 @@ def _images(row: dict[str, Any], root: Path) -> Iterator[Path]:
     for name in names:
         picture = resolve_inside(root, name)
         if not picture.is_file():
-            raise ValueError(f"there is no picture {name!r} below {root}")
+            raise LineError(f"there is no picture {name!r} below {root}", f"there is no such picture below {root}")
         yield picture
 
 
 def _word(row: dict[str, Any], name: str) -> str:
-    value = row[name]
-    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+    value = as_word(row[name])
+    if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{name!r} must be a text or a whole number, got {value!r}")
-    return str(value).strip()
+    return value.strip()
 
 
 def _one_of(row: dict[str, Any], name: str, values: tuple[Any, ...], default: Any) -> Any:
     value = row.get(name, default)
     if value != default and (isinstance(value, bool) or value not in values):
         raise ValueError(f"{name!r} must be one of {', '.join(map(str, values))}, got {value!r}")
-    return value
+    return int(value) if isinstance(value, float) else value
 
 
 def _options(row: dict[str, Any]) -> list[str]:

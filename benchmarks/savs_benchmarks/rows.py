@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from savs_benchmarks.errors import BenchmarkError
+from savs_benchmarks.errors import BenchmarkError, Fault
 from savs_benchmarks.pictures import StoredPicture, resolve_inside
 from savs_benchmarks.sample import Sample
 
@@ -85,16 +86,29 @@ def read_samples(rows: Iterable[Row], make: Callable[[Row], Iterable[Sample]]) -
 
     Raises `BenchmarkError` at the end, listing all bad rows with their places.
     """
-    faults: list[str] = []
+    faults: list[Fault] = []
     for row in rows:
         try:
             yield from make(row)
         except RowError as fault:
-            faults.append(f"{row.place}: {fault}")
+            faults.append(Fault(row.place, str(fault)))
             if len(faults) == MOST_FAULTS:
                 break
     if faults:
         raise BenchmarkError("these rows cannot be read", faults)
+
+
+def parse_json(text: str) -> Any:
+    """Return what a JSON text holds. Raises ValueError also where a key stands twice in an object."""
+    return json.loads(text, object_pairs_hook=_without_repetition)
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        repeated = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {repeated!r} stands twice in {json.dumps(found, default=str)[:60]} ...")
+    return found
 
 
 def json_rows(file: Path) -> Iterator[Row]:
@@ -103,11 +117,13 @@ def json_rows(file: Path) -> Iterator[Row]:
     Raises `BenchmarkError` where the file is missing or no such JSON.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        content = parse_json(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise BenchmarkError(f"{file} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BenchmarkError(f"{file} is not JSON: {error}") from None
+    except ValueError as error:  # a key twice, a number of thousands of digits
+        raise BenchmarkError(f"{file}: {error}") from None
     if isinstance(content, dict):
         content = [{"key": key, **value} if isinstance(value, dict) else value for key, value in content.items()]
     if not isinstance(content, list):

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from savs_benchmarks.errors import BenchmarkError
+from savs_benchmarks.absent import as_whole, as_word, is_absent
+from savs_benchmarks.errors import BenchmarkError, Fault
 from savs_benchmarks.pictures import Picture
 
 Split = Literal["pool", "test", "either"]
@@ -27,6 +28,8 @@ class Sample:
     `group` names the samples that are scored together and `slot` says which of them this is: for
     `question-image-group`, slot = 2 * question + image, each 0 or 1; for `pair`, 0 or 1.
     `options` are the classes printed in the prompt, where a prompt prints only some of them.
+    Values may come from a table: what is absent there (None, NaN, NA) is absent here, an empty group too, and
+    whole numbers become words.
     """
 
     sample_id: str
@@ -38,6 +41,21 @@ class Sample:
     group: str | None = None
     slot: int | None = None
     options: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        for name, default in (("split", "either"), ("task", DEFAULT_TASK), ("group", None), ("options", ())):
+            if is_absent(getattr(self, name)):
+                set_field(self, name, default)
+        for name in ("sample_id", "label", "task", "group"):
+            value = getattr(self, name)
+            set_field(self, name, "" if is_absent(value) and name != "group" else as_word(value))
+        if isinstance(self.group, str) and not self.group.strip():
+            set_field(self, "group", None)
+        number = as_whole(self.slot)
+        set_field(self, "slot", number if number is not None else None if is_absent(self.slot) else self.slot)
+        if isinstance(self.options, Iterable) and not isinstance(self.options, str):
+            set_field(self, "options", tuple(map(as_word, self.options)))
 
 
 @dataclass(frozen=True)
@@ -101,30 +119,56 @@ def _header_faults(benchmark: Benchmark) -> Iterable[str]:
 def _sample_faults(benchmark: Benchmark, samples: list[Sample]) -> Iterable[str]:
     if not samples:
         yield "it has no samples"
-    for sample_id, count in Counter(sample.sample_id for sample in samples).items():
-        if count > 1:
+    for sample_id, count in Counter(str(sample.sample_id) for sample in samples).items():
+        if count > 1 and sample_id:
             yield f"sample id {sample_id!r} occurs {count} times"
     tasks = {task: set(classes) for task, classes in benchmark.tasks.items()}
-    for sample in samples:
-        classes = tasks.get(sample.task)
-        if classes is None:
-            yield f"sample {sample.sample_id!r}: unknown task {sample.task!r}"
-            continue
-        for label in (sample.label, *sample.options):
-            if label not in classes:
-                yield f"sample {sample.sample_id!r}: {label!r} is no class of task {sample.task!r}"
-        if sample.split not in SPLITS:
-            yield f"sample {sample.sample_id!r}: split {sample.split!r} is none of {', '.join(SPLITS)}"
-        if not sample.question.strip():
-            yield f"sample {sample.sample_id!r}: the question is empty"
-        if not sample.images:
-            yield f"sample {sample.sample_id!r}: no image"
+    for number, sample in enumerate(samples):
+        place = f"sample {sample.sample_id!r}" if sample.sample_id else f"sample {number} (counted from 0)"
+        for reason in _reasons(sample, tasks):
+            yield Fault(place, reason)
+
+
+def _reasons(sample: Sample, tasks: Mapping[str, set[str]]) -> Iterable[str]:
+    """Yield what is wrong with a sample."""
+    words = {name: getattr(sample, name) for name in ("sample_id", "task", "label", "question")}
+    if wrong := [name for name, value in words.items() if not isinstance(value, str)]:
+        yield f"{wrong[0]!r} must be a text, got {words[wrong[0]]!r}"
+        return
+    if not sample.sample_id.strip():
+        yield "it has no id"
+    if sample.task not in tasks:
+        yield f"unknown task {sample.task!r}"
+        return
+    if not sample.label.strip():
+        yield "it has no label"
+    elif sample.label not in tasks[sample.task]:
+        yield f"{sample.label!r} is no class of task {sample.task!r}"
+    if not isinstance(sample.options, tuple) or not all(isinstance(option, str) for option in sample.options):
+        yield f"'options' must be texts, got {sample.options!r}"
+    else:
+        yield from (
+            f"{option!r} is no class of task {sample.task!r}"
+            for option in sample.options
+            if option not in tasks[sample.task]
+        )
+    if not isinstance(sample.split, str) or sample.split not in SPLITS:
+        yield f"split {sample.split!r} is none of {', '.join(SPLITS)}"
+    if not (sample.group is None or isinstance(sample.group, str)):
+        yield f"'group' must be a text, got {sample.group!r}"
+    if sample.slot is not None and sample.slot not in range(4):
+        yield f"'slot' must be one of 0, 1, 2, 3, got {sample.slot!r}"
+    if not sample.question.strip():
+        yield "the question is empty"
+    if not sample.images:
+        yield "no image"
 
 
 def _group_faults(samples: list[Sample], size: int) -> Iterable[str]:
     groups: dict[str | None, list[Sample]] = {}
     for sample in samples:
-        groups.setdefault(sample.group, []).append(sample)
+        if sample.group is None or isinstance(sample.group, str):  # all others are faults of their samples
+            groups.setdefault(sample.group, []).append(sample)
     for group, members in groups.items():
         slots = [member.slot for member in members]
         if group is None or len(slots) != size or set(slots) != set(range(size)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from savs_stores import SampleTable
 # The support of one draw in the papers.
 SHOTS = 20
 EXAMPLES = 5
+# Control and format characters: zero-width joiners, marks of direction, soft hyphens.
+INVISIBLE = ("Cc", "Cf")
 
 
 @dataclass(frozen=True)
@@ -30,16 +33,28 @@ class Concern:
         return f"{self.kind}: {self.words}{shown if self.examples else ''}"
 
 
-def find_concerns(benchmark: Benchmark, table: SampleTable, unreadable: Sequence[tuple[str, str]]) -> list[Concern]:
-    """Return all concerns about the samples; `unreadable` are (sample id, code) of pictures that cannot be read."""
+def find_concerns(
+    benchmark: Benchmark,
+    table: SampleTable,
+    unreadable: Sequence[tuple[str, str]],
+    damaged: Sequence[tuple[str, str]] = (),
+) -> list[Concern]:
+    """Return all concerns about the samples.
+
+    `unreadable` are (sample id, code) of pictures that cannot be read, `damaged` (sample id, fault) of those
+    that are whole but for their metadata.
+    """
     readable = ~np.isin(table.sample_id, [sample_id for sample_id, _ in unreadable])
     return [
         *_unreadable(unreadable),
+        *_damaged(damaged),
         *_incomplete(benchmark, table),
         *_repeated(table, readable),
         *_shared_pictures(table),
         *_constant_prompts(benchmark, table),
         *_few_samples(benchmark, table, readable),
+        *_odd_options(table),
+        *_look_alikes(benchmark),
     ]
 
 
@@ -47,6 +62,13 @@ def _unreadable(pictures: Sequence[tuple[str, str]]) -> Iterator[Concern]:
     for code, count in Counter(code for _, code in pictures).items():
         ids = [sample_id for sample_id, found in pictures if found == code]
         yield Concern("unreadable picture", count, f"{count:,} of code {code}", tuple(ids[:EXAMPLES]))
+
+
+def _damaged(pictures: Sequence[tuple[str, str]]) -> Iterator[Concern]:
+    if pictures:
+        ids, faults = zip(*pictures, strict=True)
+        words = f"{len(ids):,} with whole pixels, which are used; the first: {faults[0]}"
+        yield Concern("damaged metadata", len(ids), words, tuple(ids[:EXAMPLES]))
 
 
 def _incomplete(benchmark: Benchmark, table: SampleTable) -> Iterator[Concern]:
@@ -102,6 +124,42 @@ def _few_samples(benchmark: Benchmark, table: SampleTable, readable: np.ndarray)
             if scarce:
                 words = f"{len(scarce)} classes of task {task!r} have fewer than {least} samples for {role}"
                 yield Concern("few samples", len(scarce), words, scarce[:EXAMPLES])
+
+
+def _odd_options(table: SampleTable) -> Iterator[Concern]:
+    """Yield prompts that print some classes, but not the right one, or one of them twice."""
+    printed = table.options >= 0
+    without = np.flatnonzero(printed.any(axis=1) & (table.options != table.label[:, None]).all(axis=1))
+    if len(without):
+        words = f"the own label of {len(without):,} samples is not among their options"
+        yield Concern("label not among options", len(without), words, _ids(table, without))
+    following = np.sort(table.options, axis=1)
+    twice = np.flatnonzero(((following[:, 1:] == following[:, :-1]) & (following[:, 1:] >= 0)).any(axis=1))
+    if len(twice):
+        words = f"{len(twice):,} samples print an option twice"
+        yield Concern("option twice", len(twice), words, _ids(table, twice))
+
+
+def _look_alikes(benchmark: Benchmark) -> Iterator[Concern]:
+    """Yield classes that a reader cannot tell apart, or not easily: most often one class, written in two ways."""
+    for task, classes in benchmark.tasks.items():
+        alike: dict[str, list[str]] = {}
+        for name in classes:
+            alike.setdefault(_appearance(name), []).append(name)
+        if groups := [group for group in alike.values() if len(group) > 1]:
+            words = f"classes of task {task!r} differ only by case, white space, Unicode form or invisible characters"
+            examples = tuple(" and ".join(map(ascii, group)) for group in groups[:EXAMPLES])
+            yield Concern("classes that look alike", len(groups), words, examples)
+
+
+def _appearance(name: str) -> str:
+    """Return a name without what cannot be seen: case, compatible forms, white space, invisible characters."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return "".join(
+        character
+        for character in folded
+        if not character.isspace() and unicodedata.category(character) not in INVISIBLE
+    )
 
 
 def _ids(table: SampleTable, rows: np.ndarray) -> tuple[str, ...]:

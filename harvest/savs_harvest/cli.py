@@ -287,20 +287,22 @@ def show(
     processor = load_processor(checkpoint_folder(find_model(model)))
     with HarvestProgress(model, benchmark.name) as progress:
         for line in describe(benchmark, processor, count, progress.pictures if checks else None):
-            print(line)
+            terminal.say(line)
 
 
 def _tell(report: Report) -> None:
     """Print what a user must know of a harvest that is done."""
+    from savs_benchmarks.errors import grouped
+
     for remark in report.remarks:
-        print(f"model: {remark}", file=sys.stderr)
+        terminal.say(f"model: {remark}", file=sys.stderr)
     for found in report.checks:
-        print(f"check: {found}", file=sys.stderr)
+        terminal.say(f"check: {found}", file=sys.stderr)
     for task, way in report.answers.items():
         if way in UNUSUAL:
-            print(f"task {task!r}: {UNUSUAL[way]}", file=sys.stderr)
-    for failure in report.failures[:20]:
-        print(f"failed: {failure}", file=sys.stderr)
+            terminal.say(f"task {task!r}: {UNUSUAL[way]}", file=sys.stderr)
+    for failure, _ in grouped(report.failures)[:20]:
+        terminal.say(f"failed: {failure}", file=sys.stderr)
     if report.failed:
         print(f"{report.failed:,} samples failed; their status says why", file=sys.stderr)
     if report.halved:

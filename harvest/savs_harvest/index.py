@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import chain
 
-from savs_benchmarks import Benchmark, PictureError, Sample, load_picture
-from savs_benchmarks.pictures import Picture
+from savs_benchmarks import Benchmark, PictureError, Sample
+from savs_benchmarks.pictures import Picture, read_picture
 from savs_harvest.checks import find_concerns
 from savs_stores import BenchmarkInfo, SampleTable
 from savs_stores.fingerprint import short_hash
@@ -35,16 +35,19 @@ def index_samples(
     """Return the index of a benchmark.
 
     Every picture is decoded once, in threads, for its hash; an unreadable one hashes to 0, has no size, and is
-    among the checks.
+    among the checks, as is one whose metadata is damaged.
     """
-    hashes, sizes, unreadable = [], [], []
+    hashes, sizes = [], []
+    unreadable: list[tuple[str, str]] = []
+    damaged: list[tuple[str, str]] = []
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as threads:
         parts = (samples[start : start + AT_ONCE] for start in range(0, len(samples), AT_ONCE))
         each = chain.from_iterable(threads.map(_picture_hashes, part) for part in parts)
         for number, (sample, read) in enumerate(zip(samples, each, strict=True), 1):
-            hashes.append([found for found, _, _ in read])
-            sizes.append([size for _, size, _ in read])
-            unreadable += [(sample.sample_id, code) for _, _, code in read if code]
+            hashes.append([picture.hash for picture in read])
+            sizes.append([picture.size for picture in read])
+            unreadable += [(sample.sample_id, picture.code) for picture in read if picture.code]
+            damaged += [(sample.sample_id, picture.faults[0]) for picture in read if picture.faults]
             on_samples(number, len(samples))
     table = _sample_table(benchmark, samples, hashes)
     info = BenchmarkInfo(
@@ -57,7 +60,7 @@ def index_samples(
         prompt=benchmark.prompt,
         answers=dict(benchmark.answers),
         split=benchmark.split,
-        checks=[asdict(concern) for concern in find_concerns(benchmark, table, unreadable)],
+        checks=[asdict(concern) for concern in find_concerns(benchmark, table, unreadable, damaged)],
     )
     return Index(info, table, sizes)
 
@@ -79,17 +82,27 @@ def _sample_table(benchmark: Benchmark, samples: Sequence[Sample], hashes: Seque
     )
 
 
-def _picture_hashes(sample: Sample) -> list[tuple[int, tuple[int, int], str]]:
-    return [picture_hash(image) for image in sample.images]
+@dataclass(frozen=True)
+class HashedPicture:
+    """A hash of a picture's size and pixels, equal for equal pictures in different files, and its size.
 
-
-def picture_hash(source: Picture) -> tuple[int, tuple[int, int], str]:
-    """Return a hash of a picture's size and pixels, equal for equal pictures in different files, its size, and "".
-
-    Of one that cannot be read: 0, no size, and why.
+    One that cannot be read has hash 0, no size, and a `code`. `faults` are those beside the pixels.
     """
+
+    hash: int
+    size: tuple[int, int]
+    code: str = ""
+    faults: tuple[str, ...] = ()
+
+
+def _picture_hashes(sample: Sample) -> list[HashedPicture]:
+    return [_picture_hash(image) for image in sample.images]
+
+
+def _picture_hash(source: Picture) -> HashedPicture:
     try:
-        picture = load_picture(source)
+        read = read_picture(source)
     except PictureError as error:
-        return 0, (0, 0), error.code
-    return short_hash(repr(picture.size).encode(), picture.tobytes()), picture.size, ""
+        return HashedPicture(0, (0, 0), error.code)
+    size = read.pixels.size
+    return HashedPicture(short_hash(repr(size).encode(), read.pixels.tobytes()), size, faults=read.faults)

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from savs_benchmarks import Benchmark, Sample, check
+from savs_benchmarks.errors import Fault
 from savs_benchmarks.pictures import POLICY
 from savs_harvest import TOKEN_BUDGETS
 from savs_harvest.answers import Answers, find_answers, ways
@@ -260,7 +261,15 @@ def _write(writer: ModelWriter, number: int, buffers: Buffers, provenance: Mappi
 
 
 def _failures(rows: range, samples: Sequence[Sample], buffers: Buffers) -> list[str]:
-    return [f"{samples[rows[place]].sample_id}: {why}" for place, why in sorted(buffers.reasons.items())]
+    return [_failure(samples[rows[place]], why) for place, why in sorted(buffers.reasons.items())]
+
+
+def _failure(sample: Sample, why: str) -> Fault:
+    """Return why a sample failed; samples whose pictures have the same fault failed for the same reason."""
+    kind = why
+    for picture in sample.images:
+        kind = kind.replace(str(picture), "...")
+    return Fault(sample.sample_id, why, kind)
 
 
 @dataclass(frozen=True)

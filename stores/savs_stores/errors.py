@@ -8,7 +8,7 @@ class StoreError(ValueError):
 
 
 class IncompleteStoreError(StoreError):
-    """A model's vectors are not all there; the message names the command that finishes them."""
+    """A model's vectors are not all there; the message says how to finish them."""
 
 
 class MismatchError(StoreError):

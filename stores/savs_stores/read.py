@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -34,8 +34,12 @@ from savs_stores.schema import (
     read_arrays,
     zarr_errors_in_words,
 )
+from savs_stores.terminal import command, printable
 
 BLOCK_BYTES = 16 * 2**20
+# Characters of a command from elsewhere.
+MOST_SHOWN = 1000
+PLAIN_NAME = re.compile(r"[\w.-]+")
 
 
 def open_store(path: StorePath, allow_partial: bool = False) -> Store:
@@ -106,13 +110,15 @@ class Store:
         lines += [f"check      {found['kind']}: {found['words']}" for found in benchmark.checks]
         for vectors in (self.peek(model) for model in self.models):
             lines.append(f"model      {vectors.describe()}")
+            if vectors.partial and (began := vectors.provenance.get("command")):
+                lines.append(f"           begun, in the store's own words, with {str(began)[:MOST_SHOWN]!r}")
             try:
                 lines += [f"           {line}" for line in describe_provenance(vectors.shard_provenance)]
             except StoreError as error:  # the vectors are none the worse
                 lines.append(f"           {error}")
         lines += [] if self.models else ["model      none yet"]
         lines.append('read       store["MODEL"].read(samples=..., heads=[(layer, head), ...]) -> [sample, head, dim]')
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
 
 
 class ModelVectors:
@@ -241,7 +247,7 @@ class ModelVectors:
         return ", ".join([*parts, f"fingerprint {self.fingerprint[:12]}"])
 
     def __repr__(self) -> str:
-        return f"<vectors of {self.describe()}>"
+        return printable(f"<vectors of {self.describe()}>")
 
     def _per_sample(self, name: str) -> np.ndarray:
         return read_array(self._group, name, PER_SAMPLE[name])
@@ -304,9 +310,14 @@ class ModelVectors:
 
     def _unfinished(self) -> str:
         rows = [row for shard in self.missing for row in self.plan.rows(shard)]
-        command = self.provenance.get("command")
+        # The store's own command may be from anywhere: the hint is made of what we know, `info` shows the rest, quoted.
+        path, benchmark = str(self.store.path), self.store.benchmark.name
+        data = ("--data", benchmark) if PLAIN_NAME.fullmatch(benchmark) else ()
         finish = (
-            f"finish it with: {command} --store {shlex.quote(str(self.store.path))}" if command else "write it again"
+            f"finish it with: {command('savs-harvest', 'run', '--model', self.name, '--store', path, *data)} and the "
+            f"options that it began with, which {command('savs-analyze', 'info', path)} shows in the store's own words"
+            if self.provenance.get("command")
+            else "write it again"
         )
         return (
             f"{self.store.path} is unfinished for model {self.name!r}: {len(self.missing)} of {self.plan.shards} "

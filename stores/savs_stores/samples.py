@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,8 @@ class SampleTable:
     def from_columns(cls, tasks: Mapping[str, Sequence[str]], columns: Mapping[str, Sequence[Any]]) -> SampleTable:
         """Build the table from words: only `label` is needed, all other columns have a default.
 
-        `task`, `label`, `split`, `group` are strings, `options` and `image_hash` lists of any length.
+        `task`, `label`, `split`, `group` are strings, `options` and `image_hash` lists of any length. What is
+        absent (None, NaN, NA; "" for a group) has the default too, and whole numbers become words.
         Raises `StoreError` naming the column and row of the first value that makes no sense.
         """
         if unknown := set(columns) - set(TABLE):
@@ -112,35 +114,71 @@ class SampleTable:
         count = len(columns["label"])
         if short := {name: len(column) for name, column in columns.items() if len(column) != count}:
             raise StoreError(f"all columns need {count} rows like 'label'; these have another number: {short}")
-        ids = [str(value) for value in columns.get("sample_id", range(count))]
+        columns = {name: [_plain(name, value) for value in column] for name, column in columns.items()}
+        ids = [_id(row, value) for row, value in enumerate(columns.get("sample_id", range(count)))]
         [(commonest, times)] = Counter(ids).most_common(1)
         if times > 1:
             raise StoreError(f"sample_id {commonest!r} occurs {times} times")
         task_names = list(tasks)
-        task = _codes("task", columns.get("task", [task_names[0]] * count), task_names)
+        tasks_of_rows = [task_names[0] if name is None else name for name in columns.get("task", [None] * count)]
+        splits = ["test" if name is None else name for name in columns.get("split", [None] * count)]
+        task = _codes("task", tasks_of_rows, task_names)
         of_task = [{name: code for code, name in enumerate(tasks[task_name])} for task_name in task_names]
         classes = [of_task[code] for code in task]
         groups = columns.get("group", [None] * count)
         group_codes = {name: code for code, name in enumerate(dict.fromkeys(g for g in groups if g is not None))}
-        slots = [-1 if slot is None else int(slot) for slot in columns.get("slot", [None] * count)]
+        slots = [_slot(row, slot) for row, slot in enumerate(columns.get("slot", [None] * count))]
         return cls(
             sample_id=np.array(ids, dtype=np.dtypes.StringDType()),
             task=np.array(task, dtype=np.int16),
             label=np.array([_code("label", row, v, classes[row]) for row, v in enumerate(columns["label"])], np.int16),
-            split=np.array(_codes("split", columns.get("split", ["test"] * count), SPLITS), dtype=np.uint8),
+            split=np.array(_codes("split", splits, SPLITS), dtype=np.uint8),
             group=np.array([-1 if g is None else group_codes[g] for g in groups], dtype=np.int32),
             slot=np.array(slots, dtype=np.int8),
             options=_padded(
                 [
-                    [_code("options", row, option, classes[row]) for option in printed]
-                    for row, printed in enumerate(columns.get("options", [()] * count))
+                    [_code("options", row, option, classes[row]) for option in printed or ()]
+                    for row, printed in enumerate(columns.get("options", [None] * count))
                 ],
                 np.int16,
                 -1,
             ),
-            image_hash=_padded(columns.get("image_hash", [()] * count), np.uint64, 0),
-            prompt_hash=np.array(columns.get("prompt_hash", [0] * count), dtype=np.uint64),
+            image_hash=_padded([found or () for found in columns.get("image_hash", [None] * count)], np.uint64, 0),
+            prompt_hash=np.array([found or 0 for found in columns.get("prompt_hash", [None] * count)], np.uint64),
         )
+
+
+def _plain(column: str, value: Any) -> Any:
+    """Return a value of a column, None where it is absent, a word where whole numbers stand for words."""
+    if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
+        return [_plain(column, one) for one in value]
+    if _is_absent(value) or (column == "group" and isinstance(value, str) and not value.strip()):
+        return None
+    whole = isinstance(value, Real) and not isinstance(value, bool) and (isinstance(value, int) or value == value // 1)
+    if whole and column in ("sample_id", "task", "label", "split", "group", "options"):
+        return str(int(value))
+    return value
+
+
+def _is_absent(value: Any) -> bool:
+    """Tell whether a value stands for none: None, NaN, NaT, pandas' NA, a null of Arrow."""
+    if value is None or type(value).__name__ in ("NAType", "MaskedConstant") or not getattr(value, "is_valid", True):
+        return True
+    return bool(value != value)
+
+
+def _id(row: int, value: Any) -> str:
+    if value is None or not str(value).strip():
+        raise StoreError(f"sample_id of row {row} is empty")
+    return str(value)
+
+
+def _slot(row: int, value: Any) -> int:
+    if value is None:
+        return -1
+    if isinstance(value, str) or value not in range(128):
+        raise StoreError(f"slot {value!r} (row {row}) is no small whole number")
+    return int(value)
 
 
 def _code(column: str, row: int, value: str, codes: Mapping[str, int]) -> int:

@@ -7,12 +7,16 @@ import shutil
 import signal
 import sys
 import traceback
+import unicodedata
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 DONE, FAILED, MISUSED, DONE_WITH_FAILURES, INTERRUPTED = 0, 1, 2, 3, 130
+
+# Unicode's kinds of what moves the cursor, turns the direction of writing, is not seen, or ends a line.
+UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 class Format(StrEnum):
@@ -47,7 +51,7 @@ def run_app(app: Callable[[], Any], install: str = "savs") -> None:
     except Exception as error:
         code = MISUSED if isinstance(error, ValueError) else FAILED
         if verbose:
-            traceback.print_exc()
+            say(*traceback.format_exc().splitlines(), file=sys.stderr)
             raise SystemExit(code) from None
         known = isinstance(error, ValueError | OSError)
         notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
@@ -67,6 +71,25 @@ def command(program: str, *words: object) -> str:
     return shlex.join([found, *map(str, words)])
 
 
+def printable(text: str) -> str:
+    """Return a text from elsewhere with all that a terminal would obey, or nobody see, and line ends, as escapes."""
+    if text.isprintable():
+        return text
+    hidden = (character for character in text if unicodedata.category(character) in UNPRINTABLE)
+    return text.translate({ord(one): one.encode("unicode_escape").decode() for one in hidden})
+
+
+def shown(text: str) -> str:
+    """Return a text of several lines, each `printable`."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def say(*lines: object, file: Any = None) -> None:
+    """Print lines that may hold words of a store or of results from elsewhere: a terminal obeys none of them."""
+    for line in lines:
+        print(printable(str(line)), file=file)
+
+
 def size(count: int | float) -> str:
     """Return bytes in words: `1.4 MB`."""
     for unit in ("bytes", "kB", "MB", "GB"):
@@ -77,5 +100,5 @@ def size(count: int | float) -> str:
 
 
 def _stop(message: str, code: int) -> None:
-    print(message, file=sys.stderr)
+    say(*message.split("\n"), file=sys.stderr)
     raise SystemExit(code) from None

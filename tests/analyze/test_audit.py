@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -109,7 +110,7 @@ def test_a_damaged_cell_is_named(folder, text):
     assert found["files"].sound is False
     assert cell.stem in found["files"].words
     assert found["rows"].sound is None
-    with pytest.raises(OSError, match=r"is damaged .*: delete it and run the sweep again"):
+    with pytest.raises(OSError, match=rf"{cell.name}, .* is damaged .*: run the same sweep into this folder again"):
         list(Results(folder).loaded())
 
 
@@ -137,6 +138,58 @@ def test_a_polished_table_is_found(folder):
     rows.loc[0, "value"] = 1.5
     rows.to_csv(folder / "rows.csv", index=False)
     assert states(folder)["rows"] is False
+
+
+def next_number(number):
+    return float(np.nextafter(number, np.inf))
+
+
+def test_last_digits_of_another_processor_are_no_alarm(folder):
+    def edit(saved):
+        for row in saved["rows"]:
+            for name, value in row.items():
+                if isinstance(value, float) and name != "seconds":
+                    row[name] = next_number(value)
+
+    for cell in (folder / "cells").glob("*.json"):
+        change(cell, edit)
+    # rows.csv still has the digits from before; and each seed computes another cell again
+    for seed in range(4):
+        assert states(folder, seed) == {"files": True, "rows": True, "store": True, "again": True}
+
+
+@pytest.mark.parametrize(
+    ("column", "edited"),
+    [
+        ("value", lambda value: value * (1 + 1e-8)),
+        ("n", lambda value: value + 1),
+        ("leaked", lambda value: value + 1),
+        ("metric", lambda value: f"{value} "),
+    ],
+)
+def test_what_differs_by_more_than_last_digits_is_found(folder, column, edited):
+    rows = pd.read_csv(folder / "rows.csv")
+    rows.loc[1, column] = edited(rows.loc[1, column])
+    rows.to_csv(folder / "rows.csv", index=False)
+    assert states(folder)["rows"] is False
+
+
+def test_a_row_less_or_a_column_more_is_found(folder):
+    rows = pd.read_csv(folder / "rows.csv")
+    for other in (rows.iloc[1:], rows.assign(more=1), rows.iloc[:, ::-1]):
+        other.to_csv(folder / "rows.csv", index=False)
+        assert states(folder)["rows"] is False
+
+
+def test_cells_without_checksums_are_not_checked_and_not_wrong(folder):
+    for cell in (folder / "cells").glob("*.json"):
+        saved = json.loads(cell.read_text())
+        del saved["sha256"]
+        cell.write_text(json.dumps(saved))
+    found = {finding.checked: finding for finding in audit(folder, 0)}
+    assert found["files"].sound is None
+    assert "4 of 4 cells have no checksum" in found["files"].words
+    assert (found["rows"].sound, found["again"].sound) == (True, True)
 
 
 def test_another_store_in_the_same_place_is_found(folder, make_store, tmp_path):

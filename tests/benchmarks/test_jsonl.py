@@ -1,6 +1,7 @@
 """A file of one's own: good lines become samples, every bad line is reported with its number and reason."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -39,7 +40,21 @@ BAD_LINES = {
     "label a list": ({"label": ["cat"]}, "'label' must be a text or a whole number"),
     "label a fraction": ({"label": 0.5}, "'label' must be a text or a whole number, got 0.5"),
     "empty label": ({"label": " "}, "'label' must be a text"),
-    "id null": ('{"image": "a.png", "question": "?", "label": "cat", "id": null}', "'id' must be a text"),
+    "null for a label": ('{"image": "a.png", "question": "?", "label": null}', "the field 'label' is missing"),
+    "NaN for a label": ('{"image": "a.png", "question": "?", "label": NaN}', "the field 'label' is missing"),
+    "empty id": ({"id": ""}, "'id' must be a text"),
+    "a key twice": (
+        '{"image": "a.png", "question": "?", "label": "cat", "label": "dog"}',
+        "the key 'label' stands twice",
+    ),
+    "a key twice within": (
+        '{"image": "a.png", "question": "?", "label": "cat", "more": {"a": 1, "a": 2}}',
+        "'a' stands twice",
+    ),
+    "null among options": (
+        '{"image": "a.png", "question": "?", "label": "cat", "options": ["cat", null]}',
+        "'options' must be",
+    ),
     "id a list": ({"id": [1]}, "'id' must be a text"),
     "group an object": ({"group": {}}, "'group' must be a text"),
     "empty task": ({"task": ""}, "'task' must be a text"),
@@ -109,6 +124,46 @@ def test_good_lines_become_samples(write_lines, folder):
     assert (second.sample_id, second.split, second.task, second.label) == ("two", "pool", "size", "7")
     assert (third.sample_id, third.split, third.group, third.options) == ("9", "test", "g", ("dog", "cat"))
     assert fourth.images == first.images
+
+
+@pytest.mark.parametrize("absent", ["null", "NaN"])
+def test_absent_is_absent_in_every_field(write_lines, absent):
+    fields = ("id", "split", "task", "group", "slot", "options", "images")
+    more = ", ".join(f'"{name}": {absent}' for name in fields)
+    line = f'{{"image": "a.png", "question": "Which animal is this?", "label": "cat", {more}}}'
+    benchmark = load_jsonl(write_lines(line, {"label": "dog"}))
+    first, plain = check(benchmark)
+    assert first == replace(plain, sample_id="1", label="cat")
+    assert (benchmark.metric, benchmark.tasks) == ("accuracy", {"all": ("cat", "dog")})
+
+
+def test_an_empty_group_is_none_and_words_stay_words(write_lines):
+    line = {"group": "", "id": "nan", "task": "null", "label": "None"}
+    first, second = check(load_jsonl(write_lines(line, {"task": "null", "group": "NaN", "id": "null"})))
+    assert (first.group, first.sample_id, first.task, first.label) == (None, "nan", "null", "None")
+    assert (second.group, second.sample_id) == ("NaN", "null")
+
+
+def test_whole_numbers_with_a_point_are_whole_numbers(write_lines):
+    line = {"id": 3.0, "label": 7.0, "group": 2.0, "task": 1.0, "slot": 1.0}
+    found = next(iter(load_jsonl(write_lines(line)).samples()))
+    assert (found.sample_id, found.label, found.group, found.task, found.slot) == ("3", "7", "2", "1", 1)
+
+
+def test_one_fault_sixty_times_is_one_line_with_the_first_places(write_lines):
+    with pytest.raises(BenchmarkError) as raised:
+        load_jsonl(
+            write_lines({}, *({"image": f"{i}.png"} for i in range(60)), *({"label": i / 7} for i in range(1, 6)))
+        )
+    summary, missing, labels = str(raised.value).splitlines()
+    assert summary.endswith("has 65 bad lines:")
+    assert missing.startswith("  line 2: there is no picture '0.png' below")
+    assert missing.endswith("(60 times, also line 3, line 4, line 5, line 6 ...)")
+    assert labels == (
+        "  line 62: 'label' must be a text or a whole number, got 0.14285714285714285 "
+        "(5 times, also line 63, line 64, line 65, line 66)"
+    )
+    assert len(raised.value.faults) == 65
 
 
 def test_slots_make_it_a_benchmark_of_groups(write_lines):

@@ -43,3 +43,10 @@ def test_json_may_begin_with_a_mark(tmp_path):
 def test_a_missing_file_is_named(tmp_path, read):
     with pytest.raises(BenchmarkError, match=r"none\.txt cannot be read: .*No such file"):
         list(read(tmp_path / "none.txt"))
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    file = tmp_path / "list.json"
+    file.write_text('[{"a": 1}, {"b": 1, "c": 2, "b": 3}]')
+    with pytest.raises(BenchmarkError, match=r"list\.json: the key 'b' stands twice in {\"b\": 3, \"c\": 2}"):
+        list(json_rows(file))

@@ -29,6 +29,7 @@ def table(**changes):
         "split": ["pool" if i < COUNT // 2 else "test" for i in range(COUNT)],
         "image_hash": [[100 + i] for i in range(COUNT)],
         "prompt_hash": [500 + i for i in range(COUNT)],
+        "options": [[]] * COUNT,
     }
     for name, rows in changes.items():
         for row, value in rows.items():
@@ -58,6 +59,61 @@ FAULTS = {
         ("few samples", 1, ("dog: 0",)),
     ),
 }
+
+
+OPTIONS = {
+    "whole": ({40: ["cat", "dog"], 41: ["dog"]}, {}),
+    "without the label": (
+        {40: ["dog"], 43: ["cat"], 44: ["cat"]},
+        {"label not among options": (2, ("s40", "s43"))},
+    ),
+    "one twice": ({40: ["cat", "dog", "cat"], 41: ["dog", "cat"]}, {"option twice": (1, ("s40",))}),
+    "the wrong one twice": (
+        {41: ["cat", "cat"]},
+        {"label not among options": (1, ("s41",)), "option twice": (1, ("s41",))},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_without_the_label_or_with_one_twice_are_found(name):
+    options, expected = OPTIONS[name]
+    assert kinds(find_concerns(benchmark(), table(options=options), [])) == expected
+
+
+ALIKE = {
+    "case": ("cat", "Cat"),
+    "sharp s": ("stra\u00dfe", "STRASSE"),
+    "white space around": ("cat", "cat "),
+    "white space within": ("a cat", "a  cat"),
+    "a space that does not break": ("a cat", "a\u00a0cat"),
+    "no space": ("ice cream", "icecream"),
+    "composed": ("caf\u00e9", "cafe\u0301"),
+    "full width": ("cat", "\uff43\uff41\uff54"),
+    "a ligature": ("fish", "\ufb01sh"),
+    "no width": ("cat", "ca\u200bt"),
+    "a mark of direction": ("cat", "cat\u200f"),
+    "a soft hyphen": ("cat", "c\u00adat"),
+    "a byte order mark": ("cat", "\ufeffcat"),
+    "a control character": ("cat", "cat\x00"),
+}
+
+
+@pytest.mark.parametrize("names", ALIKE.values(), ids=list(ALIKE))
+def test_classes_that_look_alike_are_told(names):
+    classes = tuple(sorted({"dog", *names}))
+    samples = SampleTable.from_columns({"all": classes}, {"label": [classes[i % 3] for i in range(120)]})
+    asked = benchmark(tasks={"all": classes})
+    (found,) = [found for found in find_concerns(asked, samples, []) if found.kind == "classes that look alike"]
+    assert (found.count, found.examples) == (1, (" and ".join(map(ascii, sorted(names))),))
+    assert str(found).isascii()
+
+
+@pytest.mark.parametrize("names", [("cat", "cats"), ("7", "70"), ("(A)", "(B)"), ("a", "\u00e4"), ("+1", "-1")])
+def test_classes_that_differ_are_not_told(names):
+    samples = SampleTable.from_columns({"all": names}, {"label": [names[i % 2] for i in range(80)]})
+    concerns = find_concerns(benchmark(tasks={"all": tuple(sorted(names))}), samples, [])
+    assert "classes that look alike" not in kinds(concerns)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -112,6 +168,34 @@ def test_unreadable_pictures_are_counted_by_code():
     concerns = find_concerns(benchmark(), table(), pictures)
     assert [(concern.count, concern.examples) for concern in concerns] == [(2, ("a", "c")), (1, ("b",))]
     assert str(concerns[0]) == "unreadable picture: 2 of code image_missing (a, c)"
+
+
+def test_pictures_whose_metadata_is_damaged_are_used_and_told_in_one_line(tmp_path):
+    written = Image.Exif()
+    written[274], written[282] = 6, 1.0
+    for number in range(COUNT):
+        file = tmp_path / f"{number}.jpg"
+        Image.new("RGB", (8, 4), (number, 0, 0)).save(file, exif=written)
+        content = file.read_bytes()
+        if number % 2:  # a resolution of -1/0 instead of 1/1
+            file.write_bytes(
+                content.replace(b"\0\0\0\1" * 2, b"\xff" * 4 + bytes(4)).replace(b"\1\x1a\0\5", b"\1\x1a\0\n")
+            )
+    split = ["pool", "test"]
+    samples = [
+        Sample(f"s{i}", (tmp_path / f"{i}.jpg",), f"{i}?", CLASSES[i // 2 % 2], split[i // 40]) for i in range(COUNT)
+    ]
+    asked = benchmark(samples=lambda: samples)
+    index = index_samples(asked, samples)
+    (found,) = index.info.checks
+    assert (found["kind"], found["count"], found["examples"]) == (
+        "damaged metadata",
+        40,
+        ("s1", "s3", "s5", "s7", "s9"),
+    )
+    assert found["words"].endswith("which are used; the first: EXIF: XResolution is -1/0")
+    assert index.sizes == [[(4, 8)]] * COUNT
+    assert index.table.image_hash.all()
 
 
 def test_many_examples_are_cut(tmp_path):

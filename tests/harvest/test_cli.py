@@ -182,6 +182,20 @@ def test_a_failed_sample_is_told_and_gives_exit_code_3(invoke, write_benchmark, 
     assert open_store(tmp_path / "s.zarr")["tiny"].usable.sum() == 9
 
 
+def test_samples_that_failed_alike_are_told_in_one_line(invoke, write_benchmark, lines):
+    file = write_benchmark(lines)
+    for number in range(1, 8):
+        picture = file.parent / f"{number}.png"
+        picture.write_bytes(picture.read_bytes()[: 0 if number < 7 else -40])
+    result = run_parity(invoke, file)
+    told = [line for line in result.stderr.splitlines() if line.startswith("failed: ")]
+    assert len(told) == 2
+    assert told[0].startswith("failed: 2: not_an_image: ")
+    assert told[0].endswith("(6 times, also 3, 4, two pictures, 6 ...)")
+    assert told[1].startswith("failed: 8: image_corrupt: ")
+    assert "times" not in told[1]
+
+
 @pytest.fixture
 def entry(tmp_path, monkeypatch, capfd):
     """Return a function that runs the whole program in this process: (exit code, stdout, stderr)."""

@@ -65,9 +65,10 @@ def test_a_stopped_harvest_goes_on_and_another_is_refused(run, home, in_a_folder
     verify = analyze("verify", store)
     assert (verify.exit_code, verify.stdout) == (1, "tiny: shard 1 (samples 4-7) is not harvested yet\n")
     sweep = analyze("sweep", "--store", store)
-    assert f"finish it with: savs-harvest run --model tiny --data FOLDER/parity.jsonl --store {store}" in str(
-        sweep.exception
-    )
+    how = f"finish it with: savs-harvest run --model tiny --store {store} --data parity and the options that it began"
+    assert how in str(sweep.exception)
+    words = "begun, in the store's own words, with 'savs-harvest run --model tiny --data FOLDER/parity.jsonl'"
+    assert words in analyze("info", store).stdout
     before = content_of(store)
     other = run(store, "--no-share")
     assert "already holds vectors of 'tiny' that were made otherwise" in str(other.exception)

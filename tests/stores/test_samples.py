@@ -3,6 +3,7 @@
 from dataclasses import fields, replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from savs_stores import BenchmarkInfo, SampleTable, StoreError
@@ -70,6 +71,30 @@ def test_only_labels_are_needed():
 def test_a_senseless_column_is_named(change, words):
     with pytest.raises(StoreError, match=words):
         SampleTable.from_columns(TASKS, COLUMNS | change)
+
+
+@pytest.mark.parametrize("absent", [None, float("nan"), np.float32("nan"), np.datetime64("NaT"), pd.NA, pd.NaT])
+def test_absent_is_absent_in_every_column(absent):
+    names = ["task", "split", "group", "slot", "options", "image_hash", "prompt_hash"]
+    plain = SampleTable.from_columns(TASKS, {"label": ["red"] * 9})
+    table = SampleTable.from_columns(TASKS, {"label": ["red"] * 9} | {name: [absent] * 9 for name in names})
+    assert all(np.array_equal(getattr(table, name), getattr(plain, name)) for name in names)
+    with pytest.raises(StoreError, match="sample_id of row 1 is empty"):
+        SampleTable.from_columns(TASKS, COLUMNS | {"sample_id": ["a", absent, "c"]})
+
+
+def test_neither_an_empty_group_nor_one_of_gaps_is_a_group():
+    rows = pd.DataFrame({"label": ["red"] * 4, "group": ["", None, "a", "a"], "sample_id": [1, None, 3, 4]})
+    rows["sample_id"] = rows["sample_id"].fillna(2)
+    columns = {name: rows[name].tolist() for name in ("label", "group", "sample_id")}
+    table = SampleTable.from_columns(TASKS, columns)
+    assert (table.group.tolist(), table.sample_id.tolist()) == ([-1, -1, 0, 0], ["1", "2", "3", "4"])
+
+
+@pytest.mark.parametrize("slot", [0.5, "1", -1, 300])
+def test_a_slot_is_a_small_whole_number(slot):
+    with pytest.raises(StoreError, match=r"slot .* \(row 1\) is no small whole number"):
+        SampleTable.from_columns(TASKS, COLUMNS | {"slot": [0, slot, 1]})
 
 
 def test_labels_are_asked_for():
