@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from savs_analyze.cli import app
 from savs_analyze.options import TableFormat
 from savs_analyze.printing import csv_text, print_rows
-from savs_stores import BenchmarkInfo, open_store, write_store
+from savs_stores import BenchmarkInfo, open_store, terminal, write_store
 
 ESCAPE, TURN = "\x1b[2J\x1b]0;owned\x07", "\u202e\u2066"
 NAME = f"{ESCAPE}[red]x[/red]{TURN}\nmodel      forged: 1 layer :smile: | <b> [a](b) $\\frac"
@@ -118,10 +118,11 @@ def test_no_hint_repeats_the_command_of_a_store(make_store, tmp_path):
     finished, unfinished = make_store(), tmp_path / "un finished.zarr"
     _begin(unfinished, finished)
     result = CliRunner().invoke(app, ["sweep", "--store", str(unfinished)])
-    message, place = str(result.exception), shlex.quote(str(unfinished))
+    message = str(result.exception)
     assert "rm -rf" not in message
-    assert f"finish it with: savs-harvest run --model m --store {place} --data toy and the options" in message
-    assert f"which savs-analyze info {place} shows in the store's own words" in message
+    harvest = terminal.command("savs-harvest", "run", "--model", "m", "--store", unfinished, "--data", "toy")
+    assert f"finish it with: {harvest} and the options" in message
+    assert f"which {terminal.command('savs-analyze', 'info', unfinished)} shows in the store's own words" in message
     printed = invoke("info", unfinished)
     assert not obeyed(printed)
     assert f"begun, in the store's own words, with {COMMAND!r}" in printed
@@ -170,7 +171,7 @@ def test_a_store_is_no_folder_of_results(command, within, hostile):
     result = CliRunner().invoke(app, [command, f"{store}{within}"])
     assert isinstance(result.exception, FileNotFoundError)
     hint = str(result.exception).partition("is a store, not a folder of results; sweep it first: ")[2]
-    assert hint == f"savs-analyze sweep --store {store} --out results/x"
+    assert hint == terminal.command("savs-analyze", "sweep", "--store", store, "--out", "results/x")
     assert sorted(path.name for path in store.iterdir() if path.name.startswith(("cells", "run", "rows"))) == []
 
 
