@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import signal
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 DONE, FAILED, MISUSED, DONE_WITH_FAILURES, INTERRUPTED = 0, 1, 2, 3, 130
+
+# What moves the cursor, turns the direction of writing, begins a line, or cannot be written at all.
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Format(StrEnum):
@@ -65,6 +69,11 @@ def command(program: str, *words: object) -> str:
     beside = Path(sys.argv[0]).with_name(program)
     found = program if shutil.which(program) or not beside.exists() else str(beside)
     return shlex.join([found, *map(str, words)])
+
+
+def printable(text: str) -> str:
+    """Return a text from elsewhere with all that a terminal would obey, and line ends, as escapes: `\\x1b`."""
+    return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def size(count: int | float) -> str:

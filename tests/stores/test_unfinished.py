@@ -14,7 +14,7 @@ from objects import both
 from savs_stores import IncompleteStoreError, MismatchError, ModelWriter, open_store, place, verify
 
 SHARDS = 3
-WRITES = 7  # a shard: heads, status, n_tokens, absmax, logits, provenance, record
+WRITES = 8  # a shard: heads, status, n_tokens, absmax, logits, provenance, checksums, record
 ROWS = [range(0, 4), range(4, 8), range(8, 10)]
 
 
@@ -116,7 +116,8 @@ def test_vectors_reach_the_disk_before_their_record(toy, begun, monkeypatch):
     monkeypatch.setattr("os.fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino))
     writer.write(1, toy.content(ROWS[1]))
     beside = [f"{name}/c/1" for name in ("status", "n_tokens", "absmax")]
-    places = ["heads/c/1/0/0", *beside, "logits/c/1/0", "shard_provenance/c/1", "shard_crc32c/c/1"]
+    sums = ["shard_provenance/c/1", "chunk_crc32c/c/1/0", "shard_crc32c/c/1"]
+    places = ["heads/c/1/0/0", *beside, "logits/c/1/0", *sums]
     # Of each file also the folders that are new, or a power cut might lose the way to it.
     expected = [above for place in places for above in (Path(place), *Path(place).parents) if above.parts]
     assert flushed == [(begun / "toy" / path).stat().st_ino for path in expected]
