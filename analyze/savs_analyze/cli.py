@@ -230,7 +230,7 @@ def table(
     summary = summarize(cells, choices, compared)
     lay_out = spread if columns_of(summary).nunique() <= MOST_COLUMNS else listed
     people = lay_out(summary, all_metrics)
-    print_rows(summary, form, people, footnotes(cells, choices, compared))
+    print_rows(summary, form, people, footnotes(cells, choices, compared, Results(results).notes()))
 
 
 @app.command()

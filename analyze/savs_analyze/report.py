@@ -21,7 +21,7 @@ def write_report(results: Path, out: Path) -> Path:
     Raises FileNotFoundError where no sweep has finished.
     """
     folder = Results(results)
-    found = Found(list(folder.loaded()))
+    found = Found(list(folder.loaded()), folder.notes())
     pages = Environment(
         loader=PackageLoader("savs_analyze", "."),
         autoescape=True,

@@ -94,8 +94,12 @@ class Results:
         for key in self.run()["cells"]:
             yield self.load(key)
 
+    def notes(self) -> list[str]:
+        """Return what the last finished sweep left out, and why; raises as `run`."""
+        return list(self.run().get("notes", ()))
+
     def run(self) -> dict[str, Any]:
-        """Return what `run.json` says of the last finished sweep: command, sources, cells, versions.
+        """Return what `run.json` says of the last finished sweep: command, sources, cells, versions, notes.
 
         Raises FileNotFoundError where none has finished.
         """

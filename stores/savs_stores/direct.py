@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from jaxtyping import Float16
 
 from savs_stores.checksums import Check
 from savs_stores.errors import StoreError
+from savs_stores.layout import HEADER_BYTES, inflated_bytes
 from savs_stores.plan import ShardPlan
 
 READERS = 4
@@ -28,6 +30,7 @@ MOST_BUFFERS = 512
 # Brought at a time where chunks are checked: what fits into the processor's cache is checked at many times the speed.
 MOST_CHECKED = 2**20
 ABSENT = np.uint64(2**64 - 1)
+MOST_OFFSET = 2**62
 VERIFY = "'savs-analyze verify' lists all faults"
 PLAIN_CODECS = [
     {
@@ -110,7 +113,10 @@ class _Job:
         except FileNotFoundError:
             raise StoreError(f"{path} is missing although its record exists; {VERIFY}") from None
         try:
-            size = os.fstat(descriptor).st_size
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise StoreError(f"{path} is no file; {VERIFY}")
+            size = found.st_size
             index = os.pread(descriptor, self.plan.index_bytes, max(0, size - self.plan.index_bytes))
             self._read(descriptor, path, head_offsets(index, path, self.plan))
         finally:
@@ -137,13 +143,37 @@ def head_offsets(index: bytes | memoryview, path: Path | str, plan: ShardPlan) -
 
     Raises `StoreError` where it is none, or heads are lacking.
     """
+    places = chunk_places(index, path, plan)
+    if (places[:, 1] != plan.chunk_bytes).any():
+        raise StoreError(f"{path} lacks heads; {VERIFY}")
+    return places[:, 0]
+
+
+def chunk_places(index: bytes | memoryview, path: Path | str, plan: ShardPlan) -> np.ndarray:
+    """Return where each head's chunk starts and how long it is [head, 2]; raises as `head_offsets`."""
     table, checksum = bytes(index[:-4]), index[-4:]
     if len(index) < plan.index_bytes or google_crc32c.value(table) != int.from_bytes(checksum, "little"):
         raise StoreError(f"{path} is cut short or damaged; {VERIFY}")
-    entries = np.frombuffer(table, "<u8").reshape(plan.heads, 2)
-    if (entries[:, 0] == ABSENT).any() or (entries[:, 1] != plan.chunk_bytes).any():
+    places = np.frombuffer(table, "<u8").reshape(plan.heads, 2)
+    if (places == ABSENT).any():
         raise StoreError(f"{path} lacks heads; {VERIFY}")
-    return entries[:, 0]
+    return places
+
+
+def check_packed(path: Path, plan: ShardPlan, heads: Sequence[int], codec: str) -> None:
+    """Raise `StoreError` where a compressed chunk of a shard says that it stands for more or less than a chunk.
+
+    A few bytes can stand for gigabytes; this is asked before they are decoded.
+    """
+    with path.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        file.seek(max(0, file.tell() - plan.index_bytes))
+        places = chunk_places(file.read(), path, plan)
+        for head in heads:
+            file.seek(int(min(places[head, 0], MOST_OFFSET)))
+            found = inflated_bytes(codec, file.read(HEADER_BYTES))
+            if found != plan.chunk_bytes:
+                raise StoreError(f"{path} holds {found} bytes of a head, its array says {plan.chunk_bytes}; {VERIFY}")
 
 
 def runs_in_file(

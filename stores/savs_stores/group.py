@@ -89,8 +89,8 @@ class Group:
     ) -> np.ndarray:
         """Return all values of an array; chunks that are not there hold fill values.
 
-        It has at most so many bytes (None: any number). Chunks of `unwritten` shards are not looked at. Raises `StoreError` for what is damaged, or not what the format
-        says, before memory is taken for it.
+        It has at most so many bytes (None: any number). Chunks of `unwritten` shards are not looked at. Raises
+        `StoreError` for what is damaged, or not what the format says, before memory is taken for it.
         """
         return self._read({name: spec}, unwritten, most)[name]
 

@@ -18,6 +18,7 @@ MOST_BYTES = 256 * 2**20
 MOST_CHUNKS = 2**17
 TEXT_BYTES = 4  # a text has at least its length
 CHECKSUM_BYTES = 4
+HEADER_BYTES = 18  # of zstd, the longer one
 SERIALIZERS, COMPRESSORS = ("bytes", "vlen-utf8"), ("zstd", "blosc")
 KEYS = {"name": "default", "configuration": {"separator": "/"}}
 
@@ -76,8 +77,11 @@ def layout_of(where: str, document: Mapping[str, Any], spec: ArraySpec) -> Layou
         if spec is HEADS:
             if [codec["name"] for codec in codecs] != ["sharding_indexed"]:
                 raise StoreError(f"{where} is not sharded: this is no savs store")
-            inner = _lengths(where, codecs[0]["configuration"]["chunk_shape"], spec)
-            codecs = codecs[0]["configuration"]["codecs"]
+            sharding = codecs[0]["configuration"]
+            inner, codecs = _lengths(where, sharding["chunk_shape"], spec), sharding["codecs"]
+            index = [codec["name"] for codec in sharding["index_codecs"]]
+            if (index, sharding.get("index_location", "end")) != (["bytes", "crc32c"], "end"):
+                raise StoreError(f"{where} has no index with a checksum at the end of its shards")
         else:
             inner = ()
         order = tuple(str(codec["name"]) for codec in codecs)
@@ -96,7 +100,7 @@ def check_inflated(where: str, layout: Layout, content: bytes) -> None:
     text = layout.codecs[0] == "vlen-utf8"
     checksum = CHECKSUM_BYTES if layout.codecs[-1] == "crc32c" else 0
     packed = next((name for name in layout.codecs if name in COMPRESSORS), "")
-    inflated = _inflated(packed, content) if packed else len(content) - checksum
+    inflated = inflated_bytes(packed, content) if packed else len(content) - checksum
     if inflated is None:
         raise StoreError(f"{where} cannot be read, it is damaged: it does not begin as {packed} does")
     if inflated > MOST_BYTES or (not text and inflated != layout.chunk_bytes):
@@ -109,6 +113,22 @@ def check_inflated(where: str, layout: Layout, content: bytes) -> None:
             count = int.from_bytes(bytes(decode(content[: len(content) - checksum]))[:4], "little")
         if count != prod(layout.chunks):
             raise StoreError(f"{where} cannot be read, it is damaged: it holds {count:,} texts")
+
+
+def inflated_bytes(codec: str, content: bytes) -> int | None:
+    """Return the bytes that compressed ones stand for, None where they do not say."""
+    if codec == "blosc":
+        return int.from_bytes(content[4:8], "little") if len(content) >= 16 else None
+    # RFC 8878, 3.1.1: the magic number, a byte of flags, perhaps a window and a dictionary, the content's size.
+    if len(content) < 6 or content[:4] != b"\x28\xb5\x2f\xfd":
+        return None
+    flags = content[4]
+    alone = flags >> 5 & 1
+    size = (alone, 2, 4, 8)[flags >> 6]
+    start = 5 + (not alone) + (0, 1, 2, 4)[flags & 3]
+    if not size or len(content) < start + size:
+        return None
+    return int.from_bytes(content[start : start + size], "little") + 256 * (size == 2)
 
 
 def codec_names(codecs: Any) -> set[str]:
@@ -145,19 +165,3 @@ def _check_size(where: str, layout: Layout) -> None:
     if one > MOST_BYTES:
         shape = " x ".join(f"{length:,}" for length in layout.inner or layout.chunks)
         raise StoreError(f"{where} declares chunks of {shape}, {one:,} bytes: a savs store has at most {MOST_BYTES:,}")
-
-
-def _inflated(codec: str, content: bytes) -> int | None:
-    """Return the bytes that compressed ones stand for, None where they do not say."""
-    if codec == "blosc":
-        return int.from_bytes(content[4:8], "little") if len(content) >= 16 else None
-    # RFC 8878, 3.1.1: the magic number, a byte of flags, perhaps a window and a dictionary, the content's size.
-    if len(content) < 6 or content[:4] != b"\x28\xb5\x2f\xfd":
-        return None
-    flags = content[4]
-    alone = flags >> 5 & 1
-    size = (alone, 2, 4, 8)[flags >> 6]
-    start = 5 + (not alone) + (0, 1, 2, 4)[flags & 3]
-    if not size or len(content) < start + size:
-        return None
-    return int.from_bytes(content[start : start + size], "little") + 256 * (size == 2)

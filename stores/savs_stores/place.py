@@ -153,6 +153,9 @@ class Place:
         """Return vectors of an uncompressed array, of sorted, distinct samples and heads, each chunk checked."""
         return ranged.read(self.zarr, f"{self}/", array, plan, samples, heads, check)
 
+    def check_packed(self, array: str, plan: ShardPlan, shard: int, heads: Sequence[int], codec: str) -> None:
+        """Raise `StoreError` where compressed chunks stand for more than they should; known of folders only."""
+
     def free(self) -> int | None:
         """Return the bytes that can still be written, None where nobody knows."""
         return None
@@ -235,6 +238,11 @@ class Folder(Place):
         if hasattr(os, "preadv"):
             return direct.read(self.root / array, plan, samples, heads, check)
         return ranged.read(LocalStore(self.root), f"{self}/", array, plan, samples, heads, check)
+
+    def check_packed(self, array: str, plan: ShardPlan, shard: int, heads: Sequence[int], codec: str) -> None:
+        file = self.root / array / direct.shard_key(shard)
+        if _regular(file) is not None:
+            direct.check_packed(file, plan, heads, codec)
 
     def free(self) -> int | None:
         there = next(folder for folder in (self.root, *self.root.absolute().parents) if folder.is_dir())

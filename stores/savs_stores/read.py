@@ -11,20 +11,22 @@ import numpy as np
 import zarr
 from jaxtyping import Bool, Float16, Float32, Int32, UInt8, UInt32
 
-from savs_stores import direct
-from savs_stores.checksums import BESIDE, Check, crc32c, record
+from savs_stores import by_zarr, direct
+from savs_stores.checksums import BESIDE, crc32c, record
 from savs_stores.errors import IncompleteStoreError, StoreError
 from savs_stores.fingerprint import fingerprint
 from savs_stores.group import Group
 from savs_stores.heads import HeadChoice, HeadTable
+from savs_stores.layout import COMPRESSORS
 from savs_stores.model_group import check_lengths, described, is_changed, plan_of
 from savs_stores.place import StorePath, place_of
-from savs_stores.plan import missing_shards, runs, spans
+from savs_stores.plan import missing_shards, spans
 from savs_stores.provenance import describe_provenance, read_provenances, read_texts, resume_command
 from savs_stores.remote import faults_in_words
 from savs_stores.samples import BenchmarkInfo, SampleTable
 from savs_stores.schema import (
     FORMAT,
+    HEADS,
     MODEL,
     MODEL_NAME,
     PER_HEAD,
@@ -161,6 +163,7 @@ class ModelVectors:
         self.faults = list(self._faults())
         if self.faults and store.strict:
             raise StoreError(f"{group}: {self.faults[0]}; {RESTORE}")
+        self._codecs = group.layout("heads", HEADS).codecs
         self._plain = direct.is_plain(group.documents["heads"], self.plan)
         self.missing = missing_shards(self.records.tolist())
         self.partial = bool(self.missing)
@@ -187,6 +190,11 @@ class ModelVectors:
     def checksums(self) -> UInt32[np.ndarray, "shard chunk"]:
         """What the vectors of each head, and what stands beside them, are compared with when they are read."""
         return self._group.read("chunk_crc32c", PER_SHARD["chunk_crc32c"], self.missing)
+
+    @property
+    def plain(self) -> bool:
+        """Whether shards are raw arrays, whose size is known before they are written."""
+        return self._plain
 
     def shard_fault(self, shard: int) -> str:
         """Return in words why the checksums of a shard cannot be believed, "" where they are what was written."""
@@ -351,29 +359,16 @@ class ModelVectors:
         if self._plain:
             with faults_in_words(f"{self.store.path}/{self.name}/heads"):
                 return self.store.place.read(f"{self.name}/heads", self.plan, samples, heads, check)
-        return self._read_by_zarr(samples, heads, check)
+        return by_zarr.read(self._array, f"{self._group}/heads", self.plan, samples, heads, check, self._look)
 
     @cached_property
     def _array(self) -> zarr.Array:
         with zarr_errors_in_words(f"{self._group}/heads"):
             return zarr.open_array(self.store.place.zarr, path=f"{self.name}/heads", mode="r", zarr_format=3)
 
-    def _read_by_zarr(
-        self, samples: np.ndarray, heads: list[int], check: Check | None
-    ) -> Float16[np.ndarray, "head sample dim"]:
-        out = np.empty((len(heads), len(samples), self.plan.dim), dtype=np.float16)
-        for shard, rows, part in direct.shard_rows(self.plan, samples):
-            wanted = direct.span(self.plan, shard, rows, check is not None)
-            first = self.plan.rows(shard).start + wanted.start
-            start = 0
-            for run in runs(heads):
-                with zarr_errors_in_words(f"{self.store.path}/{self.name}/heads, shard {shard},"):
-                    block = np.asarray(self._array[first : first + len(wanted), run.start : run.stop])
-                if check is not None:
-                    check(shard, run, block.transpose(1, 0, 2))
-                out[start : start + len(run), part] = block[rows - wanted.start].transpose(1, 0, 2)
-                start += len(run)
-        return out
+    def _look(self, shard: int, heads: Sequence[int]) -> None:
+        for codec in set(self._codecs) & set(COMPRESSORS):
+            self.store.place.check_packed(f"{self.name}/heads", self.plan, shard, heads, codec)
 
     def _check_files(self) -> None:
         """Compare the size of every recorded shard file with the plan: one look each, no reading."""

@@ -71,7 +71,7 @@ class BenchmarkInfo:
         return max(len(classes) for classes in self.tasks.values())
 
     @classmethod
-    def from_attributes(cls, attributes: Mapping[str, Any]) -> BenchmarkInfo:
+    def from_attributes(cls, attributes: Any) -> BenchmarkInfo:
         """Build it from what `attributes` wrote; what a later writer added is passed over.
 
         Raises `StoreError` where a field is of another kind, TypeError where one is missing.

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import xarray
 import zarr
+from metadata import edit, reseal
 from zarr.codecs import BloscCodec, GzipCodec
 
 from savs_stores import (
@@ -27,25 +28,11 @@ from savs_stores import (
     open_store,
     verify,
 )
-from savs_stores.group import metadata_hash
 from savs_stores.schema import MODEL, PER_HEAD, TABLE
 
 
 def metadata(path):
     return {str(file.parent.relative_to(path)): json.loads(file.read_text()) for file in path.rglob("zarr.json")}
-
-
-def edit(file, change):
-    document = json.loads(file.read_text())
-    change(document)
-    file.write_text(json.dumps(document))
-
-
-def reseal(folder):
-    """Write the hash of a group's metadata again: what a store looks like that was made so."""
-    names = TABLE if (folder / "label").exists() else MODEL
-    arrays = {name: json.loads((folder / name / "zarr.json").read_text()) for name in names}
-    edit(folder / "zarr.json", lambda d: d["attributes"].update(metadata_hash=metadata_hash(d["attributes"], arrays)))
 
 
 # Others can read it.
