@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from zarr.api.asynchronous import open_array
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import MemoryStore
@@ -123,7 +124,7 @@ class Group:
                 if content is not None:
                     check_inflated(f"{self}/{name}/{key}", layouts[name], content)
                     files[name][key] = content
-        return {name: _decoded(f"{self}/{name}", content) for name, content in files.items()}
+        return sync(_decoded(str(self), files))
 
 
 def metadata_hash(attributes: Mapping[str, Any], documents: Mapping[str, Any]) -> str:
@@ -152,9 +153,12 @@ def seal(group: zarr.Group) -> None:
     group.attrs[METADATA_HASH] = metadata_hash(document("")["attributes"], arrays)
 
 
-def _decoded(where: str, files: Mapping[str, bytes]) -> np.ndarray:
-    """Return the values of an array whose files have been brought into memory."""
-    buffer = default_buffer_prototype().buffer
-    with zarr_errors_in_words(where):
-        kept = MemoryStore({key: buffer.from_bytes(content) for key, content in files.items()}, read_only=True)
-        return np.asarray(zarr.open_array(kept, mode="r", zarr_format=3)[...])
+async def _decoded(where: str, files: Mapping[str, Mapping[str, bytes]]) -> dict[str, np.ndarray]:
+    """Return the values of arrays whose files have been brought into memory."""
+    buffer, found = default_buffer_prototype().buffer, {}
+    for name, of_array in files.items():
+        with zarr_errors_in_words(f"{where}/{name}"):
+            kept = MemoryStore({key: buffer.from_bytes(content) for key, content in of_array.items()}, read_only=True)
+            array = await open_array(store=kept, mode="r", zarr_format=3)
+            found[name] = np.asarray(await array.getitem(...))
+    return found

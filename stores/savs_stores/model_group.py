@@ -40,13 +40,13 @@ def plan_of(group: Group, samples: int) -> ShardPlan:
     return plan
 
 
-def check_lengths(group: Group, plan: ShardPlan, classes: int) -> None:
-    """Raise `StoreError` where what stands beside the vectors is not cut as they are."""
+def check_lengths(group: Group, plan: ShardPlan, classes: int, complete: bool) -> None:
+    """Raise `StoreError` where what stands beside the vectors is not cut as they are, or lacking where all must be."""
     lengths = {"sample": plan.samples, "class": classes, "head": plan.heads, "shard": plan.shards}
     lengths["chunk"] = plan.heads + len(BESIDE)
     of_chunk = lengths | {"sample": plan.shard_samples, "shard": 1}
     for name, spec in {**PER_HEAD, **PER_SAMPLE, **PER_SHARD}.items():
-        if name in ADDED and name not in group:
+        if name in ADDED and name not in group and not complete:
             continue
         layout = group.layout(name, spec)
         shape, chunks = (tuple(of[axis] for axis in spec.axes) for of in (lengths, of_chunk))

@@ -158,7 +158,7 @@ class ModelVectors:
         self._group = group = Group(store.place, name, MODEL)
         self.fingerprint, self.identity, self.provenance = described(group)
         self.plan = plan_of(group, len(store.samples))
-        check_lengths(group, self.plan, store.benchmark.most_classes)
+        check_lengths(group, self.plan, store.benchmark.most_classes, store.checked)
         self.heads = HeadTable(**group.read_all(PER_HEAD))
         self.faults = list(self._faults())
         if self.faults and store.strict:
@@ -208,8 +208,9 @@ class ModelVectors:
         if texts is None:
             return [{}] * self.plan.shards
         for shard in sorted(set(range(self.plan.shards)) - set(self.missing)) if self.store.checked else ():
-            if google_crc32c.value(texts[shard].encode()) != self.checksums[shard, -1]:
-                raise self._damaged(shard, "shard_provenance", CHANGED)
+            changed = google_crc32c.value(texts[shard].encode()) != self.checksums[shard, -1]
+            if fault := self.shard_fault(shard) or (CHANGED if changed else ""):
+                raise self._damaged(shard, "shard_provenance", fault)
         return read_provenances(texts, f"{self._group}/shard_provenance")
 
     @cached_property
