@@ -223,11 +223,14 @@ def test_a_foreign_folder_is_not_written_into(toy, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
 
 
-# Version 1, as it was once written: `python tests/stores/test_format.py tests/data/store-v1.zarr` made it, with zarr
-# 3.1.6. These files never change: another format gets another version, and a kept store of its own.
+# Versions 1 and 2, as they were once written: `python tests/stores/test_format.py tests/data/store-v2.zarr` made the
+# second, with zarr 3.1.6. These files never change: another format gets another version, and a kept store of its own.
 
-KEPT = Path(__file__).parents[1] / "data" / "store-v1.zarr"
-KEPT_SHA256 = "530ffae249c0b16e050152f2b9d6ab404a9bda837c172ac40d582bef3b08ae8f"
+DATA = Path(__file__).parents[1] / "data"
+KEPT = {
+    1: ("store-v1.zarr", "530ffae249c0b16e050152f2b9d6ab404a9bda837c172ac40d582bef3b08ae8f"),
+    2: ("store-v2.zarr", "da3047cc4fe36ab4014cde2c318cceb89973e824144a2d64a821aba59f7fdd86"),
+}
 KEPT_VECTORS = np.arange(5 * 4 * 2).reshape(5, 4, 2) / 4 - 3  # exact in float16
 KEPT_LOGITS = np.arange(5 * 3).reshape(5, 3) / -8
 KEPT_TASKS = {"colour": ["blue", "red"], "shape": ["cone", "cube", "disc"]}
@@ -266,15 +269,21 @@ def make_kept_store(path):
         writer.write(shard, content)
 
 
-def test_the_kept_store_was_not_written_again():
-    digest = hashlib.sha256()
-    for file in sorted(file for file in KEPT.rglob("*") if file.is_file()):
-        digest.update(f"{file.relative_to(KEPT).as_posix()}\n".encode() + file.read_bytes())
-    assert digest.hexdigest() == KEPT_SHA256
+@pytest.fixture(params=KEPT)
+def kept(request):
+    return DATA / KEPT[request.param][0]
 
 
-def test_the_kept_store_can_be_read_for_good():
-    store = open_store(KEPT)
+@pytest.mark.parametrize(("name", "sha256"), KEPT.values())
+def test_the_kept_store_was_not_written_again(name, sha256):
+    digest, kept = hashlib.sha256(), DATA / name
+    for file in sorted(file for file in kept.rglob("*") if file.is_file()):
+        digest.update(f"{file.relative_to(kept).as_posix()}\n".encode() + file.read_bytes())
+    assert digest.hexdigest() == sha256
+
+
+def test_the_kept_store_can_be_read_for_good(kept):
+    store = open_store(kept)
     vectors = store["kept-1.0"]
     expected, logits = KEPT_VECTORS.copy(), KEPT_LOGITS.copy()
     expected[3], logits[3] = np.nan, np.nan
@@ -296,8 +305,8 @@ def test_the_kept_store_can_be_read_for_good():
     assert vectors.plan.shards == 3
 
 
-def test_the_kept_samples_can_be_read_for_good():
-    store = open_store(KEPT)
+def test_the_kept_samples_can_be_read_for_good(kept):
+    store = open_store(kept)
     assert store.models == ["kept-1.0"]
     assert {name: getattr(store.samples, name).tolist() for name in TABLE} == {
         "sample_id": ["a", "b", "c", "d", "é"],
@@ -317,16 +326,10 @@ def test_the_kept_samples_can_be_read_for_good():
     assert benchmark.answers == {"cone": "a cone", "red": "red"}
 
 
-def test_the_kept_store_can_be_resumed_by_its_maker(tmp_path):
-    path = shutil.copytree(KEPT, tmp_path / "store.zarr")
+def test_the_kept_store_can_be_resumed_by_its_maker(kept, tmp_path):
+    path = shutil.copytree(kept, tmp_path / "store.zarr")
     make_kept_store(path)  # the hashes of samples and identity still come out the same, or this would raise
     assert list(verify(open_store(path))) == []
-
-
-if __name__ == "__main__":
-    import sys
-
-    make_kept_store(Path(sys.argv[1]))
 
 
 def test_a_name_with_brackets_is_itself_where_it_is_there(tmp_path, toy):
@@ -334,3 +337,9 @@ def test_a_name_with_brackets_is_itself_where_it_is_there(tmp_path, toy):
     toy.write(tmp_path / "mine [1].zarr")
     assert find_stores(f"{tmp_path}/mine [1].zarr") == [f"{tmp_path}/mine [1].zarr"]
     assert find_stores(f"{tmp_path}/mine*.zarr") == [f"{tmp_path}/mine [1].zarr"]
+
+
+if __name__ == "__main__":
+    import sys
+
+    make_kept_store(Path(sys.argv[1]))
