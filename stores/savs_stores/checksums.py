@@ -19,10 +19,18 @@ BESIDE = (*PER_SAMPLE, "shard_provenance")
 
 def crc32c(values: np.ndarray) -> int:
     """Return the CRC-32C of an array's values, little-endian, in their order."""
-    little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
-    content = little.reshape(-1).view(np.uint8)
+    content = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<")).view()
     content.flags.writeable = False  # only what cannot change is taken as it lies there
     return int(google_crc32c.value(content))
+
+
+def wrong_heads(chunks: Float16[np.ndarray, "head sample dim"], sums: UInt32[np.ndarray, " head"]) -> list[int]:
+    """Return the places of the heads whose vectors do not have these checksums."""
+    return [
+        place
+        for place, (chunk, wanted) in enumerate(zip(chunks, sums.tolist(), strict=True))
+        if crc32c(chunk) != wanted
+    ]
 
 
 def checksums(content: Shard, provenance: str) -> UInt32[np.ndarray, " chunk"]:

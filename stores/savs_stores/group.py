@@ -50,10 +50,13 @@ class Group:
 
     @cached_property
     def exists(self) -> bool:
-        """Whether there is a group at all. Raises `StoreError` where its zarr.json is damaged."""
+        """Whether there is a group at all, be it damaged."""
         if self._own is None:
             return False
-        document = parsed(str(self), self._own)
+        try:
+            document = parsed(str(self), self._own)
+        except StoreError:
+            return True
         return document.get("zarr_format") == 3 and document.get("node_type") == "group"
 
     @cached_property

@@ -308,9 +308,11 @@ def _alone(root: Path, wait: bool = True) -> Iterator[bool]:
     try:
         yield certain
     finally:
-        if certain:
+        if certain:  # while it is held: who waits for it looks whether it is still there
             lock.unlink(missing_ok=True)
         os.close(descriptor)
+        if not certain:
+            lock.unlink(missing_ok=True)
 
 
 def _lock(descriptor: int, wait: bool) -> bool:

@@ -12,10 +12,10 @@ import zarr
 from jaxtyping import Bool, Float16, Float32, Int32, UInt8, UInt32
 
 from savs_stores import by_zarr, direct
-from savs_stores.checksums import BESIDE, crc32c, record
+from savs_stores.checksums import BESIDE, crc32c, record, wrong_heads
 from savs_stores.errors import IncompleteStoreError, StoreError
 from savs_stores.fingerprint import fingerprint
-from savs_stores.group import Group
+from savs_stores.group import METADATA, Group
 from savs_stores.heads import HeadChoice, HeadTable
 from savs_stores.layout import COMPRESSORS
 from savs_stores.model_group import check_lengths, described, is_changed, plan_of
@@ -38,6 +38,7 @@ from savs_stores.schema import (
     Status,
     zarr_errors_in_words,
 )
+from savs_stores.terminal import printable
 
 BLOCK_BYTES = 16 * 2**20
 RESTORE = "restore it from a copy, or write the store again ('savs-analyze verify' lists all faults)"
@@ -77,11 +78,11 @@ class Store:
         if attributes.get("format") != FORMAT:
             raise StoreError(f"{path} is a Zarr group but no savs store: its attribute 'format' is not {FORMAT!r}")
         self.version = attributes.get("format_version")
-        if self.version not in VERSIONS:
+        if type(self.version) is not int or self.version not in VERSIONS:
+            made_by = printable(str(attributes.get("created_by"))[:40])
             raise StoreError(
-                f"{path} has format version {str(self.version)[:20]}, this savs reads versions "
-                f"{' and '.join(map(str, VERSIONS))}: install the savs that wrote it "
-                f"({str(attributes.get('created_by'))[:40]})"
+                f"{path} has format version {printable(str(self.version)[:20])}, this savs reads versions "
+                f"{' and '.join(map(str, VERSIONS))}: install the savs that wrote it ({made_by})"
             )
         try:
             self.index_hash: str = attributes["index_hash"]
@@ -108,7 +109,8 @@ class Store:
 
     @property
     def models(self) -> list[str]:
-        names = [name for name in sorted(self.place.names() - set(TABLE)) if MODEL_NAME.fullmatch(name)]
+        known = {METADATA, *TABLE}
+        names = [name for name in sorted(self.place.names() - known) if MODEL_NAME.fullmatch(name)]
         return [name for name in names if Group(self.place, name, ()).exists]
 
     def __getitem__(self, model: str) -> ModelVectors:
@@ -253,7 +255,7 @@ class ModelVectors:
 
         `samples` are indices or a mask; `heads` are flat indices or (layer, head) pairs, or name whole
         `layers`. A failed sample's vectors are NaN. The array is laid out head by head in memory.
-        Raises `StoreError` for samples or heads that are not there.
+        Raises `StoreError` for samples or heads that are not there, and for vectors that are not what was written.
         """
         if heads is not None and layers is not None:
             raise StoreError("name heads or layers, not both")
@@ -316,10 +318,9 @@ class ModelVectors:
 
     def _check(self, shard: int, heads: Sequence[int], chunks: Float16[np.ndarray, "head sample dim"]) -> None:
         """Raise `StoreError` naming the first head whose vectors in a shard are not what was written."""
-        for head, chunk in zip(heads, chunks, strict=True):
-            if crc32c(chunk) != self.checksums[shard, head]:
-                place = f"layer {self.heads.layer[head]}, head {self.heads.head_in_layer[head]}"
-                raise self._damaged(shard, "heads", f"the vectors of {place} {CHANGED}")
+        for place in wrong_heads(chunks, self.checksums[shard, list(heads)])[:1]:
+            where = f"layer {self.heads.layer[heads[place]]}, head {self.heads.head_in_layer[heads[place]]}"
+            raise self._damaged(shard, "heads", f"the vectors of {where} {CHANGED}")
 
     def _damaged(self, shard: int, array: str, fault: str) -> StoreError:
         record_file = f"{self._group}/shard_crc32c/c/{shard}"

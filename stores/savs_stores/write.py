@@ -169,7 +169,7 @@ class ModelWriter:
         sums = checksums(content, text) if self._checked else None
         place = range(shard, shard + 1)
         with zarr.config.set({"array.write_empty_chunks": True}):
-            if self.records[shard]:  # written again: it does not exist until it is whole once more
+            if self._arrays["shard_crc32c"][shard]:  # written again: it does not exist until it is whole once more
                 self._put("shard_crc32c", shard, place, np.array([0], dtype=np.uint32))
             self._put("heads", shard, rows, content.heads)
             for name in PER_SAMPLE:

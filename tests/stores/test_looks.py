@@ -178,6 +178,7 @@ ABSURD = {
     "a list for the provenance": (attributes("toy/zarr.json", provenance=[]), r"the attributes \['provenance'\]"),
     "a list for attributes": (at("zarr.json", lambda d: d.update(attributes=[])), "no JSON object"),
     "a list for metadata": (lambda path: (path / "label/zarr.json").write_text("[]"), "label cannot be read"),
+    "true for the version": (attributes("zarr.json", format_version=True), "has format version True"),
     "a list for the version": (attributes("zarr.json", format_version=[2]), r"has format version \[2\]"),
 }  # fmt: skip
 
@@ -250,7 +251,7 @@ def test_errors_repeat_no_control_characters(whole):
     attributes("zarr.json", format_version=9, created_by="\x1b]0;title\x07\x9b2J\u202eevil\nnext")(whole)
     with pytest.raises(StoreError) as refusal:
         open_store(whole)
-    assert str(refusal.value).endswith(r"(\x1b]0;title\x07\x9b2J\u202eevil" + "\nnext)")
+    assert str(refusal.value).endswith(r"(\x1b]0;title\x07\x9b2J\u202eevil\nnext)")
 
 
 @pytest.mark.parametrize(

@@ -275,3 +275,13 @@ def test_a_record_is_never_zero(toy, monkeypatch):
 def test_a_model_whose_metadata_was_lost_is_not_passed_over(whole):
     (whole / "toy" / "zarr.json").unlink()
     assert faults(whole) == ["toy is no part of a store: a file from elsewhere, or a model whose zarr.json was lost"]
+
+
+def test_a_model_that_says_nothing_hides_no_fault_of_another(toy, whole):
+    toy.write(whole, model="twin")
+    (whole / "toy/zarr.json").write_text("{")
+    (whole / "twin/status/c/1").unlink()
+    first, second = faults(whole)
+    assert "toy cannot be read, it is damaged" in first
+    assert second.startswith("twin: shard 1 (samples 4-7): status do not match")
+    assert np.array_equal(open_store(whole)["twin"].read(), toy.vectors)
