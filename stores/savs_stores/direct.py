@@ -171,7 +171,7 @@ def check_packed(path: Path, plan: ShardPlan, heads: Sequence[int], codec: str) 
         places = chunk_places(file.read(), path, plan)
         for head in heads:
             file.seek(int(min(places[head, 0], MOST_OFFSET)))
-            found = inflated_bytes(codec, file.read(HEADER_BYTES))
+            found = inflated_bytes(codec, file.read(HEADER_BYTES), int(places[head, 1]))
             if found != plan.chunk_bytes:
                 raise StoreError(f"{path} holds {found} bytes of a head, its array says {plan.chunk_bytes}; {VERIFY}")
 

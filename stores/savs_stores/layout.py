@@ -88,8 +88,18 @@ def layout_of(where: str, document: Mapping[str, Any], spec: ArraySpec) -> Layou
     if not _in_order(order):
         raise StoreError(f"{where} uses the codecs {', '.join(order)} in an order that a savs store does not")
     layout = Layout(shape, chunks, order, TEXT_BYTES if spec.dtype.kind == "T" else spec.dtype.itemsize, inner)
-    _check_size(where, layout)
+    check_size(where, layout)
     return layout
+
+
+def check_size(where: str, layout: Layout) -> None:
+    """Raise `StoreError` where a store declares more than can be."""
+    if prod(layout.counts) > MOST_CHUNKS:
+        raise StoreError(f"{where} declares {prod(layout.counts):,} chunks: a savs store has at most {MOST_CHUNKS:,}")
+    one = prod(layout.inner) * layout.item_bytes if layout.inner else layout.chunk_bytes
+    if one > MOST_BYTES:
+        shape = " x ".join(f"{length:,}" for length in layout.inner or layout.chunks)
+        raise StoreError(f"{where} declares chunks of {shape}, {one:,} bytes: a savs store has at most {MOST_BYTES:,}")
 
 
 def check_inflated(where: str, layout: Layout, content: bytes) -> None:
@@ -100,7 +110,8 @@ def check_inflated(where: str, layout: Layout, content: bytes) -> None:
     text = layout.codecs[0] == "vlen-utf8"
     checksum = CHECKSUM_BYTES if layout.codecs[-1] == "crc32c" else 0
     packed = next((name for name in layout.codecs if name in COMPRESSORS), "")
-    inflated = inflated_bytes(packed, content) if packed else len(content) - checksum
+    length = len(content) - checksum
+    inflated = inflated_bytes(packed, content, length) if packed else length
     if inflated is None:
         raise StoreError(f"{where} cannot be read, it is damaged: it does not begin as {packed} does")
     if inflated > MOST_BYTES or (not text and inflated != layout.chunk_bytes):
@@ -110,15 +121,16 @@ def check_inflated(where: str, layout: Layout, content: bytes) -> None:
     if text:
         with zarr_errors_in_words(where):
             decode = {"zstd": Zstd().decode, "blosc": Blosc().decode}.get(packed, bytes)
-            count = int.from_bytes(bytes(decode(content[: len(content) - checksum]))[:4], "little")
+            count = int.from_bytes(bytes(decode(content[:length]))[:4], "little")
         if count != prod(layout.chunks):
             raise StoreError(f"{where} cannot be read, it is damaged: it holds {count:,} texts")
 
 
-def inflated_bytes(codec: str, content: bytes) -> int | None:
-    """Return the bytes that compressed ones stand for, None where they do not say."""
+def inflated_bytes(codec: str, content: bytes, length: int) -> int | None:
+    """Return the bytes that so many compressed ones stand for, by how they begin; None where they do not say."""
     if codec == "blosc":
-        return int.from_bytes(content[4:8], "little") if len(content) >= 16 else None
+        sound = len(content) >= 16 and int.from_bytes(content[12:16], "little") == length
+        return int.from_bytes(content[4:8], "little") if sound else None
     # RFC 8878, 3.1.1: the magic number, a byte of flags, perhaps a window and a dictionary, the content's size.
     if len(content) < 6 or content[:4] != b"\x28\xb5\x2f\xfd":
         return None
@@ -155,13 +167,3 @@ def _in_order(codecs: tuple[str, ...]) -> bool:
     if rest and rest[-1] == "crc32c":
         rest.pop()
     return first in SERIALIZERS and (not rest or (len(rest) == 1 and rest[0] in COMPRESSORS))
-
-
-def _check_size(where: str, layout: Layout) -> None:
-    """Raise `StoreError` where a store declares more than can be."""
-    if prod(layout.counts) > MOST_CHUNKS:
-        raise StoreError(f"{where} declares {prod(layout.counts):,} chunks: a savs store has at most {MOST_CHUNKS:,}")
-    one = prod(layout.inner) * layout.item_bytes if layout.inner else layout.chunk_bytes
-    if one > MOST_BYTES:
-        shape = " x ".join(f"{length:,}" for length in layout.inner or layout.chunks)
-        raise StoreError(f"{where} declares chunks of {shape}, {one:,} bytes: a savs store has at most {MOST_BYTES:,}")

@@ -16,6 +16,7 @@ from savs_stores.errors import MismatchError, StoreError
 from savs_stores.fingerprint import canonical, differences, fingerprint
 from savs_stores.group import Group, seal
 from savs_stores.heads import HeadTable
+from savs_stores.layout import TEXT_BYTES, Layout, check_size
 from savs_stores.place import StorePath, place_of
 from savs_stores.plan import ShardPlan, default_shard_samples, missing_shards
 from savs_stores.provenance import read_provenances, read_texts, to_text
@@ -197,6 +198,8 @@ class ModelWriter:
 
 
 def _create(group: zarr.Group, name: str, spec: ArraySpec, shape: tuple[int, ...], **layout: Any) -> zarr.Array:
+    item_bytes = TEXT_BYTES if spec.dtype.kind == "T" else spec.dtype.itemsize
+    check_size(name, Layout(shape, layout.get("chunks", shape), (), item_bytes))  # what is made can be opened
     return group.create_array(
         name,
         shape=shape,
@@ -235,14 +238,16 @@ def _create_model(
         # In version 1 it is in no checksum of ours.
         compressor = {"compressors": ZstdCodec(checksum=True)} if name == "shard_provenance" else {}
         _create(group, name, spec, shape, chunks=(1, *shape[1:]), **compressor)
+    shard, inner = (plan.shard_samples, plan.heads, plan.dim), (plan.shard_samples, 1, plan.dim)
+    check_size("heads", Layout(plan.shape, shard, (), HEADS.dtype.itemsize, inner))
     array = group.create_array(
         "heads",
         shape=plan.shape,
         dtype=HEADS.dtype,
         fill_value=HEADS.fill,
         dimension_names=HEADS.axes,
-        chunks=(plan.shard_samples, 1, plan.dim),
-        shards=(plan.shard_samples, plan.heads, plan.dim),
+        chunks=inner,
+        shards=shard,
         compressors=CODECS[codec],
         config={"write_empty_chunks": True},
     )

@@ -215,12 +215,13 @@ def test_a_compressed_chunk_that_stands_for_gigabytes_is_not_decoded(toy, tmp_pa
 @pytest.mark.parametrize("codec", [Blosc(cname="lz4"), Blosc(cname="zstd", clevel=9), Zstd(), Zstd(checksum=True)])
 @pytest.mark.parametrize("size", [1, 20, 255, 256, 257, 65_791, 65_792, 10**6])
 def test_what_compressed_bytes_stand_for_is_known_from_their_head(codec, size):
-    from savs_stores.layout import HEADER_BYTES, inflated_bytes
-
     name = type(codec).__name__.lower()
     for values in (bytes(size), np.random.default_rng(0).bytes(size)):
-        assert inflated_bytes(name, bytes(codec.encode(values))[:HEADER_BYTES]) == size
-    assert inflated_bytes(name, b"(") is None
+        packed = bytes(codec.encode(values))
+        assert inflated_bytes(name, packed[:HEADER_BYTES], len(packed)) == size
+        if name == "blosc":  # it says how long it is, and would be read to there
+            assert inflated_bytes(name, packed[:HEADER_BYTES], len(packed) - 1) is None
+    assert inflated_bytes(name, b"(", 1) is None
 
 
 def test_a_store_is_not_made_with_more_classes_than_labels_can_tell(tmp_path):
@@ -233,6 +234,14 @@ def test_a_store_is_not_made_with_more_classes_than_labels_can_tell(tmp_path):
     table = SampleTable.from_columns(tasks, {"label": [tasks["all"][0], tasks["all"][-1]]})
     create_store(tmp_path / "a.zarr", BenchmarkInfo("many", tasks), table)
     assert open_store(tmp_path / "a.zarr").samples.label.tolist() == [0, 32_766]
+
+
+def test_what_could_not_be_opened_is_not_made(write, tmp_path):
+    with pytest.raises(StoreError, match=r"declares chunks of 1,000,000,000, [\d,]+ bytes: .* at most 268,435,456"):
+        write(tmp_path / "store.zarr", np.zeros((2, 1, 2), np.float16), shard_samples=10**9)
+    assert open_store(tmp_path / "store.zarr").models == []
+    with pytest.raises(StoreError, match="status declares 200,000 chunks: a savs store has at most 131,072"):
+        check_size("status", Layout((200_000,), (1,), (), 1))
 
 
 @pytest.mark.parametrize(("column", "code"), [("label", 3), ("label", -2), ("task", 1), ("task", -1), ("split", 3)])
