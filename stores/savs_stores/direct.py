@@ -128,14 +128,22 @@ class _Job:
         dense = len(wanted) == len(self.rows)
         most = min(MOST_BUFFERS, max(1, MOST_CHECKED // plan.chunk_bytes)) if checked else MOST_BUFFERS
         whole = len(wanted) == plan.shard_samples
-        for run in runs_in_file(heads, offsets, plan, whole, most):
-            # Other rows than all: read from the first to the last one, then pick.
-            target = self.out[run.start : run.stop] if dense else np.empty((len(run), len(wanted), plan.dim), "<f2")
+        runs = runs_in_file(heads, offsets, plan, whole, most)
+        # Where other rows are wanted than are read, they are read beside and picked.
+        beside = None if dense else np.empty((max(map(len, runs)), len(wanted), plan.dim), "<f2")
+        for run in runs:
+            target = self.out[run.start : run.stop] if beside is None else beside[: len(run)]
             _read_exactly(descriptor, path, target, int(offsets[heads[run.start]]) + wanted.start * plan.row_bytes)
             if self.check is not None:
                 self.check(self.shard, heads[run.start : run.stop], target)
-            if not dense:
-                self.out[run.start : run.stop] = target[:, self.rows - wanted.start]
+            if beside is not None:
+                self.out[run.start : run.stop] = target[:, picked(self.rows - wanted.start)]
+
+
+def picked(rows: np.ndarray) -> np.ndarray | slice:
+    """Return rows as what picks them with one copy less where they are neighbours."""
+    first, last = int(rows[0]), int(rows[-1])
+    return slice(first, last + 1) if last - first + 1 == len(rows) else rows
 
 
 def head_offsets(index: bytes | memoryview, path: Path | str, plan: ShardPlan) -> np.ndarray:

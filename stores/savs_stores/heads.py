@@ -43,6 +43,10 @@ class HeadTable:
         layer, head_in_layer, head_dim, kinds = np.array(rows, dtype=np.int16).reshape(-1, 4).T
         return cls(layer, head_in_layer, head_dim, kinds.astype(np.uint8))
 
+    @property
+    def nbytes(self) -> int:
+        return sum(getattr(self, name).nbytes for name in PER_HEAD)
+
     def hash(self) -> str:
         """Return the SHA-256 of all columns: equal means that every place stands for the same head."""
         digest = hashlib.sha256()

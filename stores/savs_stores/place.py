@@ -171,7 +171,7 @@ class Place:
             free = self.free()
             there = "" if free is None else f", {in_words(free)} are free (a quota may leave less)"
             full = OSError(
-                f"No space left for {self}/{key}: it needs {in_words(needed)}{there}. "
+                f"No space left for {f'{self}/{key}'.rstrip('/')}: it needs {in_words(needed)}{there}. "
                 "What is finished is kept: make room and run the same command again"
             )
             full.errno = error.errno

@@ -16,7 +16,7 @@ from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.core.sync import sync
 
 from savs_stores.checksums import Check
-from savs_stores.direct import VERIFY, head_offsets, runs_in_file, shard_key, shard_rows, span
+from savs_stores.direct import VERIFY, head_offsets, picked, runs_in_file, shard_key, shard_rows, span
 from savs_stores.errors import StoreError
 from savs_stores.plan import ShardPlan
 
@@ -74,7 +74,7 @@ class _Shard:
             block = np.frombuffer(found, "<f2").reshape(len(run), len(wanted), self.plan.dim)
             if check is not None:
                 check(self.shard, heads[run.start : run.stop], block)
-            out[run.start : run.stop] = block[:, rows - wanted.start] if len(wanted) > len(rows) else block
+            out[run.start : run.stop] = block[:, picked(rows - wanted.start)]
 
         whole = len(wanted) == self.plan.shard_samples
         await asyncio.gather(*(bring(run) for run in runs_in_file(heads, offsets, self.plan, whole, most)))

@@ -110,6 +110,10 @@ class SampleTable:
     def __len__(self) -> int:
         return len(self.sample_id)
 
+    @property
+    def nbytes(self) -> int:
+        return sum(getattr(self, name).nbytes for name in TABLE)
+
     def in_split(self, *names: str) -> np.ndarray:
         """Return a mask [sample] of the samples in any of the named splits."""
         return np.isin(self.split, [SPLITS.index(name) for name in names])

@@ -58,7 +58,7 @@ def create_store(path: StorePath, benchmark: BenchmarkInfo, samples: SampleTable
         "created_by": f"savs {version('savs')}",
     }
     try:
-        with faults_in_words(place), place.building() as root:
+        with faults_in_words(place), place.room("", samples.nbytes), place.building() as root:
             _create_table(root, samples, attributes)
     except FileExistsError:  # another process was quicker: its table is checked like any earlier one
         _check_same_samples(path, benchmark, samples)
@@ -94,9 +94,9 @@ def add_model(
             "identity": dict(identity),
             "provenance": dict(provenance or {}),
         }
-        shape = plan, store.benchmark.most_classes, codec, store.checked
+        shape, place = (plan, store.benchmark.most_classes, codec, store.checked), store.place
         try:
-            with faults_in_words(store.place), store.place.building(model) as group:
+            with faults_in_words(place), place.room(model, heads.nbytes), place.building(model) as group:
                 _create_model(group, heads, attributes, *shape)
         except FileExistsError:  # another process was quicker: its group is checked like any earlier one
             pass
