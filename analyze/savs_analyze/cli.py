@@ -69,7 +69,7 @@ def verify(store: StoreArgument) -> None:
     from savs_stores import open_store
     from savs_stores import verify as faults_of
 
-    faults = list(faults_of(open_store(store, allow_partial=True)))
+    faults = list(faults_of(open_store(store, allow_partial=True, strict=False)))
     for fault in faults:
         terminal.say(fault)
     if faults:
@@ -232,7 +232,7 @@ def table(
     summary = summarize(cells, choices, compared)
     lay_out = spread if columns_of(summary).nunique() <= MOST_COLUMNS else listed
     people = lay_out(summary, all_metrics)
-    print_rows(summary, form, people, footnotes(cells, choices, compared))
+    print_rows(summary, form, people, footnotes(cells, choices, compared, Results(results).notes()))
 
 
 @app.command()

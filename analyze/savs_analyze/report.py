@@ -24,7 +24,7 @@ def write_report(results: Path, out: Path) -> Path:
     folder = Results(results)
     run = folder.run()
     refuse_store(out)
-    found = Found(list(folder.loaded()))
+    found = Found(list(folder.loaded()), folder.notes())
     pages = Environment(
         loader=PackageLoader("savs_analyze", "."),
         autoescape=True,

@@ -151,8 +151,12 @@ class Results:
         begin = command("savs-analyze", "sweep", "--store", named, "--out", Path("results") / store.stem)
         return f"is a store, not a folder of results; sweep it first: {begin}"
 
+    def notes(self) -> list[str]:
+        """Return what the last finished sweep left out, and why; raises as `run`."""
+        return list(self.run().get("notes", ()))
+
     def run(self) -> dict[str, Any]:
-        """Return what `run.json` says of the last finished sweep: command, sources, cells, versions.
+        """Return what `run.json` says of the last finished sweep: command, sources, cells, versions, notes.
 
         Raises FileNotFoundError where none has finished, OSError where it cannot be read.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -41,6 +41,7 @@ class Found:
     """All that a report is made from: the cells of a sweep, what validation chooses, tests, and means."""
 
     cells: list[CellResult]
+    notes: list[str] = field(default_factory=list)
 
     @cached_property
     def choices(self) -> list[Choice]:
@@ -110,7 +111,9 @@ def sections(found: Found) -> list[Section]:
 
 def results(found: Found) -> Section:
     """Return the table to look at first; where settings are many, tasks and further metrics come below it."""
-    first, *others = footnotes(found.cells, compared=found.compared)  # choices have a section of their own
+    first, *others = footnotes(
+        found.cells, compared=found.compared, noted=found.notes
+    )  # choices have a section of their own
     rows = found.chosen[~found.chosen["metric"].isin(OF_CLASSES)]
     if columns_of(rows).nunique() <= MOST_COLUMNS:
         tables = [_wide(rows)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -75,7 +75,8 @@ def sweep(
     if left := sum(not results.has(key) for key in keys):
         print(f"{left:,} of {len(keys):,} cells are left to the other parts", file=sys.stderr)
         return results.cells
-    return results.finish(_run_facts(command, results.folder, plan))
+    notes = [note for vectors, _ in plan for note in without_zero_shot(vectors)] if ZERO_SHOT in methods else []
+    return results.finish({**_run_facts(command, results.folder, plan), "notes": notes})
 
 
 def expand(patterns: Sequence[str]) -> list[str]:
@@ -172,12 +173,27 @@ def tasks_with_logits(vectors: ModelVectors) -> dict[str, bool]:
 
     A store made from arrays may have none, and a task whose answers begin with the same token has none.
     """
+    return {task: bool(has.all()) for task, has in _have_logits(vectors).items()}
+
+
+def without_zero_shot(vectors: ModelVectors) -> Iterator[str]:
+    """Yield a note on the tasks that zero-shot is left out of, and why."""
+    found = {task: has for task, has in _have_logits(vectors).items() if not has.all()}
+    if found:
+        tasks = ", ".join(f"{task} ({(~has).sum():,} of {len(has):,} samples)" for task, has in found.items())
+        yield (
+            f"{vectors.store.benchmark.name}, {vectors.name}: zero-shot is left out, as samples lack a logit for some "
+            f"class: {tasks}."
+        )
+
+
+def _have_logits(vectors: ModelVectors) -> dict[str, np.ndarray]:
+    """Return of each task which of its usable samples have a logit for each class."""
     table, benchmark = vectors.store.samples, vectors.store.benchmark
-    found = {}
-    for code, (task, classes) in enumerate(benchmark.tasks.items()):
-        of_task = (table.task == code) & vectors.usable
-        found[task] = bool(np.isfinite(vectors.logits[of_task, : len(classes)]).all())
-    return found
+    return {
+        task: np.isfinite(vectors.logits[(table.task == code) & vectors.usable, : len(classes)]).all(axis=1)
+        for code, (task, classes) in enumerate(benchmark.tasks.items())
+    }
 
 
 def _run_facts(command: str, folder: Path, plan: Sequence[tuple[ModelVectors, list[Cell]]]) -> dict[str, Any]:

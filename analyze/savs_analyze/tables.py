@@ -283,9 +283,15 @@ def _lasso_notes(learnt: pd.DataFrame) -> list[str]:
 
 
 def footnotes(
-    cells: Iterable[CellResult], choices: Sequence[Choice] = (), compared: pd.DataFrame | None = None
+    cells: Iterable[CellResult],
+    choices: Sequence[Choice] = (),
+    compared: pd.DataFrame | None = None,
+    noted: Sequence[str] = (),
 ) -> list[str]:
-    """Return what a reader of the table must know: choices, exclusions, ties at the cut, unfinished stores."""
+    """Return what a reader of the table must know: choices, exclusions, ties at the cut, unfinished stores.
+
+    `noted` is what the sweep itself wrote down.
+    """
     cells = list(cells)
     rows = pd.DataFrame([row for cell in cells for row in cell.rows])
     learnt = rows[rows["method"] != ZERO_SHOT]
@@ -316,4 +322,4 @@ def footnotes(
         notes.append("Leaks kept: some test samples show an image or belong to a group of the support.")
     for name in rows.loc[rows["partial"], "benchmark"].unique():
         notes.append(f"{name}: from an unfinished store, finished samples only.")
-    return notes
+    return [*notes, *noted]

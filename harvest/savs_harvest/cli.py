@@ -110,6 +110,7 @@ def run(
 ) -> None:
     """Harvest a benchmark into a store. The same command resumes an unfinished harvest."""
     from savs_harvest.few_shot import InContext
+    from savs_harvest.forecast import check_space
     from savs_harvest.models import find_model, load_model, quiet_libraries
     from savs_harvest.progress import HarvestProgress
     from savs_harvest.ranks import find_rank, started_by_torchrun
@@ -123,6 +124,8 @@ def run(
     _fetch_if_missing(data, data_root, split, _limit(pool_per_class))
     benchmark = _benchmark(data, data_root, pool_per_class, split)
     place = store or default_store(benchmark.name)
+    in_context = InContext(icl, icl_seed)
+    check_space(spec, benchmark, place, name or spec.name + in_context.suffix, revision, shard_samples, codec)
     loaded = load_model(spec, device, dtype, revision, process.local)
     settings = Settings(
         token_budget=batch_tokens,
@@ -131,7 +134,7 @@ def run(
         compile=compiled,
         logits=logits,
         parity=tuple(sorted(set(parity or ()))),
-        in_context=InContext(icl, icl_seed),
+        in_context=in_context,
         workers=default_workers(loaded.device) if workers is None else workers,
         date=date,
     )

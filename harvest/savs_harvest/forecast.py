@@ -102,6 +102,38 @@ def forecast(
     ]
 
 
+def check_space(
+    spec: ModelSpec,
+    benchmark: Benchmark,
+    store: str | Path,
+    name: str,
+    revision: str | None = None,
+    shard_samples: int | None = None,
+    codec: str = "none",
+) -> None:
+    """Raise OSError where a disk has no room for the shards that are still to be written.
+
+    Asked before a model is loaded. What a compressed store or one behind a URL will take, or has, nobody knows.
+    """
+    free = place_of(store).free()
+    if free is None:
+        return
+    if begun := begun_model(store, name):
+        plan, shards, plain = begun.plan, len(begun.missing), begun.plain
+    else:
+        projections = find_projections(empty_model(spec, revision))
+        heads, dim = sum(p.heads for p in projections), max(p.head_dim for p in projections)
+        samples = sum(1 for _ in benchmark.samples())
+        plan = ShardPlan(samples, heads, dim, shard_samples or default_shard_samples(samples))
+        shards, plain = plan.shards, codec == "none"
+    needed = shards * plan.shard_bytes
+    if plain and needed > free:
+        raise OSError(
+            f"no space for {store}: the {shards:,} shards still to be written need {size(needed)}, {size(free)} are "
+            "free; make room, or name another disk with --store"
+        )
+
+
 def prompt_lengths(
     spec: ModelSpec, model: nn.Module, samples: Sequence[Sample], revision: str | None = None
 ) -> list[tuple[int, int]]:

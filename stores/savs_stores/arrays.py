@@ -52,15 +52,15 @@ def write_store(
         raise StoreError(f"logits need shape {(len(table), benchmark.most_classes)}, got {logits.shape}")
     create_store(path, benchmark, table)
     writer = add_model(path, model, identity or {"model": model}, head_table, shard_samples=shard_samples, codec=codec)
-    for shard, record in enumerate(writer.records):
+    for shard, found in enumerate(writer.records):
         rows = writer.plan.rows(shard)
         content = Shard.empty(len(rows), len(head_table), head_table.dim, benchmark.most_classes)
         for place, row in enumerate(rows):
             content.put(place, vectors[row].astype(np.float64))
         if logits is not None:
             content.logits[:] = logits[rows.start : rows.stop]
-        if not record:
+        if not found:
             writer.write(shard, content)
-        elif record != content.record():
+        elif found != writer.record(shard, content):
             raise MismatchError(f"{path} already holds other vectors of {model!r}: name the model differently")
     return open_store(path)

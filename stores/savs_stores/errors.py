@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from savs_stores.terminal import printable
+
 
 class StoreError(ValueError):
-    """A store that cannot be read or written as asked."""
+    """A store that cannot be read or written as asked; what its files say is repeated without control characters."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("\n".join(map(printable, message.split("\n"))))
 
 
 class IncompleteStoreError(StoreError):

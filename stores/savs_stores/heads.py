@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import numpy as np
 from jaxtyping import Int, UInt
 
 from savs_stores.errors import StoreError
-from savs_stores.schema import HEAD_KINDS
+from savs_stores.schema import HEAD_KINDS, PER_HEAD
 
 HeadChoice = int | tuple[int, int]
 
@@ -41,6 +42,18 @@ class HeadTable:
             counted[number] += heads
         layer, head_in_layer, head_dim, kinds = np.array(rows, dtype=np.int16).reshape(-1, 4).T
         return cls(layer, head_in_layer, head_dim, kinds.astype(np.uint8))
+
+    @property
+    def nbytes(self) -> int:
+        return sum(getattr(self, name).nbytes for name in PER_HEAD)
+
+    def hash(self) -> str:
+        """Return the SHA-256 of all columns: equal means that every place stands for the same head."""
+        digest = hashlib.sha256()
+        for name, spec in PER_HEAD.items():
+            column = np.ascontiguousarray(getattr(self, name), dtype=spec.dtype.newbyteorder("<"))
+            digest.update(f"{name} {column.shape}".encode() + column.tobytes())
+        return digest.hexdigest()
 
     @property
     def dim(self) -> int:

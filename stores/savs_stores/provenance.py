@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
-import zarr
-
+from savs_stores.group import Group
 from savs_stores.plan import spans
-from savs_stores.schema import PER_SHARD, read_array, zarr_errors_in_words
+from savs_stores.schema import PER_SHARD, zarr_errors_in_words
+from savs_stores.terminal import printable
 
 # What should be the same in all shards of a model, and how the run went that made one.
 ENVIRONMENT, RUN = "environment", "run"
@@ -23,21 +23,26 @@ def to_text(provenance: Mapping[str, Any] | None) -> str:
 def from_text(text: str) -> dict[str, Any]:
     """Return the provenance of a shard, {} where nothing is known. Raises ValueError where the text is no object."""
     found = json.loads(text) if text else {}
-    if not isinstance(found, dict):
+    parts = [found, *(found.get(name, {}) for name in (ENVIRONMENT, RUN))] if isinstance(found, dict) else [found]
+    if not all(isinstance(part, dict) for part in parts):
         raise ValueError(f"no JSON object: {text[:40]!r}")
+    if not isinstance(parts[2].get("seconds", 0), int | float):
+        raise ValueError(f"no number of seconds: {str(parts[2]['seconds'])[:40]!r}")
     return found
 
 
-def read_provenances(group: zarr.Group, shards: int) -> list[dict[str, Any]]:
-    """Return the provenance of every shard of a model's group, {} where nothing is known.
+def read_texts(group: Group, unwritten: Container[int] = ()) -> list[str] | None:
+    """Return what is stored of every shard, "" of those that are not written; None in a store from before it.
 
     Raises `StoreError` for damaged bytes.
     """
     name = "shard_provenance"
-    if name not in group:
-        return [{}] * shards
-    texts = read_array(group, name, PER_SHARD[name]).tolist()
-    with zarr_errors_in_words(f"{group.store_path}/{name}"):
+    return group.read(name, PER_SHARD[name], unwritten).tolist() if name in group else None
+
+
+def read_provenances(texts: Sequence[str], where: str) -> list[dict[str, Any]]:
+    """Return the provenance of every shard. Raises `StoreError` where a text is none."""
+    with zarr_errors_in_words(where):
         return [from_text(text) for text in texts]
 
 
@@ -60,14 +65,16 @@ def describe_provenance(provenances: Sequence[Mapping[str, Any]]) -> Iterator[st
     known = [found for found in provenances if found]
     if known:
         environment, runs = known[0].get(ENVIRONMENT, {}), [found.get(RUN, {}) for found in known]
-        started = sorted(str(run["started"])[:10] for run in runs if "started" in run)
+        started = sorted(printable(str(run["started"])[:10]) for run in runs if "started" in run)
         days = " to ".join(dict.fromkeys([started[0], started[-1]])) if started else "at an unknown time"
         seconds = sum(run.get("seconds", 0) for run in runs)
-        tools = ", ".join(f"{name} {environment[name]}" for name in ("savs", "torch", "device") if name in environment)
+        tools = ", ".join(
+            f"{name} {_shown(environment[name])}" for name in ("savs", "torch", "device") if name in environment
+        )
         yield f"{len(known):,} shards made {days} in {seconds:,.0f} s of their processes: {tools}"
     for line in mixed_environments(provenances):
         yield f"not the same in all shards, whose vectors agree to rounding only: {line}"
 
 
 def _shown(value: Any) -> str:
-    return "unknown" if value is None else str(value)
+    return "unknown" if value is None else printable(str(value))

@@ -15,7 +15,8 @@ from zarr.abc.store import Store as ZarrStore
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.core.sync import sync
 
-from savs_stores.direct import VERIFY, head_offsets, runs_in_file, shard_key, shard_rows
+from savs_stores.checksums import Check
+from savs_stores.direct import VERIFY, head_offsets, picked, runs_in_file, shard_key, shard_rows, span
 from savs_stores.errors import StoreError
 from savs_stores.plan import ShardPlan
 
@@ -24,11 +25,18 @@ MOST_BYTES = 4 * 2**20
 
 
 def read(
-    store: ZarrStore, where: str, array: str, plan: ShardPlan, samples: np.ndarray, heads: Sequence[int]
+    store: ZarrStore,
+    where: str,
+    array: str,
+    plan: ShardPlan,
+    samples: np.ndarray,
+    heads: Sequence[int],
+    check: Check | None = None,
 ) -> Float16[np.ndarray, "head sample dim"]:
     """Return the vectors of sorted, distinct samples and heads, heads first.
 
-    Raises `StoreError`, naming the place after `where`, if a shard is missing, cut short, or its index is damaged.
+    With a `check`, whole chunks are brought and given to it. Raises `StoreError`, naming the place after `where`, if
+    a shard is missing, cut short, or its index is damaged, and what the check raises.
     """
     out = np.empty((len(heads), len(samples), plan.dim), dtype="<f2")
 
@@ -36,7 +44,7 @@ def read(
         limit = asyncio.Semaphore(AT_ONCE)
         await asyncio.gather(
             *(
-                _Shard(store, where, f"{array}/{shard_key(shard)}", plan, limit).read(rows, heads, out[:, part])
+                _Shard(store, where, array, shard, plan, limit).read(rows, heads, out[:, part], check)
                 for shard, rows, part in shard_rows(plan, samples)
             )
         )
@@ -48,21 +56,27 @@ def read(
 class _Shard:
     """One shard of which parts are asked for."""
 
-    def __init__(self, store: ZarrStore, where: str, key: str, plan: ShardPlan, limit: asyncio.Semaphore) -> None:
-        self.store, self.key, self.where, self.plan, self.limit = store, key, where + key, plan, limit
+    def __init__(
+        self, store: ZarrStore, where: str, array: str, shard: int, plan: ShardPlan, limit: asyncio.Semaphore
+    ) -> None:
+        self.store, self.shard, self.plan, self.limit = store, shard, plan, limit
+        self.key = f"{array}/{shard_key(shard)}"
+        self.where = where + self.key
 
-    async def read(self, rows: np.ndarray, heads: Sequence[int], out: np.ndarray) -> None:
+    async def read(self, rows: np.ndarray, heads: Sequence[int], out: np.ndarray, check: Check | None) -> None:
         offsets = head_offsets(await self.fetch(SuffixByteRequest(self.plan.index_bytes)), self.where, self.plan)
-        first, count = int(rows[0]), int(rows[-1] - rows[0]) + 1
+        wanted = span(self.plan, self.shard, rows, check is not None)
         most = max(1, MOST_BYTES // self.plan.chunk_bytes)
 
         async def bring(run: range) -> None:
-            start = int(offsets[heads[run.start]]) + first * self.plan.row_bytes
-            found = await self.fetch(RangeByteRequest(start, start + len(run) * count * self.plan.row_bytes))
-            block = np.frombuffer(found, "<f2").reshape(len(run), count, self.plan.dim)
-            out[run.start : run.stop] = block[:, rows - first] if count > len(rows) else block
+            start = int(offsets[heads[run.start]]) + wanted.start * self.plan.row_bytes
+            found = await self.fetch(RangeByteRequest(start, start + len(run) * len(wanted) * self.plan.row_bytes))
+            block = np.frombuffer(found, "<f2").reshape(len(run), len(wanted), self.plan.dim)
+            if check is not None:
+                check(self.shard, heads[run.start : run.stop], block)
+            out[run.start : run.stop] = block[:, picked(rows - wanted.start)]
 
-        whole = count == len(rows) == self.plan.shard_samples
+        whole = len(wanted) == self.plan.shard_samples
         await asyncio.gather(*(bring(run) for run in runs_in_file(heads, offsets, self.plan, whole, most)))
 
     async def fetch(self, wanted: RangeByteRequest | SuffixByteRequest) -> memoryview:

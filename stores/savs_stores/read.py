@@ -7,31 +7,36 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
+import google_crc32c
 import numpy as np
 import zarr
 from jaxtyping import Bool, Float16, Float32, Int32, UInt8, UInt32
 
-from savs_stores import direct
+from savs_stores import by_zarr, direct
+from savs_stores.checksums import BESIDE, crc32c, record, wrong_heads
 from savs_stores.errors import IncompleteStoreError, StoreError
+from savs_stores.fingerprint import fingerprint
+from savs_stores.group import METADATA, Group
 from savs_stores.heads import HeadChoice, HeadTable
-from savs_stores.place import Place, StorePath, place_of
-from savs_stores.plan import ShardPlan, missing_shards, runs, spans
-from savs_stores.provenance import describe_provenance, read_provenances
+from savs_stores.layout import COMPRESSORS
+from savs_stores.model_group import check_lengths, described, is_changed, plan_of
+from savs_stores.place import StorePath, place_of
+from savs_stores.plan import missing_shards, spans
+from savs_stores.provenance import describe_provenance, read_provenances, read_texts
 from savs_stores.remote import faults_in_words
 from savs_stores.samples import BenchmarkInfo, SampleTable
 from savs_stores.schema import (
     FORMAT,
-    FORMAT_VERSION,
     HEADS,
+    MODEL,
+    MODEL_NAME,
     PER_HEAD,
     PER_SAMPLE,
     PER_SHARD,
     SPLITS,
     TABLE,
+    VERSIONS,
     Status,
-    check_array,
-    read_array,
-    read_arrays,
     zarr_errors_in_words,
 )
 from savs_stores.terminal import command, printable
@@ -40,67 +45,94 @@ BLOCK_BYTES = 16 * 2**20
 # Characters of a command from elsewhere.
 MOST_SHOWN = 1000
 PLAIN_NAME = re.compile(r"[\w.-]+")
+RESTORE = "restore it from a copy, or write the store again ('savs-analyze verify' lists all faults)"
+CHANGED = "do not match their checksum: bytes changed after they were written"
+UNCHECKED = (
+    "what is read from a store of version 1 is not checked: it has no checksums to compare with "
+    "('savs-analyze verify' reads and checks all of it)"
+)
 
 
-def open_store(path: StorePath, allow_partial: bool = False) -> Store:
+def open_store(path: StorePath, allow_partial: bool = False, strict: bool = True) -> Store:
     """Open a store for reading; `store[model]` gives a model's vectors.
 
-    `allow_partial` also opens models whose harvest is not finished, with the finished samples only.
-    Raises `StoreError` where there is no store, or one this version cannot read.
+    `allow_partial` also opens models whose harvest is not finished, with the finished samples only. What is not
+    `strict` opens also where the sample table or the attributes are not what was written, for `verify` to tell of.
+    Raises `StoreError` where there is no store, one that this version cannot read, or one that was changed.
     """
     place = place_of(path)
-    with zarr_errors_in_words(path):
-        try:
-            group = zarr.open_group(place.zarr, mode="r", zarr_format=3, use_consolidated=False)
-        except (FileNotFoundError, zarr.errors.GroupNotFoundError, zarr.errors.ContainsArrayError):
-            raise StoreError(f"{path} is no store: there is no Zarr group at that place") from None
-    return Store(path, place, group, allow_partial)
+    group = Group(place, "", TABLE)
+    if not group.exists:
+        raise StoreError(f"{path} is no store: there is no Zarr group at that place")
+    return Store(path, group, allow_partial, strict)
 
 
 class Store:
-    """One benchmark's samples and any number of models' vectors of them."""
+    """One benchmark's samples and any number of models' vectors of them.
 
-    def __init__(self, path: StorePath, place: Place, group: zarr.Group, allow_partial: bool = False) -> None:
+    `faults` are in words what was changed after it was written; a store that is opened strictly has none.
+    """
+
+    def __init__(self, path: StorePath, group: Group, allow_partial: bool = False, strict: bool = True) -> None:
         self.path = path
-        self.place = place
+        self.place = group.place
         self.allow_partial = allow_partial
-        self._group = group
-        attributes = group.attrs.asdict()
+        self.strict = strict
+        attributes = group.attributes
         if attributes.get("format") != FORMAT:
             raise StoreError(f"{path} is a Zarr group but no savs store: its attribute 'format' is not {FORMAT!r}")
-        if attributes.get("format_version") != FORMAT_VERSION:
+        self.version = attributes.get("format_version")
+        if type(self.version) is not int or self.version not in VERSIONS:
+            made_by = printable(str(attributes.get("created_by"))[:40])
             raise StoreError(
-                f"{path} has format version {attributes.get('format_version')}, this savs reads version "
-                f"{FORMAT_VERSION}: install the savs that wrote it ({attributes.get('created_by')})"
+                f"{path} has format version {printable(str(self.version)[:20])}, this savs reads versions "
+                f"{' and '.join(map(str, VERSIONS))}: install the savs that wrote it ({made_by})"
             )
         try:
             self.index_hash: str = attributes["index_hash"]
             self.benchmark = BenchmarkInfo.from_attributes(attributes["benchmark"])
         except (KeyError, TypeError, AttributeError) as error:
             raise StoreError(f"{path} lacks attributes that the format asks for: {error}") from None
-        self.samples = SampleTable(**{name: read_array(group, name, spec) for name, spec in TABLE.items()})
+        self.samples = SampleTable(**group.read_all(TABLE))
+        self.faults = list(self._faults(group))
+        if self.faults and strict:
+            raise StoreError(f"{path}: {self.faults[0]}; {RESTORE}")
+
+    def _faults(self, group: Group) -> Iterator[str]:
+        if is_changed(group, self.version):
+            yield "the attributes of the store, or what it says of its arrays, were changed after they were written"
+        if self.samples.index_hash(self.benchmark) != self.index_hash:
+            yield "the sample table does not give the index hash of the store: it was changed after it was written"
+        if fault := self.samples.fault(self.benchmark):
+            yield fault
+
+    @property
+    def checked(self) -> bool:
+        """Whether everything that is read is compared with a checksum; stores of version 1 have none."""
+        return self.version != 1
 
     @property
     def models(self) -> list[str]:
-        with zarr_errors_in_words(f"a group in {self.path}"):
-            return sorted(name for name, _ in self._group.groups())
+        known = {METADATA, *TABLE}
+        names = [name for name in sorted(self.place.names() - known) if MODEL_NAME.fullmatch(name)]
+        return [name for name in names if Group(self.place, name, ()).exists]
 
     def __getitem__(self, model: str) -> ModelVectors:
         if model not in self.models:
             held = ", ".join(self.models) or "none yet"
             raise StoreError(f"{self.path} holds no vectors of model {model!r}; it holds: {held}")
-        return ModelVectors(self, model, self._group[model])
+        return ModelVectors(self, model)
 
     def peek(self, model: str, check_files: bool = True) -> ModelVectors:
         """Return a model's vectors whether finished or not, to look at its state."""
-        return ModelVectors(self, model, self._group[model], allow_partial=True, check_files=check_files)
+        return ModelVectors(self, model, allow_partial=True, check_files=check_files)
 
     def __repr__(self) -> str:
         benchmark, table = self.benchmark, self.samples
         counts = [(name, int(table.in_split(name).sum())) for name in SPLITS]
         tasks = ", ".join(f"{task} ({len(classes)} classes)" for task, classes in benchmark.tasks.items())
         lines = [
-            f"<savs store {self.path}, format {FORMAT_VERSION}>",
+            f"<savs store {self.path}, format {self.version}>",
             f"benchmark  {benchmark.name}: tasks {tasks}; metric {benchmark.metric}",
             f"source     {benchmark.source or 'unknown'} {benchmark.revision}".rstrip(),
             f"licence    {benchmark.licence or 'unknown'}",
@@ -117,6 +149,7 @@ class Store:
             except StoreError as error:  # the vectors are none the worse
                 lines.append(f"           {error}")
         lines += [] if self.models else ["model      none yet"]
+        lines += [] if self.checked else [f"warning    {UNCHECKED}"]
         lines.append('read       store["MODEL"].read(samples=..., heads=[(layer, head), ...]) -> [sample, head, dim]')
         return "\n".join(map(printable, lines))
 
@@ -127,30 +160,19 @@ class ModelVectors:
     `status`, `n_tokens`, `absmax` are `[sample]`, `logits` is `[sample, class]`, `heads` is the head table.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        name: str,
-        group: zarr.Group,
-        allow_partial: bool | None = None,
-        check_files: bool = True,
-    ) -> None:
-        self.store, self.name, self._group = store, name, group
-        if lacking := sorted({"fingerprint", "identity", "provenance"} - set(group.attrs)):
-            raise StoreError(f"{store.path}/{name} is no model of a savs store: it lacks the attributes {lacking}")
-        self.fingerprint: str = group.attrs["fingerprint"]
-        self.identity: dict[str, Any] = dict(group.attrs["identity"])
-        self.provenance: dict[str, Any] = dict(group.attrs["provenance"])
-        self.heads = HeadTable(**read_arrays(group, PER_HEAD))
-        self._array = check_array(group, "heads", HEADS)
-        if self._array.shards is None:
-            raise StoreError(f"{store.path}/{name}/heads is not sharded: this is no savs store")
-        samples, heads, dim = self._array.shape
-        self.plan = ShardPlan(samples, heads, dim, self._array.shards[0])
-        found = (samples, heads, len(self.records))
-        if found != (len(store.samples), len(self.heads), self.plan.shards):
-            raise StoreError(f"{store.path}/{name}/heads has shape {self.plan.shape}, the tables have other lengths")
-        self._plain = direct.is_plain(self._array, self.plan)
+    def __init__(self, store: Store, name: str, allow_partial: bool | None = None, check_files: bool = True) -> None:
+        self.store, self.name = store, name
+        self._raw: dict[str, np.ndarray] = {}
+        self._group = group = Group(store.place, name, MODEL)
+        self.fingerprint, self.identity, self.provenance = described(group)
+        self.plan = plan_of(group, len(store.samples))
+        check_lengths(group, self.plan, store.benchmark.most_classes, store.checked)
+        self.heads = HeadTable(**group.read_all(PER_HEAD))
+        self.faults = list(self._faults())
+        if self.faults and store.strict:
+            raise StoreError(f"{group}: {self.faults[0]}; {RESTORE}")
+        self._codecs = group.layout("heads", HEADS).codecs
+        self._plain = direct.is_plain(group.documents["heads"], self.plan)
         self.missing = missing_shards(self.records.tolist())
         self.partial = bool(self.missing)
         if self.missing and not (store.allow_partial if allow_partial is None else allow_partial):
@@ -158,14 +180,46 @@ class ModelVectors:
         if check_files:
             self._check_files()
 
+    def _faults(self) -> Iterator[str]:
+        if is_changed(self._group, self.store.version):
+            yield "its attributes, or what it says of its arrays, were changed after they were written"
+        if fingerprint(self.identity) != self.fingerprint:
+            yield "the fields of the identity do not give the fingerprint: they were changed after they were written"
+        if self.store.checked and self.heads.hash() != self._group.attributes.get("head_table_hash"):
+            yield "the head table does not give its hash: it was changed after it was written"
+        if self.heads.dim != self.plan.dim:
+            yield f"the vectors are {self.plan.dim} wide, the head table says {self.heads.dim}"
+
     @cached_property
     def records(self) -> UInt32[np.ndarray, " shard"]:
-        return read_array(self._group, "shard_crc32c", PER_SHARD["shard_crc32c"])
+        return self._group.read("shard_crc32c", PER_SHARD["shard_crc32c"])
+
+    @cached_property
+    def checksums(self) -> UInt32[np.ndarray, "shard chunk"]:
+        """What the vectors of each head, and what stands beside them, are compared with when they are read."""
+        return self._group.read("chunk_crc32c", PER_SHARD["chunk_crc32c"], self.missing)
+
+    @property
+    def plain(self) -> bool:
+        """Whether shards are raw arrays, whose size is known before they are written."""
+        return self._plain
+
+    def shard_fault(self, shard: int) -> str:
+        """Return in words why the checksums of a shard cannot be believed, "" where they are what was written."""
+        found = record(self.store.index_hash, self.fingerprint, shard, self.checksums[shard])
+        return "" if found == self.records[shard] else "its checksums do not match its record"
 
     @cached_property
     def shard_provenance(self) -> list[dict[str, Any]]:
         """How every shard was made: environment, batches, seconds, memory; {} where nothing is known."""
-        return read_provenances(self._group, self.plan.shards)
+        texts = read_texts(self._group, self.missing)
+        if texts is None:
+            return [{}] * self.plan.shards
+        for shard in sorted(set(range(self.plan.shards)) - set(self.missing)) if self.store.checked else ():
+            changed = google_crc32c.value(texts[shard].encode()) != self.checksums[shard, -1]
+            if fault := self.shard_fault(shard) or (CHANGED if changed else ""):
+                raise self._damaged(shard, "shard_provenance", fault)
+        return read_provenances(texts, f"{self._group}/shard_provenance")
 
     @cached_property
     def status(self) -> UInt8[np.ndarray, " sample"]:
@@ -207,7 +261,7 @@ class ModelVectors:
 
         `samples` are indices or a mask; `heads` are flat indices or (layer, head) pairs, or name whole
         `layers`. A failed sample's vectors are NaN. The array is laid out head by head in memory.
-        Raises `StoreError` for samples or heads that are not there.
+        Raises `StoreError` for samples or heads that are not there, and for vectors that are not what was written.
         """
         if heads is not None and layers is not None:
             raise StoreError("name heads or layers, not both")
@@ -240,17 +294,47 @@ class ModelVectors:
         """Return name, shape, progress and size in one line."""
         done = int(self.finished.sum())
         failed = int((self.finished & ~self.usable).sum())
-        parts = [f"{self.name}: {self.heads.describe()}, {self._array.dtype}, {self.plan.total_bytes / 1e6:,.1f} MB"]
+        parts = [f"{self.name}: {self.heads.describe()}, float16, {self.plan.total_bytes / 1e6:,.1f} MB"]
         parts.append(f"{done:,} of {self.plan.samples:,} samples" + (" (unfinished)" if self.missing else ""))
         if failed:
             parts.append(f"{failed:,} failed")
+        parts += [] if self.store.checked else ["reads not checked"]
         return ", ".join([*parts, f"fingerprint {self.fingerprint[:12]}"])
 
     def __repr__(self) -> str:
         return printable(f"<vectors of {self.describe()}>")
 
+    def raw(self, name: str) -> np.ndarray:
+        """Return an array that stands beside the vectors, not compared with any checksum."""
+        if name not in self._raw:
+            self._raw[name] = self._group.read(name, PER_SAMPLE[name], self.missing, most=None)
+        return self._raw[name]
+
     def _per_sample(self, name: str) -> np.ndarray:
-        return read_array(self._group, name, PER_SAMPLE[name])
+        values = self.raw(name)
+        for shard in sorted(set(range(self.plan.shards)) - set(self.missing)) if self.store.checked else ():
+            rows = self.plan.rows(shard)
+            if fault := self.shard_fault(shard) or self.beside_fault(shard, name, values[rows.start : rows.stop]):
+                raise self._damaged(shard, name, fault)
+        return values
+
+    def beside_fault(self, shard: int, name: str, values: np.ndarray) -> str:
+        """Return in words that what stands beside a shard's vectors is not what was written, "" where it is."""
+        return "" if crc32c(values) == self.checksums[shard, len(self.heads) + BESIDE.index(name)] else CHANGED
+
+    def _check(self, shard: int, heads: Sequence[int], chunks: Float16[np.ndarray, "head sample dim"]) -> None:
+        """Raise `StoreError` naming the first head whose vectors in a shard are not what was written."""
+        for place in wrong_heads(chunks, self.checksums[shard, list(heads)])[:1]:
+            where = f"layer {self.heads.layer[heads[place]]}, head {self.heads.head_in_layer[heads[place]]}"
+            raise self._damaged(shard, "heads", f"the vectors of {where} {CHANGED}")
+
+    def _damaged(self, shard: int, array: str, fault: str) -> StoreError:
+        record_file = f"{self._group}/shard_crc32c/c/{shard}"
+        return StoreError(
+            f"{self._group}/{array}, shard {shard} (samples {spans(self.plan.rows(shard))}): {fault}; "
+            f"{direct.VERIFY}. Restore the store from a copy, or remove {record_file} and harvest again: "
+            "that makes this shard anew"
+        )
 
     def _sample_indices(self, samples: Iterable[int] | np.ndarray | None) -> np.ndarray:
         if samples is None:
@@ -274,36 +358,35 @@ class ModelVectors:
     def _read_sorted(self, samples: np.ndarray, heads: list[int]) -> Float16[np.ndarray, "head sample dim"]:
         if not len(samples) or not heads:
             return np.empty((len(heads), len(samples), self.plan.dim), dtype=np.float16)
+        check = None
+        if self.store.checked:
+            for shard in np.unique(samples // self.plan.shard_samples).tolist():
+                if fault := self.shard_fault(shard):
+                    raise self._damaged(shard, "heads", fault)
+            check = self._check
         if self._plain:
             with faults_in_words(f"{self.store.path}/{self.name}/heads"):
-                return self.store.place.read(f"{self.name}/heads", self.plan, samples, heads)
-        return self._read_by_zarr(samples, heads)
+                return self.store.place.read(f"{self.name}/heads", self.plan, samples, heads, check)
+        return by_zarr.read(self._array, f"{self._group}/heads", self.plan, samples, heads, check, self._look)
 
-    def _read_by_zarr(self, samples: np.ndarray, heads: list[int]) -> Float16[np.ndarray, "head sample dim"]:
-        out = np.empty((len(heads), len(samples), self.plan.dim), dtype=np.float16)
-        for shard in np.unique(samples // self.plan.shard_samples):
-            places = np.flatnonzero(samples // self.plan.shard_samples == shard)
-            first, last = int(samples[places[0]]), int(samples[places[-1]])
-            start = 0
-            for run in runs(heads):
-                with zarr_errors_in_words(f"{self.store.path}/{self.name}/heads, shard {shard},"):
-                    block = np.asarray(self._array[first : last + 1, run.start : run.stop])
-                out[start : start + len(run), places[0] : places[-1] + 1] = block[samples[places] - first].transpose(
-                    1, 0, 2
-                )
-                start += len(run)
-        return out
+    @cached_property
+    def _array(self) -> zarr.Array:
+        with zarr_errors_in_words(f"{self._group}/heads"):
+            return zarr.open_array(self.store.place.zarr, path=f"{self.name}/heads", mode="r", zarr_format=3)
+
+    def _look(self, shard: int, heads: Sequence[int]) -> None:
+        for codec in set(self._codecs) & set(COMPRESSORS):
+            self.store.place.check_packed(f"{self.name}/heads", self.plan, shard, heads, codec)
 
     def _check_files(self) -> None:
         """Compare the size of every recorded shard file with the plan: one look each, no reading."""
-        if not self._plain:
-            return
         written = sorted(set(range(self.plan.shards)) - set(self.missing))
         files = [f"{self.name}/heads/{direct.shard_key(shard)}" for shard in written]
         for file, size in zip(files, self.store.place.sizes(files), strict=True):
-            if size != self.plan.shard_bytes:
+            if size != self.plan.shard_bytes if self._plain else not size:
+                promised = f"{self.plan.shard_bytes:,}" if self._plain else "some"
                 raise StoreError(
-                    f"{self.store.place}/{file} has {size:,} bytes, its record promises {self.plan.shard_bytes:,}: the "
+                    f"{self.store.place}/{file} has {size:,} bytes, its record promises {promised}: the "
                     "file was lost or cut short after the harvest. Restore it, or remove "
                     f"{self.store.place}/{self.name} and harvest again"
                 )

@@ -14,9 +14,31 @@ import numpy as np
 from jaxtyping import Int, Shaped, UInt
 
 from savs_stores.errors import StoreError
-from savs_stores.schema import SPLITS, TABLE
+from savs_stores.schema import MOST_CLASSES, SPLITS, TABLE
 
 DEFAULT_TASK = "all"
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _are_tasks(value: Any) -> bool:
+    lists = list(value.values()) if isinstance(value, dict) else []
+    return bool(lists) and all(isinstance(one, list) and one and all(map(_is_text, one)) for one in lists)
+
+
+def _are_answers(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, value.values()))
+
+
+def _are_checks(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(found, dict) and _is_text(found.get("kind")) and _is_text(found.get("words")) for found in value
+    )
+
+
+KINDS = {"tasks": _are_tasks, "answers": _are_answers, "checks": _are_checks}
 
 
 @dataclass(frozen=True)
@@ -40,6 +62,8 @@ class BenchmarkInfo:
 
     def __post_init__(self) -> None:
         for task, classes in self.tasks.items():
+            if len(classes) > MOST_CLASSES:
+                raise StoreError(f"task {task!r} has {len(classes):,} classes, a store takes at most {MOST_CLASSES:,}")
             if list(classes) != sorted(set(classes)):
                 raise StoreError(f"the classes of task {task!r} must be sorted and distinct, got {list(classes)}")
 
@@ -48,10 +72,19 @@ class BenchmarkInfo:
         return max(len(classes) for classes in self.tasks.values())
 
     @classmethod
-    def from_attributes(cls, attributes: Mapping[str, Any]) -> BenchmarkInfo:
-        """Build it from what `attributes` wrote; what a later writer added is passed over."""
+    def from_attributes(cls, attributes: Any) -> BenchmarkInfo:
+        """Build it from what `attributes` wrote; what a later writer added is passed over.
+
+        Raises `StoreError` where a field is of another kind, TypeError where one is missing.
+        """
+        if not isinstance(attributes, dict):
+            raise StoreError("the attribute 'benchmark' of a store is a JSON object")
         known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in attributes.items() if name in known})
+        found = {name: value for name, value in attributes.items() if name in known}
+        for name, value in found.items():
+            if not KINDS.get(name, _is_text)(value):
+                raise StoreError(f"{name} of a benchmark is of another kind than the format says: {str(value)[:80]!r}")
+        return cls(**found)
 
     def attributes(self) -> dict[str, Any]:
         """Return the benchmark as a JSON object."""
@@ -78,9 +111,30 @@ class SampleTable:
     def __len__(self) -> int:
         return len(self.sample_id)
 
+    @property
+    def nbytes(self) -> int:
+        return sum(getattr(self, name).nbytes for name in TABLE)
+
     def in_split(self, *names: str) -> np.ndarray:
         """Return a mask [sample] of the samples in any of the named splits."""
         return np.isin(self.split, [SPLITS.index(name) for name in names])
+
+    def fault(self, benchmark: BenchmarkInfo) -> str:
+        """Return in words which sample has a code that the benchmark has no word for, "" where there is none."""
+        classes = np.array([len(names) for names in benchmark.tasks.values()])
+        task_known = (self.task >= 0) & (self.task < len(classes))
+        of_task = classes[np.where(task_known, self.task, 0)]
+        known = {
+            "task": task_known,
+            "label": (self.label >= -1) & (self.label < of_task),
+            "split": self.split < len(SPLITS),
+            "options": ((self.options >= -1) & (self.options < of_task[:, None])).all(axis=1),
+        }
+        for name, fine in known.items():
+            if not fine.all():
+                row = int(np.argmin(fine))
+                return f"sample {row} has the {name} {getattr(self, name)[row]}, which the benchmark has no word for"
+        return ""
 
     def index_hash(self, benchmark: BenchmarkInfo) -> str:
         """Return the SHA-256 of all rows in order with their tasks and classes: equal means pairable."""

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 import numpy as np
-import zarr
 from zarr.codecs import BloscCodec
 
 from savs_stores.errors import StoreError
 from savs_stores.remote import faults_in_words
 
 FORMAT = "savs"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+# Stores of version 1 have no checksums that a read could be compared with.
+VERSIONS = (1, 2)
 SPLITS = ("pool", "test", "either")
 # What computes a layer's heads: attention to the prompt, to the picture, with a gate behind it, or no attention at all.
 HEAD_KINDS = ("unknown", "self", "cross", "gated", "linear")
 CODECS = {"none": None, "blosc-lz4-bitshuffle": BloscCodec(cname="lz4", shuffle="bitshuffle", typesize=2)}
 ALLOWED_CODECS = {"bytes", "crc32c", "zstd", "blosc", "sharding_indexed", "vlen-utf8"}
+# Labels are int16.
+MOST_CLASSES = 2**15 - 1
 
 
 class Status(IntEnum):
@@ -77,12 +80,14 @@ PER_HEAD = {
     "kind": ArraySpec(("head",), np.dtype("uint8"), 0),
 }
 # Stores from before an array was part of the format do not have it; its fill value is what they say.
-ADDED = ("kind", "shard_provenance")
+ADDED = ("kind", "shard_provenance", "chunk_crc32c")
 HEADS = ArraySpec(("sample", "head", "dim"), np.dtype("float16"), float("nan"))
 PER_SHARD = {
     "shard_provenance": ArraySpec(("shard",), np.dtypes.StringDType(), ""),
+    "chunk_crc32c": ArraySpec(("shard", "chunk"), np.dtype("uint32"), 0),
     "shard_crc32c": ArraySpec(("shard",), np.dtype("uint32"), 0),
 }
+MODEL = {**PER_HEAD, **PER_SAMPLE, "heads": HEADS, **PER_SHARD}
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -95,58 +100,11 @@ def check_model_name(name: str) -> str:
 
 @contextmanager
 def zarr_errors_in_words(where: Any) -> Iterator[None]:
-    """Turn what zarr and its codecs raise over damaged bytes into a `StoreError` that names the place."""
+    """Turn what zarr, its codecs and JSON raise over damaged bytes into a `StoreError` that names the place."""
     try:
         with faults_in_words(where):
             yield
     except StoreError:
         raise
-    except (ValueError, RuntimeError, TypeError, KeyError) as error:
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         raise StoreError(f"{where} cannot be read, it is damaged: {type(error).__name__}: {error}") from error
-
-
-def check_array(group: zarr.Group, name: str, spec: ArraySpec) -> zarr.Array:
-    """Return an array of a group after comparing its type, axes and codecs with the format.
-
-    Raises `StoreError` naming the array and the difference; nothing of the array has been read then.
-    """
-    where = f"{group.store_path}/{name}"
-    with zarr_errors_in_words(where):
-        array = group.get(name)
-    if not isinstance(array, zarr.Array):
-        raise StoreError(f"{where} is missing: this is not a complete savs store")
-    if array.dtype != spec.dtype and str(array.dtype) != str(spec.dtype):
-        raise StoreError(f"{where} has type {array.dtype}, the format says {spec.dtype}")
-    found_axes = getattr(array.metadata, "dimension_names", None)
-    if found_axes != spec.axes:
-        raise StoreError(f"{where} has axes {found_axes}, the format says {spec.axes}")
-    codecs = codec_names(array.metadata.to_dict().get("codecs", ()))
-    if not codecs <= ALLOWED_CODECS:
-        raise StoreError(f"{where} uses codecs {sorted(codecs - ALLOWED_CODECS)}, which a savs store does not")
-    return array
-
-
-def read_array(group: zarr.Group, name: str, spec: ArraySpec) -> Any:
-    """Return all values of an array after checking it. Raises `StoreError` also for damaged bytes."""
-    array = check_array(group, name, spec)
-    with zarr_errors_in_words(f"{group.store_path}/{name}"):
-        return array[...]
-
-
-def read_arrays(group: zarr.Group, specs: Mapping[str, ArraySpec]) -> dict[str, Any]:
-    """Return all values of arrays of equal length; one that came later into the format may be missing."""
-    found = {
-        name: read_array(group, name, spec) for name, spec in specs.items() if not (name in ADDED and name not in group)
-    }
-    length = len(next(iter(found.values())))
-    return {name: found.get(name, np.full(length, spec.fill, spec.dtype)) for name, spec in specs.items()}
-
-
-def codec_names(codecs: Any) -> set[str]:
-    """Return the names of all codecs, also those inside a sharding codec."""
-    names = set()
-    for codec in codecs:
-        names.add(codec["name"])
-        inner = codec.get("configuration", {})
-        names |= codec_names(inner.get("codecs", ())) | codec_names(inner.get("index_codecs", ()))
-    return names

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from savs_stores.errors import StoreError
-from savs_stores.fingerprint import fingerprint
 from savs_stores.plan import spans
 from savs_stores.read import ModelVectors, Store
 from savs_stores.schema import PER_SAMPLE, TABLE
@@ -13,9 +12,11 @@ from savs_stores.shard import Shard
 
 
 def verify(store: Store) -> Iterator[str]:
-    """Yield one line a fault; a sound store yields nothing. Reads every byte, one shard at a time."""
-    if store.samples.index_hash(store.benchmark) != store.index_hash:
-        yield "the sample table does not give the index hash of the store: it was changed after it was written"
+    """Yield one line a fault; a sound store yields nothing. Reads every byte, one shard at a time.
+
+    A store that was opened strictly has no fault in its table and attributes, or it would not be open.
+    """
+    yield from store.faults
     for name in _strangers(store):
         yield f"{name} is no part of a store: a file from elsewhere, or a model whose zarr.json was lost"
     for model in store.models:
@@ -31,20 +32,35 @@ def _strangers(store: Store) -> list[str]:
 
 
 def _model_faults(vectors: ModelVectors) -> Iterator[str]:
-    if fingerprint(vectors.identity) != vectors.fingerprint:
-        yield "the fields of the identity do not give the fingerprint: they were changed after they were written"
+    yield from vectors.faults
+    find = _checked_faults if vectors.store.checked else _record_faults
     for shard in range(vectors.plan.shards):
-        rows = vectors.plan.rows(shard)
-        where = f"shard {shard} (samples {spans(rows)})"
+        where = f"shard {shard} (samples {spans(vectors.plan.rows(shard))})"
         if shard in vectors.missing:
             yield f"{where} is not harvested yet"
             continue
         try:
-            beside = {name: getattr(vectors, name)[rows.start : rows.stop] for name in PER_SAMPLE}
-            content = Shard(heads=vectors.read(rows), **beside)
+            yield from (f"{where}{fault}" for fault in find(vectors, shard))
         except StoreError as error:
             yield f"{where}: {error}"
-            continue
-        if content.record() != vectors.records[shard]:
-            yield f"{where} does not match its record: bytes changed after it was written"
-    _ = vectors.shard_provenance  # in no record; raises where it cannot be read
+    _ = vectors.shard_provenance  # in no record; raises where it cannot be read, or is not what was written
+
+
+def _checked_faults(vectors: ModelVectors, shard: int) -> Iterator[str]:
+    """Compare a shard of version 2 with its checksums, and these with its record."""
+    rows = vectors.plan.rows(shard)
+    if fault := vectors.shard_fault(shard):
+        yield f": {fault}"
+        return
+    for name in PER_SAMPLE:
+        if fault := vectors.beside_fault(shard, name, vectors.raw(name)[rows.start : rows.stop]):
+            yield f": {name} {fault}"
+    vectors.read(rows)
+
+
+def _record_faults(vectors: ModelVectors, shard: int) -> Iterator[str]:
+    """Compare a shard of version 1 with its record."""
+    rows = vectors.plan.rows(shard)
+    beside = {name: getattr(vectors, name)[rows.start : rows.stop] for name in PER_SAMPLE}
+    if Shard(heads=vectors.read(rows), **beside).record() != vectors.records[shard]:
+        yield " does not match its record: bytes changed after it was written"

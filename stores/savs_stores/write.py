@@ -11,20 +11,24 @@ import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
 
+from savs_stores.checksums import BESIDE, checksums, record
 from savs_stores.errors import MismatchError, StoreError
 from savs_stores.fingerprint import canonical, differences, fingerprint
+from savs_stores.group import Group, seal
 from savs_stores.heads import HeadTable
-from savs_stores.place import Place, StorePath, place_of
+from savs_stores.layout import TEXT_BYTES, Layout, check_size
+from savs_stores.place import StorePath, place_of
 from savs_stores.plan import ShardPlan, default_shard_samples, missing_shards
-from savs_stores.provenance import read_provenances, to_text
+from savs_stores.provenance import read_provenances, read_texts, to_text
+from savs_stores.read import ModelVectors, Store, open_store
 from savs_stores.remote import faults_in_words
 from savs_stores.samples import BenchmarkInfo, SampleTable
 from savs_stores.schema import (
-    ADDED,
     CODECS,
     FORMAT,
     FORMAT_VERSION,
     HEADS,
+    MODEL,
     PER_HEAD,
     PER_SAMPLE,
     PER_SHARD,
@@ -54,7 +58,7 @@ def create_store(path: StorePath, benchmark: BenchmarkInfo, samples: SampleTable
         "created_by": f"savs {version('savs')}",
     }
     try:
-        with faults_in_words(place), place.building() as root:
+        with faults_in_words(place), place.room("", samples.nbytes), place.building() as root:
             _create_table(root, samples, attributes)
     except FileExistsError:  # another process was quicker: its table is checked like any earlier one
         _check_same_samples(path, benchmark, samples)
@@ -81,23 +85,22 @@ def add_model(
     check_model_name(model)
     if codec not in CODECS:
         raise StoreError(f"unknown codec {codec!r}; there are {', '.join(CODECS)}")
-    place = place_of(path)
-    root = zarr.open_group(place.zarr, mode="r", zarr_format=3, use_consolidated=False)
-    count = root["sample_id"].shape[0]
+    store = open_store(path)
+    count = len(store.samples)
     plan = ShardPlan(count, len(heads), heads.dim, shard_samples or default_shard_samples(count))
-    if model not in root:
-        classes = max(len(names) for names in root.attrs["benchmark"]["tasks"].values())
+    if model not in store.models:
         attributes = {
             "fingerprint": fingerprint(identity),
             "identity": dict(identity),
             "provenance": dict(provenance or {}),
         }
+        shape, place = (plan, store.benchmark.most_classes, codec, store.checked), store.place
         try:
-            with faults_in_words(place), place.building(model) as group:
-                _create_model(group, plan, heads, classes, codec, attributes)
+            with faults_in_words(place), place.room(model, heads.nbytes), place.building(model) as group:
+                _create_model(group, heads, attributes, *shape)
         except FileExistsError:  # another process was quicker: its group is checked like any earlier one
             pass
-    writer = _begun_model(place, model, identity)
+    writer = _begun_model(store, model, identity)
     if shard_samples not in (None, writer.plan.shard_samples):
         raise MismatchError(
             f"{path} holds {model!r} in shards of {writer.plan.shard_samples} samples, not {shard_samples}; "
@@ -106,31 +109,33 @@ def add_model(
     return writer
 
 
-def _begun_model(place: Place, model: str, identity: Mapping[str, Any]) -> ModelWriter:
-    with zarr.config.set({"array.write_empty_chunks": True}):
-        group = zarr.open_group(place.zarr, path=model, mode="r+", zarr_format=3, use_consolidated=False)
-        # Through JSON, as it was written: a tuple has become a list.
-        if lines := differences(group.attrs["identity"], json.loads(canonical(identity))):
-            raise MismatchError(
-                f"{place} already holds vectors of {model!r} that were made otherwise:\n  "
-                + "\n  ".join(lines)
-                + "\nharvest under another name (--as NAME) or into another store (--store PATH)"
-            )
-        return ModelWriter(group, place)
+def _begun_model(store: Store, model: str, identity: Mapping[str, Any]) -> ModelWriter:
+    begun = store.peek(model, check_files=False)
+    # Through JSON, as it was written: a tuple has become a list.
+    if lines := differences(begun.identity, json.loads(canonical(identity))):
+        raise MismatchError(
+            f"{store.path} already holds vectors of {model!r} that were made otherwise:\n  "
+            + "\n  ".join(lines)
+            + "\nharvest under another name (--as NAME) or into another store (--store PATH)"
+        )
+    return ModelWriter(begun)
 
 
 class ModelWriter:
-    """Writes a model's shards; `missing` are those still to be written. One writer a shard."""
+    """Writes a model's shards; `missing` are those still to be written. One writer a shard.
 
-    def __init__(self, group: zarr.Group, place: Place) -> None:
-        names = ("heads", *PER_SAMPLE, *PER_SHARD)
-        self._arrays = {name: group[name] for name in names if not (name in ADDED and name not in group)}
-        self._place, self._group = place, group
-        heads = self._arrays["heads"]
-        samples, places, dim = heads.shape
-        self.plan = ShardPlan(samples, places, dim, heads.shards[0])
-        self.classes = self._arrays["logits"].shape[1]
-        place.remove_leftovers(group.path)
+    A store of version 1 goes on as one: its shards get a record of their content, and no checksums.
+    """
+
+    def __init__(self, begun: ModelVectors) -> None:
+        self.plan, self.classes = begun.plan, begun.store.benchmark.most_classes
+        self._place, self._group = begun.store.place, Group(begun.store.place, begun.name, MODEL)
+        self._of = begun.store.index_hash, begun.fingerprint
+        self._checked = begun.store.checked
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            group = zarr.open_group(self._place.zarr, path=begun.name, mode="r+", zarr_format=3, use_consolidated=False)
+            self._arrays = {name: group[name] for name in ("heads", *PER_SAMPLE, *PER_SHARD) if name in self._group}
+        self._place.remove_leftovers(begun.name)
 
     @property
     def missing(self) -> list[int]:
@@ -140,13 +145,14 @@ class ModelWriter:
     @property
     def records(self) -> list[int]:
         """The record of every shard, 0 where it is missing."""
-        return self._arrays["shard_crc32c"][:].tolist()
+        return self._group.read("shard_crc32c", PER_SHARD["shard_crc32c"]).tolist()
 
     @property
     def provenances(self) -> list[dict[str, Any]]:
         """How every shard was made, {} where it is missing or nothing is known, also where what is known is damaged."""
         try:
-            return read_provenances(self._group, self.plan.shards)
+            texts = read_texts(self._group, self.missing) or [""] * self.plan.shards
+            return read_provenances(texts, f"{self._group}/shard_provenance")
         except StoreError:  # it is there to warn: `verify` tells of it, a resume goes on
             return [{}] * self.plan.shards
 
@@ -160,6 +166,8 @@ class ModelWriter:
             raise StoreError(
                 f"shard {shard} needs vectors of shape {(len(rows), *self.plan.shape[1:])}, got {content.heads.shape}"
             )
+        text = to_text(provenance)
+        sums = checksums(content, text) if self._checked else None
         place = range(shard, shard + 1)
         with zarr.config.set({"array.write_empty_chunks": True}):
             if self._arrays["shard_crc32c"][shard]:  # written again: it does not exist until it is whole once more
@@ -168,17 +176,30 @@ class ModelWriter:
             for name in PER_SAMPLE:
                 self._put(name, shard, rows, getattr(content, name))
             if "shard_provenance" in self._arrays:
-                self._put("shard_provenance", shard, place, np.array([to_text(provenance)], dtype=object))
-            self._put("shard_crc32c", shard, place, np.array([content.record()], dtype=np.uint32))
+                self._put("shard_provenance", shard, place, np.array([text], dtype=object))
+            if sums is not None:
+                self._put("chunk_crc32c", shard, place, sums[None])
+            self._put("shard_crc32c", shard, place, np.array([self._record(shard, content, sums)], dtype=np.uint32))
+
+    def record(self, shard: int, content: Shard) -> int:
+        """Return the record that a shard of this content has."""
+        return self._record(shard, content, checksums(content, "") if self._checked else None)
+
+    def _record(self, shard: int, content: Shard, sums: np.ndarray | None) -> int:
+        return content.record() if sums is None else record(*self._of, shard, sums)
 
     def _put(self, name: str, shard: int, rows: range, values: np.ndarray) -> None:
         array, where = self._arrays[name], f"{self._group.path}/{name}"
-        with faults_in_words(f"{self._place}/{where}"):
+        key = "/".join(["c", str(shard), *["0"] * (array.ndim - 1)])
+        needed = self.plan.shard_bytes if name == "heads" else values.nbytes
+        with faults_in_words(f"{self._place}/{where}"), self._place.room(f"{where}/{key}", needed):
             array[rows.start : rows.stop] = values
-        self._place.flush(where, "/".join(["c", str(shard), *["0"] * (array.ndim - 1)]))
+            self._place.flush(where, key)
 
 
 def _create(group: zarr.Group, name: str, spec: ArraySpec, shape: tuple[int, ...], **layout: Any) -> zarr.Array:
+    item_bytes = TEXT_BYTES if spec.dtype.kind == "T" else spec.dtype.itemsize
+    check_size(name, Layout(shape, layout.get("chunks", shape), (), item_bytes))  # what is made can be opened
     return group.create_array(
         name,
         shape=shape,
@@ -197,36 +218,46 @@ def _create_table(place: Any, samples: SampleTable, attributes: dict) -> None:
         _create(group, name, spec, column.shape)[:] = column
     for name in ("options", "image_hash", "prompt_hash"):
         group[name].attrs["coordinates"] = TABLE_COORDINATES
+    seal(group)
 
 
-def _create_model(place: Any, plan: ShardPlan, heads: HeadTable, classes: int, codec: str, attributes: dict) -> None:
+def _create_model(
+    place: Any, heads: HeadTable, attributes: dict, plan: ShardPlan, classes: int, codec: str, checked: bool
+) -> None:
     group = zarr.create_group(place, zarr_format=3, attributes=attributes)
+    lengths = {"shard": plan.shards, "chunk": plan.heads + len(BESIDE)}
     for name, spec in PER_HEAD.items():
         _create(group, name, spec, (plan.heads,))[:] = getattr(heads, name)
     for name, spec in PER_SAMPLE.items():
         shape = (plan.samples, classes)[: len(spec.axes)]
         _create(group, name, spec, shape, chunks=(plan.shard_samples, classes)[: len(spec.axes)])
     for name, spec in PER_SHARD.items():
-        # Unlike all others it is in no checksum of ours.
+        if name == "chunk_crc32c" and not checked:
+            continue
+        shape = tuple(lengths[axis] for axis in spec.axes)
+        # In version 1 it is in no checksum of ours.
         compressor = {"compressors": ZstdCodec(checksum=True)} if name == "shard_provenance" else {}
-        _create(group, name, spec, (plan.shards,), chunks=(1,), **compressor)
+        _create(group, name, spec, shape, chunks=(1, *shape[1:]), **compressor)
+    shard, inner = (plan.shard_samples, plan.heads, plan.dim), (plan.shard_samples, 1, plan.dim)
+    check_size("heads", Layout(plan.shape, shard, (), HEADS.dtype.itemsize, inner))
     array = group.create_array(
         "heads",
         shape=plan.shape,
         dtype=HEADS.dtype,
         fill_value=HEADS.fill,
         dimension_names=HEADS.axes,
-        chunks=(plan.shard_samples, 1, plan.dim),
-        shards=(plan.shard_samples, plan.heads, plan.dim),
+        chunks=inner,
+        shards=shard,
         compressors=CODECS[codec],
         config={"write_empty_chunks": True},
     )
     array.attrs["coordinates"] = " ".join(PER_HEAD)
+    if checked:
+        group.attrs["head_table_hash"] = heads.hash()
+        seal(group)
 
 
 def _check_same_samples(path: StorePath, benchmark: BenchmarkInfo, samples: SampleTable) -> None:
-    from savs_stores.read import open_store
-
     there = open_store(path)
     found, wanted = (
         {"samples": len(table), **{name: info.attributes()[name] for name in ("tasks", "metric", "answers")}}

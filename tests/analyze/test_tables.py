@@ -99,6 +99,24 @@ def test_zero_shot_alone_has_a_table(make_store, tmp_path):
     assert not any("learn" in note for note in footnotes(cells))
 
 
+@pytest.mark.parametrize("lost", [1, 60, 120])
+def test_zero_shot_that_is_left_out_is_a_footnote(make_store, tmp_path, lost):
+    """One lost logit made zero-shot vanish, without a row or a note."""
+    logits = np.zeros((120, 2), dtype=np.float32)
+    logits[:lost, 1] = np.nan
+    store = make_store(logits=logits)
+    sweep([store.path], tmp_path / "out", shots=5, draws=1, heads=(2,))
+    results = Results(tmp_path / "out")
+    assert {cell.facts["method"] for cell in results.loaded()} == {"savs"}
+    name = store.benchmark.name
+    words = (
+        f"{name}, planted: zero-shot is left out, as samples lack a logit for some class: all ({lost} of 120 samples)."
+    )
+    assert footnotes(results.loaded(), noted=results.notes())[-1] == words
+    sweep([store.path], tmp_path / "learnt", shots=5, draws=1, heads=(2,), methods=["savs"])
+    assert Results(tmp_path / "learnt").notes() == []
+
+
 def test_several_tasks_have_a_mean_line(tmp_path, generator):
     from savs_stores import BenchmarkInfo, write_store
 

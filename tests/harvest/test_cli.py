@@ -324,3 +324,25 @@ def test_a_stopped_process_keeps_what_is_finished(tmp_path, stop):
     assert 0 < len(left) < 15
     subprocess.run(program, cwd=tmp_path, check=True, capture_output=True, timeout=100)
     assert open_store(tmp_path / "s.zarr")["tiny"].usable.all()
+
+
+@pytest.mark.parametrize("codec", ["none", "blosc-lz4-bitshuffle"])
+def test_a_disk_without_room_is_told_before_a_model_is_loaded(invoke, monkeypatch, codec):
+    """A harvest ran for hours into a full disk. What a compressed store takes is not known before."""
+    monkeypatch.setattr("savs_stores.place.Folder.free", lambda place: 1_000)
+
+    def loaded(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("savs_harvest.models.load_model", loaded)
+    result = invoke("run", "--model", "tiny", "--data", "digits", "--store", "s.zarr", "--codec", codec)
+    if codec == "none":
+        assert isinstance(result.exception, OSError)
+        assert re.fullmatch(
+            r"no space for s\.zarr: the \d+ shards still to be written need [\d.]+ kB, 1\.0 kB are free; "
+            "make room, or name another disk with --store",
+            str(result.exception),
+        )
+    else:
+        assert "no space" not in result.output + str(result.exception)
+    assert not Path("s.zarr").exists()

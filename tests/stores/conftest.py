@@ -1,5 +1,6 @@
 """A toy harvest: ten samples in three shards of 4, 4 and 2, two layers of three heads."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -100,6 +101,23 @@ def whole(originals, home):
 def begun(originals, home):
     """Return the path of a store whose model is there without vectors."""
     return copied(originals / "begun.zarr", home / "begun.zarr")
+
+
+@pytest.fixture
+def first_version(home):
+    """Return what begins a model in a store of version 1."""
+
+    def begin(toy, **options):
+        path = home / "first.zarr"
+        create_store(path, toy.benchmark, toy.table)
+        document = json.loads((path / "zarr.json").read_text())
+        document["attributes"]["format_version"] = 1
+        del document["attributes"]["metadata_hash"]
+        (path / "zarr.json").write_text(json.dumps(document))
+        toy.begin(path, **options)
+        return path
+
+    return begin
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,23 @@
 """A harvest that stopped anywhere: never silently wrong, and the same command finishes it to the same bytes."""
 
+import errno
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from objects import both
 
-from savs_stores import IncompleteStoreError, MismatchError, ModelWriter, open_store, place, verify
+from savs_stores import IncompleteStoreError, MismatchError, ModelWriter, create_store, open_store, place, verify
 
 SHARDS = 3
-WRITES = 7  # a shard: heads, status, n_tokens, absmax, logits, provenance, record
+WRITES = 8  # a shard: heads, status, n_tokens, absmax, logits, provenance, checksums, record
 ROWS = [range(0, 4), range(4, 8), range(8, 10)]
 
 
@@ -116,7 +119,8 @@ def test_vectors_reach_the_disk_before_their_record(toy, begun, monkeypatch):
     monkeypatch.setattr("os.fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino))
     writer.write(1, toy.content(ROWS[1]))
     beside = [f"{name}/c/1" for name in ("status", "n_tokens", "absmax")]
-    places = ["heads/c/1/0/0", *beside, "logits/c/1/0", "shard_provenance/c/1", "shard_crc32c/c/1"]
+    sums = ["shard_provenance/c/1", "chunk_crc32c/c/1/0", "shard_crc32c/c/1"]
+    places = ["heads/c/1/0/0", *beside, "logits/c/1/0", *sums]
     # Of each file also the folders that are new, or a power cut might lose the way to it.
     expected = [above for place in places for above in (Path(place), *Path(place).parents) if above.parts]
     assert flushed == [(begun / "toy" / path).stat().st_ino for path in expected]
@@ -164,7 +168,7 @@ def test_a_full_disk_while_creating_leaves_a_whole_group_or_none(toy, tmp_path, 
     path = tmp_path / "store.zarr"
     with monkeypatch.context() as patch:
         fail_at(patch, 1 + round(part * (len(calls) - 1)))
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match=r"^No space left for .*/store\.zarr(/toy)?: it needs [\d,]+ bytes, "):
             toy.begin(path)
     if path.exists():
         assert finished_shards(toy, path) == 0
@@ -199,6 +203,14 @@ toy.write(path)
 """
 
 
+def start_and_stand_still(path, place, number):
+    """Start a harvest in another process, and return it when it stands still."""
+    command = [sys.executable, "-c", CHILD, str(Path(__file__).with_name("conftest.py")), str(path), place, str(number)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "here\n"
+    return child
+
+
 @pytest.mark.parametrize(
     ("place", "number", "shards", "leftovers"),
     [
@@ -209,20 +221,8 @@ toy.write(path)
     ],
 )
 def test_after_a_kill_the_same_command_finishes(toy, begun, files, undisturbed, place, number, shards, leftovers):
-    command = [
-        sys.executable,
-        "-c",
-        CHILD,
-        str(Path(__file__).with_name("conftest.py")),
-        str(begun),
-        place,
-        str(number),
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-        try:
-            assert child.stdout.readline() == "here\n"
-        finally:
-            child.kill()
+    with start_and_stand_still(begun, place, number) as child:
+        child.kill()
     assert child.returncode == -signal.SIGKILL
 
     # The store is mid-way indeed.
@@ -235,6 +235,87 @@ def test_after_a_kill_the_same_command_finishes(toy, begun, files, undisturbed, 
         os.utime(file, (0, 0))
     toy.write(begun)
     assert files(begun) == undisturbed
+
+
+def beside(path):
+    return sorted(entry.name for entry in path.parent.iterdir() if entry != path)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_a_killed_process_had_half_built_is_removed_by_the_next_run(toy, tmp_path, files, undisturbed, begun):
+    """It stayed for ten minutes and longer, until something else was built there. What is being built stays."""
+    path = tmp_path / "store.zarr"
+    if begun:
+        create_store(path, toy.benchmark, toy.table)
+    with start_and_stand_still(path, "flush", 5) as child:
+        half, lock = beside(path)
+        assert re.fullmatch(r"\.store\.zarr\.[0-9a-f]{8}\.building", half)
+        place.place_of(path).remove_leftovers("")
+        assert beside(path) == [half, lock]
+        child.kill()
+    assert beside(path) == [half, lock]
+    toy.write(path)
+    assert beside(path) == []
+    assert files(path) == undisturbed
+
+
+def test_who_builds_at_the_same_time_waits_for_its_turn(toy, tmp_path):
+    path = tmp_path / "store.zarr"
+    with start_and_stand_still(path, "flush", 5) as child, ThreadPoolExecutor(1) as other:
+        written = other.submit(toy.write, path)
+        with pytest.raises(TimeoutError):
+            written.result(0.2)
+        child.kill()
+        assert written.result(60).missing == []
+    assert beside(path) == []
+
+
+@pytest.mark.parametrize("name", ["store.zarr", "my [1] store.zarr"])
+def test_a_run_that_builds_nothing_removes_leftovers_too(toy, tmp_path, name):
+    path = tmp_path / name
+    toy.write(path)
+    others = [".other.zarr.1234abcd.building", ".my 1 store.zarr.1234abcd.building", f"{name}.building"]
+    for folder in (f".{name}.1234abcd.building", *others):
+        (tmp_path / folder / "label").mkdir(parents=True)
+    open_store(path)["toy"].read()
+    assert len(beside(path)) == 4  # reading removes nothing
+    toy.begin(path)
+    assert beside(path) == sorted(others)
+
+
+@pytest.mark.parametrize(("age", "kept"), [(0, True), (500, True), (700, False)])
+def test_without_locks_only_old_leftovers_are_removed(toy, tmp_path, monkeypatch, age, kept):
+    fcntl = pytest.importorskip("fcntl")
+
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    leftover = tmp_path / ".store.zarr.1234abcd.building"
+    leftover.mkdir()
+    os.utime(leftover, (time.time() - age,) * 2)
+    toy.write(tmp_path / "store.zarr")
+    assert leftover.exists() == kept
+
+
+def test_a_full_disk_says_which_file_how_much_it_needs_and_how_much_is_free(toy, begun):
+    """It was an errno without a file."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    writer, content = toy.begin(begun), toy.content(ROWS[1])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))
+    try:
+        with pytest.raises(OSError, match="No space left") as refusal:
+            writer.write(1, content)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert re.fullmatch(
+        rf"No space left for {begun}/toy/heads/c/1/0/0: it needs 292 bytes, [\d.,]+ [kMGT]B are free "
+        r"\(a quota may leave less\)\. What is finished is kept: make room and run the same command again",
+        str(refusal.value),
+    )
+    assert refusal.value.errno == errno.EFBIG
+    toy.write(begun)
 
 
 @pytest.mark.parametrize(("age", "kept"), [(0, True), (500, True), (700, False)])

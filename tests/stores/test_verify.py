@@ -1,6 +1,8 @@
 """What changes in a store after it was written is found, and named."""
 
+import hashlib
 import json
+from pathlib import Path
 
 import google_crc32c
 import numpy as np
@@ -9,15 +11,22 @@ import zarr
 from objects import both
 
 from savs_stores import StoreError, open_store, verify
-from savs_stores.schema import TABLE
+from savs_stores.schema import MODEL, TABLE
 
+KEPT = Path(__file__).parents[1] / "data" / "store-v1.zarr"
 SHARD_FILE = "toy/heads/c/{}/0/0"
 ROWS = ["0-3", "4-7", "8-9"]
 BESIDE = {"status": "c/1", "n_tokens": "c/1", "absmax": "c/1", "logits": "c/1/0"}
+FILES = BESIDE | {"chunk_crc32c": "c/1/0"}
+VERIFY = "'savs-analyze verify' lists all faults"
 
 
 def faults(path):
-    return list(verify(open_store(path, allow_partial=True)))
+    return list(verify(open_store(path, allow_partial=True, strict=False)))
+
+
+def damaged(name):
+    return [f"toy: shard 1 (samples 4-7): {name} do not match their checksum: bytes changed after they were written"]
 
 
 @pytest.mark.parametrize("codec", ["none", "blosc-lz4-bitshuffle"])
@@ -100,7 +109,14 @@ def test_a_damaged_shard_is_found(toy, whole, damage):
         ):
             open_store(whole)["toy"]
     else:
-        open_store(whole)["toy"]  # only reading every byte can tell
+        opened = open_store(whole)["toy"]
+        for shard in range(3):  # every read of it tells, of one sample and one head
+            rows = [opened.plan.rows(shard).start]
+            if shard in wrong:
+                with pytest.raises(StoreError, match=rf"toy/heads.* {VERIFY}"):
+                    opened.read(rows, [(1, 2)])
+            else:
+                assert np.array_equal(opened.read(rows, [(1, 2)]), toy.vectors[rows][:, [5]])
 
 
 @pytest.mark.parametrize("damage", ["deleted", "emptied", "halved", "zeroed", "swapped"])
@@ -122,23 +138,25 @@ def test_all_lost_shards_are_listed(whole):
 def test_what_stands_beside_the_vectors_is_checked_too(whole, name):
     group = zarr.open_group(whole / "toy", mode="r+")
     group[name][5] = group[name][5] + 1
-    assert faults(whole) == ["toy: shard 1 (samples 4-7) does not match its record: bytes changed after it was written"]
+    assert faults(whole) == damaged(name)
+    with pytest.raises(StoreError, match=rf"toy/{name}, shard 1 \(samples 4-7\): .*remove .*toy/shard_crc32c/c/1 and"):
+        getattr(open_store(whole)["toy"], name)
 
 
 @both
 @pytest.mark.parametrize("name", BESIDE)
 def test_a_lost_piece_beside_the_vectors_is_found(whole, name):
     (whole / "toy" / name / BESIDE[name]).unlink()  # zarr reads fill values, without a word
-    assert faults(whole) == ["toy: shard 1 (samples 4-7) does not match its record: bytes changed after it was written"]
+    assert faults(whole) == damaged(name)
 
 
-@pytest.mark.parametrize("name", [*BESIDE, "shard_provenance", "shard_crc32c"])
+@pytest.mark.parametrize("name", [*BESIDE, "shard_provenance", "chunk_crc32c", "shard_crc32c"])
 def test_a_torn_piece_beside_the_vectors_is_found(whole, name):
-    file = whole / "toy" / name / BESIDE.get(name, "c/1")
+    file = whole / "toy" / name / FILES.get(name, "c/1")
     file.write_bytes(file.read_bytes()[:5])
     found = faults(whole)
     assert found
-    assert all(f"toy/{name} cannot be read" in fault for fault in found)
+    assert all(f"toy/{name}/{FILES.get(name, 'c/1')} cannot be read" in fault for fault in found)
 
 
 @pytest.mark.parametrize("shard", [0, 2])
@@ -152,8 +170,9 @@ def test_a_changed_record_is_found(whole, shard):
 def test_a_changed_sample_table_is_found(whole, name):
     column = zarr.open_group(whole, mode="r+")[name]
     column[3] = "x" if name == "sample_id" else column[3] + 1
-    [fault] = faults(whole)
-    assert "sample table does not give the index hash" in fault
+    assert "sample table does not give the index hash" in faults(whole)[0]
+    with pytest.raises(StoreError, match=r"sample table does not give the index hash.*restore it from a copy"):
+        open_store(whole)
 
 
 def edit(file, change):
@@ -164,8 +183,10 @@ def edit(file, change):
 
 def test_a_changed_class_is_found(whole):
     edit(whole / "zarr.json", lambda attributes: attributes["benchmark"]["tasks"].update(all=["blue", "green", "rose"]))
-    [fault] = faults(whole)
-    assert "sample table does not give the index hash" in fault
+    found = faults(whole)
+    assert [fault[:23] for fault in found] == ["the attributes of the s", "the sample table does n"]
+    with pytest.raises(StoreError, match="attributes of the store"):
+        open_store(whole)
 
 
 @pytest.mark.parametrize(
@@ -179,13 +200,17 @@ def test_a_changed_class_is_found(whole):
 )
 def test_a_changed_identity_is_found(whole, change):
     edit(whole / "toy/zarr.json", change)
-    [fault] = faults(whole)
-    assert "identity do not give the fingerprint" in fault
+    metadata, identity = faults(whole)[:2]
+    assert "attributes" in metadata
+    assert "identity do not give the fingerprint" in identity
+    with pytest.raises(StoreError, match="toy: its attributes"):
+        open_store(whole)["toy"]
 
 
-def test_provenance_may_change(whole):
+def test_a_changed_provenance_is_found(whole):
     edit(whole / "toy/zarr.json", lambda attributes: attributes.update(provenance={"command": "another"}))
-    assert faults(whole) == []
+    [fault] = faults(whole)
+    assert fault.startswith("toy: its attributes, or what it says of its arrays, were changed")
 
 
 def test_a_fault_of_one_model_does_not_hide_those_of_another(toy, whole):
@@ -193,17 +218,45 @@ def test_a_fault_of_one_model_does_not_hide_those_of_another(toy, whole):
     for model in ("toy", "twin"):
         edit(whole / model / "zarr.json", lambda attributes: attributes["identity"].update(model="other"))
         (whole / model / "heads/c/1/0/0").unlink()
-    assert [fault[:12] for fault in faults(whole)] == ["toy: the fie", "toy: shard 1", "twin: the fi", "twin: shard "]
+    found = [fault.split(" (")[0][:15] for fault in faults(whole)]
+    assert found == [
+        f"{model}: {words}"[:15] for model in ("toy", "twin") for words in ("its attributes", "the fields", "shard 1")
+    ]
 
 
-def test_a_record_is_the_checksum_of_the_file_and_what_stands_beside(toy, whole):
-    plan = open_store(whole)["toy"].plan
-    vectors = (whole / SHARD_FILE.format(1)).read_bytes()[: plan.heads * plan.chunk_bytes]
+def test_checksums_are_those_of_the_file_and_of_what_stands_beside(toy, whole):
+    opened = open_store(whole)["toy"]
+    chunk = opened.plan.chunk_bytes
+    content = (whole / SHARD_FILE.format(1)).read_bytes()
     status = np.ones(4, "u1").tobytes()
     n_tokens = np.arange(4, 8, dtype="<i4").tobytes()
     absmax = np.abs(toy.vectors[4:8]).max(axis=(1, 2)).astype("<f4").tobytes()
     logits = toy.logits[4:8].astype("<f4").tobytes()
-    assert open_store(whole)["toy"].records[1] == google_crc32c.value(vectors + status + n_tokens + absmax + logits)
+    parts = [*(content[head * chunk : (head + 1) * chunk] for head in range(6)), status, n_tokens, absmax, logits, b""]
+    sums = [google_crc32c.value(part) for part in parts]
+    assert zarr.open_array(whole / "toy/chunk_crc32c", mode="r")[1].tolist() == sums
+    store = json.loads((whole / "zarr.json").read_text())["attributes"]
+    model = json.loads((whole / "toy/zarr.json").read_text())["attributes"]
+    of = f"{store['index_hash']}\n{model['fingerprint']}\n1\n".encode()
+    assert opened.records[1] == google_crc32c.value(of + np.array(sums[:-1], "<u4").tobytes())
+
+
+def test_metadata_is_in_a_hash(whole):
+    for folder, names in ((whole, TABLE), (whole / "toy", MODEL)):
+        attributes = json.loads((folder / "zarr.json").read_text())["attributes"]
+        found = attributes.pop("metadata_hash")
+        arrays = {name: json.loads((folder / name / "zarr.json").read_text()) for name in names}
+        said = {"arrays": arrays, "attributes": attributes}
+        words = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        assert found == hashlib.sha256(words.encode()).hexdigest()
+
+
+def test_a_record_of_version_1_is_the_checksum_of_the_file_and_what_stands_beside():
+    plan = open_store(KEPT)["kept-1.0"].plan
+    vectors = (KEPT / "kept-1.0/heads/c/0/0/0").read_bytes()[: plan.heads * plan.chunk_bytes]
+    beside = [np.ones(2, "u1"), np.array([100, 101], "<i4"), np.array([3, 1], "<f4"), np.arange(6, dtype="<f4") / -8]
+    content = vectors + b"".join(part.tobytes() for part in beside)
+    assert open_store(KEPT)["kept-1.0"].records[0] == google_crc32c.value(content)
 
 
 def test_a_record_is_never_zero(toy, monkeypatch):
@@ -221,6 +274,14 @@ def test_a_record_is_never_zero(toy, monkeypatch):
 
 def test_a_model_whose_metadata_was_lost_is_not_passed_over(whole):
     (whole / "toy" / "zarr.json").unlink()
-    with pytest.warns(zarr.errors.ZarrUserWarning, match="not recognized"):
-        faults = list(verify(open_store(whole)))
-    assert faults == ["toy is no part of a store: a file from elsewhere, or a model whose zarr.json was lost"]
+    assert faults(whole) == ["toy is no part of a store: a file from elsewhere, or a model whose zarr.json was lost"]
+
+
+def test_a_model_that_says_nothing_hides_no_fault_of_another(toy, whole):
+    toy.write(whole, model="twin")
+    (whole / "toy/zarr.json").write_text("{")
+    (whole / "twin/status/c/1").unlink()
+    first, second = faults(whole)
+    assert "toy cannot be read, it is damaged" in first
+    assert second.startswith("twin: shard 1 (samples 4-7): status do not match")
+    assert np.array_equal(open_store(whole)["twin"].read(), toy.vectors)
