@@ -253,7 +253,7 @@ def test_what_a_killed_process_had_half_built_is_removed_by_the_next_run(toy, tm
     path = tmp_path / "store.zarr"
     if begun:
         create_store(path, toy.benchmark, toy.table)
-    with start_and_stand_still(path, "flush", 5) as child:
+    with start_and_stand_still(path, "flush", 5):
         half, lock = beside(path)
         assert re.fullmatch(r"\.store\.zarr\.[0-9a-f]{8}\.building", half)
         place.place_of(path).remove_leftovers("")
