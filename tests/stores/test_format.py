@@ -223,8 +223,9 @@ def test_a_foreign_folder_is_not_written_into(toy, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
 
 
-# Versions 1 and 2, as they were once written: `python tests/stores/test_format.py tests/data/store-v2.zarr` made the
-# second, with zarr 3.1.6. These files never change: another format gets another version, and a kept store of its own.
+# Versions 1 and 2, as they were once written. The second was made, with zarr 3.1.6, by
+# `PYTHONPATH=tests python tests/stores/test_format.py tests/data/store-v2.zarr`.
+# These files never change: another format gets another version, and a kept store of its own.
 
 DATA = Path(__file__).parents[1] / "data"
 KEPT = {

@@ -13,6 +13,7 @@ from metadata import edit, reseal
 from numcodecs import Blosc, Zstd
 
 from savs_stores import BenchmarkInfo, SampleTable, StoreError, create_store, open_store, verify
+from savs_stores.layout import HEADER_BYTES, Layout, check_size, inflated_bytes
 from savs_stores.schema import TABLE
 
 # What is read of a store, and when: its files, of the table and of a model.

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -203,12 +204,16 @@ toy.write(path)
 """
 
 
+@contextmanager
 def start_and_stand_still(path, place, number):
-    """Start a harvest in another process, and return it when it stands still."""
+    """Start a harvest in another process, yield it when it stands still, and end it in the end."""
     command = [sys.executable, "-c", CHILD, str(Path(__file__).with_name("conftest.py")), str(path), place, str(number)]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert child.stdout.readline() == "here\n"
-    return child
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stdout.readline() == "here\n"
+            yield child
+        finally:
+            child.kill()
 
 
 @pytest.mark.parametrize(
@@ -238,7 +243,8 @@ def test_after_a_kill_the_same_command_finishes(toy, begun, files, undisturbed, 
 
 
 def beside(path):
-    return sorted(entry.name for entry in path.parent.iterdir() if entry != path)
+    """Return the names beside a store, locks last."""
+    return sorted((e.name for e in path.parent.iterdir() if e != path), key=lambda name: (name.endswith("lock"), name))
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -247,12 +253,11 @@ def test_what_a_killed_process_had_half_built_is_removed_by_the_next_run(toy, tm
     path = tmp_path / "store.zarr"
     if begun:
         create_store(path, toy.benchmark, toy.table)
-    with start_and_stand_still(path, "flush", 5) as child:
+    with start_and_stand_still(path, "flush", 5):
         half, lock = beside(path)
         assert re.fullmatch(r"\.store\.zarr\.[0-9a-f]{8}\.building", half)
         place.place_of(path).remove_leftovers("")
         assert beside(path) == [half, lock]
-        child.kill()
     assert beside(path) == [half, lock]
     toy.write(path)
     assert beside(path) == []
