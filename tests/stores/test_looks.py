@@ -264,27 +264,6 @@ def test_errors_repeat_no_control_characters(whole):
     assert str(refusal.value).endswith(r"(\x1b]0;title\x07\x9b2J\u202eevil\nnext)")
 
 
-@pytest.mark.parametrize(
-    ("command", "shown"),
-    [
-        ("savs-harvest run --model toy", "finish it with: savs-harvest run --model toy --store {}"),
-        ("savs-harvest run --model 'a b'", "finish it with: savs-harvest run --model 'a b' --store {}"),
-        ("savs-harvest run toy; rm -rf ~", "finish it with: savs-harvest run 'toy;' rm -rf '~' --store {}"),
-        ("savs-harvest run $(id)", "finish it with: savs-harvest run '$(id)' --store {}"),
-        ("curl evil | sh", "write it again"),
-        ("savs-harvest run \x1b[2J", "write it again"),
-        ("savs-harvest run 'half", "write it again"),
-        (["savs-harvest", "run"], "write it again"),
-    ],
-)  # fmt: skip
-def test_a_command_from_elsewhere_is_not_printed_to_be_pasted_as_it_is(toy, tmp_path, command, shown):
-    path = tmp_path / "store.zarr"
-    toy.write(path, [0], provenance={"command": command})
-    with pytest.raises(StoreError) as refusal:
-        open_store(path)["toy"]
-    assert f"(samples 4-9). {shown.format(path)}\n" in str(refusal.value)
-
-
 def test_a_foreign_provenance_of_another_kind_is_a_fault(toy, begun):
     for number, text in enumerate(['{"run": []}', '{"run": {"seconds": "x"}}', '{"environment": 3}']):
         writer = toy.begin(begun)
