@@ -23,6 +23,9 @@ from savs_analyze.work import Work
 from savs_stores import ModelVectors, Store, find_stores, open_store
 from savs_stores.fingerprint import short_hash
 
+# What the identity of a harvested model says of tasks whose answers are not told apart by their first token.
+WHOLE_ANSWER = "whole answer"
+
 
 def sweep(
     stores: Sequence[str | Path],
@@ -75,7 +78,7 @@ def sweep(
     if left := sum(not results.has(key) for key in keys):
         print(f"{left:,} of {len(keys):,} cells are left to the other parts", file=sys.stderr)
         return results.cells
-    notes = [note for vectors, _ in plan for note in without_zero_shot(vectors)] if ZERO_SHOT in methods else []
+    notes = [note for vectors, _ in plan for note in zero_shot_notes(vectors)] if ZERO_SHOT in methods else []
     return results.finish({**_run_facts(command, results.folder, plan), "notes": notes})
 
 
@@ -176,15 +179,17 @@ def tasks_with_logits(vectors: ModelVectors) -> dict[str, bool]:
     return {task: bool(has.all()) for task, has in _have_logits(vectors).items()}
 
 
-def without_zero_shot(vectors: ModelVectors) -> Iterator[str]:
-    """Yield a note on the tasks that zero-shot is left out of, and why."""
+def zero_shot_notes(vectors: ModelVectors) -> Iterator[str]:
+    """Yield notes on the tasks that zero-shot is left out of, and on those where it reads more than one token."""
+    name = f"{vectors.store.benchmark.name}, {vectors.name}"
+    ways = vectors.identity.get("answers")
+    told = ways if isinstance(ways, dict) else {}
+    if whole := [task for task in vectors.store.benchmark.tasks if told.get(task) == WHOLE_ANSWER]:
+        yield f"{name}: zero-shot sums the log-probabilities of all tokens of an answer in {', '.join(whole)}."
     found = {task: has for task, has in _have_logits(vectors).items() if not has.all()}
     if found:
         tasks = ", ".join(f"{task} ({(~has).sum():,} of {len(has):,} samples)" for task, has in found.items())
-        yield (
-            f"{vectors.store.benchmark.name}, {vectors.name}: zero-shot is left out, as samples lack a logit for some "
-            f"class: {tasks}."
-        )
+        yield f"{name}: zero-shot is left out, as samples lack a logit for some class: {tasks}."
 
 
 def _have_logits(vectors: ModelVectors) -> dict[str, np.ndarray]:

@@ -144,6 +144,10 @@ class Store:
             lines.append(f"model      {vectors.describe()}")
             if vectors.partial and (began := vectors.provenance.get("command")):
                 lines.append(f"           begun, in the store's own words, with {str(began)[:MOST_SHOWN]!r}")
+            remarks = vectors.provenance.get("remarks")
+            lines += (
+                [f"           {str(remark)[:MOST_SHOWN]}" for remark in remarks] if isinstance(remarks, list) else []
+            )
             try:
                 lines += [f"           {line}" for line in describe_provenance(vectors.shard_provenance)]
             except StoreError as error:  # the vectors are none the worse

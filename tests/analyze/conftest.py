@@ -77,7 +77,16 @@ def planted(generator, labels, classes, layers=3, heads=4, dim=8, informative=3,
 
 
 def _write_toy(
-    folder, generator, name="toy", classes=2, count=30, split=("pool", "test"), logits=None, change=None, **columns
+    folder,
+    generator,
+    name="toy",
+    classes=2,
+    count=30,
+    split=("pool", "test"),
+    logits=None,
+    change=None,
+    identity=None,
+    **columns,
 ):
     names = CLASSES[classes]
     labels = np.tile(np.repeat(np.arange(classes), count), 2)
@@ -92,6 +101,7 @@ def _write_toy(
         model="planted",
         heads=vectors,
         logits=logits,
+        identity=identity,
         shard_samples=16,
     )
 

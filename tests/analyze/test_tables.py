@@ -117,6 +117,22 @@ def test_zero_shot_that_is_left_out_is_a_footnote(make_store, tmp_path, lost):
     assert Results(tmp_path / "learnt").notes() == []
 
 
+@pytest.mark.parametrize(
+    ("answers", "noted"),
+    [
+        ({"all": "whole answer"}, ["zero-shot sums the log-probabilities of all tokens of an answer in all."]),
+        ({"all": "first token"}, []),
+        ({"other": "whole answer"}, []),
+        ("whole answer", []),
+        (None, []),
+    ],
+)
+def test_zero_shot_that_reads_whole_answers_is_a_footnote(make_store, tmp_path, answers, noted):
+    store = make_store(logits=np.zeros((120, 2), dtype=np.float32), identity={"answers": answers})
+    sweep([store.path], tmp_path / "out", shots=5, draws=1, heads=(2,))
+    assert Results(tmp_path / "out").notes() == [f"{store.benchmark.name}, planted: {words}" for words in noted]
+
+
 def test_several_tasks_have_a_mean_line(tmp_path, generator):
     from savs_stores import BenchmarkInfo, write_store
 
