@@ -71,10 +71,11 @@ def _telling(answers: Sequence[tuple[tuple[int, ...], int | None]]) -> tuple[tup
     first = [tokens[:1] for tokens in whole]
     if len(set(first)) == len(first):
         return tuple(first)
-    begins_another = any(a != b and b[: len(a)] == a for a in whole for b in whole)
-    if begins_another and all(end is not None for _, end in answers):
-        return tuple((*tokens, end) for tokens, end in answers if end is not None)
-    return tuple(whole)
+    if not any(a != b and b[: len(a)] == a for a in whole for b in whole):
+        return tuple(whole)
+    ended = tuple((*tokens, end) for tokens, end in answers if end is not None)
+    # Without an end, an answer would always be as likely as all that begin with it, or more.
+    return ended if len(ended) == len(whole) else tuple(() for _ in whole)
 
 
 class _AnsweredTurn:
@@ -90,7 +91,7 @@ class _AnsweredTurn:
             self.opening, self.closing = before[len(self.begun) :], after
 
     def tokens(self, answer: str) -> tuple[tuple[int, ...], int | None]:
-        """Return the tokens of an answer, and the one behind them, which ends the turn.
+        """Return the tokens of an answer, and the one that ends the turn behind them.
 
         Where the template tells nothing of answered turns, or begins them in another way, they are those of the words
         as they are, behind a colon with a space.
@@ -101,8 +102,17 @@ class _AnsweredTurn:
         written = self.opening + words
         if self._answered(answer) != self.begun + written + self.closing:
             written = f" {words}" if self.begun.endswith(":") else words
-        ends = self._continuation(self.begun + written, self.closing)
-        return self._continuation(self.begun, written), ends[0] if ends else None
+        return self._continuation(self.begun, written), self._end(self.begun + written)
+
+    def _end(self, answered: str) -> int | None:
+        """Return the token that ends a turn: the first behind an answer, the tokenizer's own where that is blank.
+
+        Some templates write nothing but a space there, and leave the end to the model.
+        """
+        own = self.processor.tokenizer.eos_token_id
+        if own is not None and not self.closing.strip():
+            return own
+        return next(iter(self._continuation(answered, self.closing)), None)
 
     def _answered(self, answer: str) -> str:
         said = {"role": "assistant", "content": [{"type": "text", "text": answer}]}

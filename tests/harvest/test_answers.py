@@ -93,8 +93,38 @@ def test_prompt_and_answer_are_the_answered_turn(tokenizer, template):
         whole = processor.apply_chat_template(turns)
         ids = tokenizer.encode(whole, add_special_tokens=False)
         start = len(tokenizer.encode(begun, add_special_tokens=False))
-        assert tuple(ids[start : start + len(tokens)]) == tokens
+        written = ids[start : start + len(tokens)]
+        if template == LLAVA:  # the space behind an answer is no end
+            written[-1] = tokenizer.eos_token_id
+        assert tuple(written) == tokens
         assert answer in tokenizer.decode(list(tokens))
+
+
+# Of templates: what ends an answer that another begins with.
+ENDS = {
+    "a space, and the end is the model's": (llama_tokenizer(), LLAVA, "</s>"),
+    "its own end": (byte_tokenizer(*BYTES), IDEFICS, "<end_of_utterance>"),
+    "an end on a line of its own": (byte_tokenizer(*BYTES), THINKING.replace("<|im_end|>", "{{ '\n' }}<|im_end|>"), "Ċ"),
+    "no answered turn": (llama_tokenizer(), "{{ messages[1].nothing.at_all if messages | length > 1 }}" + LLAVA, "</s>"),
+}
+
+
+@pytest.mark.parametrize("kind", ENDS)
+def test_an_answer_that_another_begins_with_is_told_apart_by_its_end(kind):
+    tokenizer, template, end = ENDS[kind]
+    found = find_answers(processor_of("llava", tokenizer, template), asked("digit", "digit one", "even"))["all"]
+    assert found.way == WHOLE
+    assert [tokenizer.convert_ids_to_tokens(tokens[-1]) for tokens in found.tokens] == [end] * 3
+
+
+def test_answers_that_nothing_ends_are_not_told_apart():
+    tokenizer = llama_tokenizer()
+    tokenizer.eos_token = None
+    template = LLAVA.replace("+ ' '}}{% endgeneration", "}}{% endgeneration")
+    assert template != LLAVA
+    processor = processor_of("llava", tokenizer, template)
+    assert ways(find_answers(processor, asked("digit", "digit one"))) == {"all": NONE}
+    assert ways(find_answers(processor, asked("digit two", "digit one"))) == {"all": WHOLE}
 
 
 def test_a_block_in_front_of_every_answer_makes_them_whole():
