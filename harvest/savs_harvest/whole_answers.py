@@ -21,8 +21,10 @@ MOST_WORDS = 256
 
 def score_answers(runner: Runner, sample: Inputs, answers: Sequence[Sequence[int]]) -> Tensor:
     """Return the summed log-probability [class] of the tokens of each answer behind a sample's prompt."""
-    parts = chunks(answers, sample["input_ids"].shape[1], runner.batching.token_budget, runner.shares)
-    return torch.cat([_score(runner, sample, [answers[i] for i in part]) for part in parts])
+    prompt, each = sample["input_ids"].shape[1], [range(number, number + 1) for number in range(len(answers))]
+    together = chunks(answers, prompt, runner.batching.token_budget, runner.shares)
+    parts = each if runner.family.alone else together
+    return torch.cat([_score(runner, sample, [answers[number] for number in part]) for part in parts])
 
 
 def chunks(answers: Sequence[Sequence[int]], prompt: int, token_budget: int, shares: bool) -> Iterator[range]:

@@ -14,6 +14,7 @@ from PIL import Image
 from savs_benchmarks import Benchmark, Sample, load_picture
 from savs_harvest.answers import FIRST, NONE, WHOLE, find_answers, ways
 from savs_harvest.errors import ModelError
+from savs_harvest.layout_check import verified
 from savs_harvest.models import ModelSpec, load_model
 from savs_harvest.prompts import prepare
 from savs_harvest.run import Settings, harvest
@@ -226,6 +227,30 @@ def test_whole_answers_have_the_sum_of_their_tokens_log_probabilities(any_model,
         np.testing.assert_allclose(stored.logits[row, : len(expected)], expected, rtol=0, atol=1e-4)
         assert np.isnan(stored.logits[row, len(expected) :]).all()
     assert np.abs(np.diff(stored.logits[[0, 1, 4]], axis=0)).min() > 1e-3  # no prompt could be mistaken for another
+
+
+class LooksAcross(torch.nn.Module):
+    """A feed-forward part that mixes the rows of a call: one row is safe, two are not."""
+
+    def __init__(self, part):
+        super().__init__()
+        self.part = part
+
+    def forward(self, states):
+        return self.part(states) + states.mean(0, keepdim=True)
+
+
+def test_where_samples_run_alone_so_do_whole_answers(tmp_path):
+    loaded = load_model(ModelSpec("mine", str(save("llava", tmp_path / "mine")), "float32"), "cpu")
+    layer = loaded.model.get_decoder().layers[0]
+    layer.mlp = LooksAcross(layer.mlp)
+    found, benchmark = verified(loaded), whole_benchmark()
+    assert found.family.alone
+    harvest(found, benchmark, tmp_path / "s.zarr")
+    logits, answers = open_store(tmp_path / "s.zarr")["mine"].logits, find_answers(found.processor, benchmark)
+    for row, sample in enumerate(benchmark.samples()):
+        expected = [alone(found, sample, tokens) for tokens in answers[sample.task].tokens]
+        np.testing.assert_allclose(logits[row, : len(expected)], expected, rtol=0, atol=1e-4)
 
 
 def test_vectors_do_not_change_with_the_way_answers_are_read(any_model, tmp_path):
