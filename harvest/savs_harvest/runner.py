@@ -180,9 +180,14 @@ class Runner:
         return placed
 
     def once(self, groups: Groups, inputs: Mapping[int, Inputs], buffers: Buffers) -> None:
-        """Run all groups in one call, without logits; what cannot run so leaves the buffers as they are."""
+        """Run all groups in one call, without logits; what cannot run so leaves the buffers as they are.
+
+        Raises `ModelError` where there is no memory for it, which says nothing of the model.
+        """
         ready = {place: self.with_positions(sample) for place, sample in inputs.items()}
-        self._failure(groups, ready, dict.fromkeys(inputs), buffers)
+        failure = self._failure(groups, ready, dict.fromkeys(inputs), buffers)
+        if failure and failure[0] is Status.OUT_OF_MEMORY:
+            raise ModelError(f"{self.model.device} has no memory for a few small prompts: is another process using it?")
 
     def _failure(
         self, groups: Groups, inputs: Mapping[int, Inputs], answers: Mapping[int, Answers | None], buffers: Buffers

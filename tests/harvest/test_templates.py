@@ -58,7 +58,7 @@ def test_the_date_needs_neither_the_machines_clock_nor_its_place(tmp_path):
     assert found[0] == found[1] == "1735689600 Wed Jan  1 00:00:00 2025 01/01/25 |\n"
 
 
-@pytest.mark.parametrize("date", ["2025-1-32", "today", "", "01.02.2025", "2025-01-01T00:00"])
+@pytest.mark.parametrize("date", ["2025-1-32", "2026-3-2", "today", "", "01.02.2025", "2025-01-01T00:00", "20250101", "２０２５-01-01"])
 def test_what_is_no_date_is_refused(date):
     with pytest.raises(ModelError, match="no date; write it as 2025-01-01"):
         check_date(date)
