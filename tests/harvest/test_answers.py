@@ -105,8 +105,16 @@ def test_prompt_and_answer_are_the_answered_turn(tokenizer, template):
 ENDS = {
     "a space, and the end is the model's": (llama_tokenizer(), LLAVA, "</s>"),
     "its own end": (byte_tokenizer(*BYTES), IDEFICS, "<end_of_utterance>"),
-    "an end on a line of its own": (byte_tokenizer(*BYTES), THINKING.replace("<|im_end|>", "{{ '\n' }}<|im_end|>"), "Ċ"),
-    "no answered turn": (llama_tokenizer(), "{{ messages[1].nothing.at_all if messages | length > 1 }}" + LLAVA, "</s>"),
+    "an end on a line of its own": (
+        byte_tokenizer(*BYTES),
+        THINKING.replace("<|im_end|>", "{{ '\n' }}<|im_end|>"),
+        "Ċ",
+    ),
+    "no answered turn": (
+        llama_tokenizer(),
+        "{{ messages[1].nothing.at_all if messages | length > 1 }}" + LLAVA,
+        "</s>",
+    ),
 }
 
 
