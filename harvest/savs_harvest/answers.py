@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from PIL import Image
@@ -71,7 +72,7 @@ def _telling(answers: Sequence[tuple[tuple[int, ...], int | None]]) -> tuple[tup
     first = [tokens[:1] for tokens in whole]
     if len(set(first)) == len(first):
         return tuple(first)
-    if not any(a != b and b[: len(a)] == a for a in whole for b in whole):
+    if not any(longer[: len(tokens)] == tokens for tokens, longer in pairwise(sorted(whole))):
         return tuple(whole)
     ended = tuple((*tokens, end) for tokens, end in answers if end is not None)
     # Without an end, an answer would always be as likely as all that begin with it, or more.

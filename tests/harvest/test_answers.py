@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from savs_benchmarks import Benchmark, Sample, load_picture
-from savs_harvest.answers import FIRST, NONE, WHOLE, find_answers, ways
+from savs_harvest.answers import FIRST, NONE, WHOLE, _telling, find_answers, ways
 from savs_harvest.errors import ModelError
 from savs_harvest.layout_check import verified
 from savs_harvest.models import ModelSpec, load_model
@@ -124,6 +124,18 @@ def test_an_answer_that_another_begins_with_is_told_apart_by_its_end(kind):
     found = find_answers(processor_of("llava", tokenizer, template), asked("digit", "digit one", "even"))["all"]
     assert found.way == WHOLE
     assert [tokenizer.convert_ids_to_tokens(tokens[-1]) for tokens in found.tokens] == [end] * 3
+
+
+WORDS = st.lists(st.integers(0, 2), min_size=1, max_size=4).map(tuple)
+
+
+@given(st.lists(WORDS, min_size=1, max_size=6, unique=True))
+def test_ends_are_written_where_one_answer_begins_another_and_nowhere_else(whole):
+    found = _telling([(tokens, 9) for tokens in whole])
+    begun = any(a != b and b[: len(a)] == a for a in whole for b in whole)
+    first = [tokens[:1] for tokens in whole]
+    expected = first if len(set(first)) == len(first) else [(*tokens, 9) for tokens in whole] if begun else whole
+    assert list(found) == expected
 
 
 def test_answers_that_nothing_ends_are_not_told_apart():
