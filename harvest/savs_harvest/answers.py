@@ -38,6 +38,11 @@ class Answers:
         return FIRST if all(len(each) == 1 for each in self.tokens) else WHOLE
 
     @property
+    def behind(self) -> int:
+        """How many tokens a prompt is read with behind its own: those of the longest answer but its last."""
+        return max(map(len, self.tokens), default=1) - 1 if self.way == WHOLE else 0
+
+    @property
     def first(self) -> list[int] | None:
         """The only token of each class, None where there are more or none."""
         return [token for (token,) in self.tokens] if self.way == FIRST else None

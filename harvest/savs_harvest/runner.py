@@ -144,9 +144,10 @@ class Runner:
     ) -> None:
         """Run all groups and put vectors, logits and lengths at their places in the buffers.
 
-        A prompt that is longer than the positions the model was made for is not run: it would answer, but wrongly.
+        A prompt that is longer than the positions the model was made for, with its answers where those are read whole,
+        is not run: it would answer, but wrongly.
         """
-        inputs = self._placed(inputs, buffers)
+        inputs = self._placed(inputs, answers, buffers)
         left = [kept for group in groups if (kept := [place for place in group if place in inputs])]
         waiting = [left] if left else []
         while waiting:
@@ -163,7 +164,9 @@ class Runner:
                 buffers.refuse(part[0][0], *failure)
             waiting = [*halves, *waiting]
 
-    def _placed(self, inputs: Mapping[int, Inputs], buffers: Buffers) -> dict[int, Inputs]:
+    def _placed(
+        self, inputs: Mapping[int, Inputs], answers: Mapping[int, Answers | None], buffers: Buffers
+    ) -> dict[int, Inputs]:
         """Return the samples that can be run, with their positions; the others get their status."""
         placed: dict[int, Inputs] = {}
         for place, sample in inputs.items():
@@ -172,8 +175,10 @@ class Runner:
             except (RuntimeError, ValueError) as error:
                 buffers.refuse(place, Status.REJECTED, f"rejected: {error}")
                 continue
-            if (count := positions(found)) > self.most_positions:
-                reason = f"too_long: {count:,} positions, the model has {self.most_positions:,}"
+            behind = answered.behind if (answered := answers[place]) else 0
+            if (count := positions(found) + behind) > self.most_positions:
+                of_it = f", {behind:,} of them its answers'" if behind else ""
+                reason = f"too_long: {count:,} positions{of_it}, the model has {self.most_positions:,}"
                 buffers.refuse(place, Status.TOO_LONG, reason)
             else:
                 placed[place] = found

@@ -249,6 +249,20 @@ def test_whole_answers_have_the_sum_of_their_tokens_log_probabilities(any_model,
     assert np.abs(np.diff(stored.logits[[0, 1, 4]], axis=0)).min() > 1e-3  # no prompt could be mistaken for another
 
 
+@pytest.mark.parametrize(("most", "statuses"), [(14, {"OK": 1}), (13, {"TOO_LONG": 1})])
+def test_answers_need_positions_as_well(most, statuses, tmp_path):
+    """A prompt of twelve tokens, and answers of three: the last token of an answer is read, not written."""
+    loaded = load_model(ModelSpec("mine", str(save("llava", tmp_path / "mine")), "float32"), "cpu")
+    loaded.model.config.text_config.max_position_embeddings = most
+    sample = Sample("a", (Image.new("RGB", (32, 32)),), "is it odd", "digit one even", "either")
+    tasks = {"all": ("digit one even", "digit one odd")}
+    benchmark = Benchmark("b", "s", "s", "1", "l", "accuracy", tasks, "p", lambda: iter([sample]))
+    assert prepare(loaded.processor, sample.images, sample.question)["input_ids"].shape[1] == 12
+    report = harvest(loaded, benchmark, tmp_path / "s.zarr")
+    assert report.statuses == statuses
+    assert all("14 positions, 2 of them its answers', the model has 13" in failure for failure in report.failures)
+
+
 class LooksAcross(torch.nn.Module):
     """A feed-forward part that mixes the rows of a call: one row is safe, two are not."""
 
