@@ -35,6 +35,7 @@ class Renderer:
     def __init__(self, settings: Mapping[str, str]) -> None:
         self.settings = dict(settings)
         self.lock = threading.Lock()
+        self.owner = os.getpid()
         self.running: subprocess.Popen[bytes] | None = None
         atexit.register(self._end)
 
@@ -62,6 +63,8 @@ class Renderer:
 
     def _begun(self) -> subprocess.Popen[bytes]:
         """Return the process, in which nothing but the request decides what is written: no language, no time zone."""
+        if self.owner != os.getpid():  # a fork of ours: answers to both would get mixed up
+            self.running, self.owner = None, os.getpid()
         if self.running is not None and self.running.poll() is not None:
             self._end()
         if self.running is None:
@@ -89,7 +92,7 @@ class Renderer:
             raise ModelError("this version of transformers shows chat templates the clock: prompts would change by day")
 
     def _end(self) -> None:
-        if self.running is not None:
+        if self.running is not None and self.owner == os.getpid():
             self.running.kill()
             self.running.communicate()
             self.running = None

@@ -1,11 +1,13 @@
 """A chat template is a stranger's program: it sees one date, gives one text, and cannot take time, memory or more."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 from families import FAMILIES, build_processor
@@ -212,6 +214,19 @@ def test_a_process_that_dies_of_a_prompt_is_begun_once_more(monkeypatch):
     monkeypatch.setattr(renderer_module, "_exchange", killed)
     assert ChatTemplate("{{ 'in the middle' }}").render([]) == "in the middle"
     assert len(set(begun)) == 2
+
+
+def rendered(who):
+    return [ChatTemplate("{{ messages[0].content[0].text }}").render(conversation([], f"{who} {n}")) for n in range(99)]
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system forks no processes")
+def test_a_fork_renders_by_a_process_of_its_own():
+    assert rendered("before")
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+        forked, ours = pool.submit(rendered, "fork"), rendered("ours")
+        assert forked.result() == [f"fork {n}" for n in range(99)]
+    assert ours == [f"ours {n}" for n in range(99)]
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such clock")
