@@ -137,7 +137,8 @@ class Runner:
     @property
     def shares(self) -> bool:
         """Whether samples may be branches of one row."""
-        return self.batching.share and self.family.shares and self.image_token is not None
+        batching = self.batching
+        return batching.share and not batching.pack and self.family.shares and self.image_token is not None
 
     def run(
         self, groups: Groups, inputs: Mapping[int, Inputs], answers: Mapping[int, Answers | None], buffers: Buffers

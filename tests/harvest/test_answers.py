@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from savs_benchmarks import Benchmark, Sample, load_picture
+from savs_harvest import whole_answers
 from savs_harvest.answers import FIRST, NONE, WHOLE, _telling, find_answers, ways
 from savs_harvest.errors import ModelError
 from savs_harvest.layout_check import verified
@@ -305,6 +306,27 @@ def test_calls_hold_all_answers_once_and_what_the_budget_allows(lengths, prompt,
         words = sum(lengths[number] for number in part)
         tokens = words + prompt * (1 if shares else len(part))
         assert len(part) == 1 or (words <= MOST_WORDS and tokens <= within)
+
+
+@pytest.mark.parametrize("how", ["packed", "shared", "padded"])
+def test_no_call_for_answers_holds_more_than_the_budget(how, tmp_path, monkeypatch):
+    """Packed, every answer stands behind a prompt of its own: a thousand of them were one call."""
+    loaded = load_model(ModelSpec("mine", str(save("llava", tmp_path / "mine")), "float32"), "cpu")
+    laid, lay = [], getattr(whole_answers, how)
+
+    def measured(*arguments, **options):
+        laid.append(lay(*arguments, **options))
+        return laid[-1]
+
+    monkeypatch.setattr(whole_answers, how, measured)
+    words = ["even", "is", "odd", "one", "three", "two"]
+    sample = Sample("a", (Image.new("RGB", (32, 32)),), "is it odd", "even odd one", "either")
+    tasks = {"all": tuple(f"{first} {second} one" for first, second in product(words, repeat=2))}
+    benchmark = Benchmark("b", "s", "s", "1", "l", "accuracy", tasks, "p", lambda: iter([sample]))
+    settings = Settings(64, share=how != "padded", pack=how == "packed")
+    assert harvest(loaded, benchmark, tmp_path / "s.zarr", settings).answers == {"all": WHOLE}
+    assert len(laid) > 1
+    assert max(layout.inputs["input_ids"].numel() for layout in laid) <= 64
 
 
 def test_many_classes_are_read_in_several_calls(any_model, tmp_path, monkeypatch):
