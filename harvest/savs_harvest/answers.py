@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from PIL import Image
@@ -35,6 +36,11 @@ class Answers:
         if not all(self.tokens):
             return NONE
         return FIRST if all(len(each) == 1 for each in self.tokens) else WHOLE
+
+    @property
+    def behind(self) -> int:
+        """How many tokens a prompt is read with behind its own: those of the longest answer but its last."""
+        return max(map(len, self.tokens), default=1) - 1 if self.way == WHOLE else 0
 
     @property
     def first(self) -> list[int] | None:
@@ -71,10 +77,11 @@ def _telling(answers: Sequence[tuple[tuple[int, ...], int | None]]) -> tuple[tup
     first = [tokens[:1] for tokens in whole]
     if len(set(first)) == len(first):
         return tuple(first)
-    begins_another = any(a != b and b[: len(a)] == a for a in whole for b in whole)
-    if begins_another and all(end is not None for _, end in answers):
-        return tuple((*tokens, end) for tokens, end in answers if end is not None)
-    return tuple(whole)
+    if not any(longer[: len(tokens)] == tokens for tokens, longer in pairwise(sorted(whole))):
+        return tuple(whole)
+    ended = tuple((*tokens, end) for tokens, end in answers if end is not None)
+    # Without an end, an answer would always be as likely as all that begin with it, or more.
+    return ended if len(ended) == len(whole) else tuple(() for _ in whole)
 
 
 class _AnsweredTurn:
@@ -90,7 +97,7 @@ class _AnsweredTurn:
             self.opening, self.closing = before[len(self.begun) :], after
 
     def tokens(self, answer: str) -> tuple[tuple[int, ...], int | None]:
-        """Return the tokens of an answer, and the one behind them, which ends the turn.
+        """Return the tokens of an answer, and the one that ends the turn behind them.
 
         Where the template tells nothing of answered turns, or begins them in another way, they are those of the words
         as they are, behind a colon with a space.
@@ -101,8 +108,17 @@ class _AnsweredTurn:
         written = self.opening + words
         if self._answered(answer) != self.begun + written + self.closing:
             written = f" {words}" if self.begun.endswith(":") else words
-        ends = self._continuation(self.begun + written, self.closing)
-        return self._continuation(self.begun, written), ends[0] if ends else None
+        return self._continuation(self.begun, written), self._end(self.begun + written)
+
+    def _end(self, answered: str) -> int | None:
+        """Return the token that ends a turn: the first behind an answer, the tokenizer's own where that is blank.
+
+        Some templates write nothing but a space there, and leave the end to the model.
+        """
+        own = self.processor.tokenizer.eos_token_id
+        if own is not None and not self.closing.strip():
+            return own
+        return next(iter(self._continuation(answered, self.closing)), None)
 
     def _answered(self, answer: str) -> str:
         said = {"role": "assistant", "content": [{"type": "text", "text": answer}]}

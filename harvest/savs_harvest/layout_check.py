@@ -78,8 +78,8 @@ def _vectors(loaded: LoadedModel, batching: Batching, batches: Sequence[Groups],
 def _farthest(found: Tensor, alone: Tensor) -> float:
     """Return the largest distance of a sample from itself alone, of its own length; infinite where it did not run.
 
-    A sample that overflows alone as well proves nothing.
+    What overflows alone as well proves nothing.
     """
-    proven = alone.isfinite().all(1)
-    distance = (found - alone)[proven].norm(dim=1) / alone[proven].norm(dim=1)
-    return float(distance.nan_to_num(torch.inf).max()) if len(distance) else 0.0
+    proven = alone.isfinite()
+    distance = (found - alone).where(proven, 0.0).norm(dim=1) / alone.where(proven, 0.0).norm(dim=1)
+    return float(distance[proven.any(1)].nan_to_num(torch.inf).max()) if proven.any() else 0.0

@@ -98,15 +98,13 @@ class Preparer:
             each = self._picture_tokens(sizes)
         except (ValueError, ZeroDivisionError):  # pictures that will be refused
             return 0, 0
-        if each is None:
-            found = self.inputs(question)
-            return (0, 0) if isinstance(found, Refused) else (found["input_ids"].shape[1], 0)
-        words = [question.words, *(text for _, asked, answer in question.shots for text in (asked, answer))]
-        try:
-            frame = self._frame(len(question.pictures), tuple(len(shown) for shown, _, _ in question.shots))
-        except Refusal:  # a prompt that will be refused
-            return 0, 0
-        return frame + sum(map(self._tokens, words)) + sum(each), sum(each)
+        with suppress(Refusal):  # of this prompt, or of one without words
+            if each is not None:
+                words = [question.words, *(text for _, asked, answer in question.shots for text in (asked, answer))]
+                frame = self._frame(len(question.pictures), tuple(len(shown) for shown, _, _ in question.shots))
+                return frame + sum(map(self._tokens, words)) + sum(each), sum(each)
+        found = self.inputs(question)
+        return (0, 0) if isinstance(found, Refused) else (found["input_ids"].shape[1], 0)
 
     def _picture_tokens(self, sizes: Sequence[tuple[int, int]]) -> list[int] | None:
         count = getattr(self.processor, "_get_num_multimodal_tokens", None)

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 from torch import Tensor
-from transformers.utils.chat_template_utils import mark_control_tokens
+from transformers.utils.chat_template_utils import encode_marked_chat, mark_control_tokens
 
 from savs_harvest.errors import ModelError
 from savs_harvest.layouts import begun_with
@@ -128,13 +128,11 @@ def prepare(
 class Prompt:
     """A rendered prompt: its text, with marks around control tokens that are words of a question.
 
-    `before` are the tokens that the tokenizer puts in front, `rest` is the text behind the last words that were asked,
-    `options` is what the processor is told.
+    `before` are the tokens that the tokenizer puts in front, `options` is what the processor is told.
     """
 
     text: str
     before: tuple[int, ...]
-    rest: str
     options: Mapping[str, Any]
 
 
@@ -155,12 +153,12 @@ def write(
     )
     said = [_changed(message, change) for message in messages]
     text = template.render(said, begin_answer)
-    rest = _check_said(said, text)
+    _check_said(said, text)
     begins = processor.tokenizer.bos_token is not None and text.lstrip().startswith(processor.tokenizer.bos_token)
     if breaks:
-        return Prompt(text, (), rest, {"add_special_tokens": False} if begins else {})
+        return Prompt(text, (), {"add_special_tokens": False} if begins else {})
     before = () if begins else tokens_before(processor.tokenizer)
-    return Prompt(text, before, rest, {"add_special_tokens": False, "sanitize_control_tokens": True})
+    return Prompt(text, before, {"add_special_tokens": False, "sanitize_control_tokens": True})
 
 
 def tokens_before(tokenizer: Any) -> tuple[int, ...]:
@@ -198,11 +196,8 @@ def _marked(control_tokens: re.Pattern[str], text: str) -> str:
     return mark_control_tokens(text, control_tokens)
 
 
-def _check_said(messages: Sequence[Mapping[str, Any]], text: str) -> str:
-    """Return the text behind the last words of a conversation; raises ValueError where some of its words are not there.
-
-    Templates may strip the ends of what is said.
-    """
+def _check_said(messages: Sequence[Mapping[str, Any]], text: str) -> None:
+    """Raise ValueError where a prompt lacks words of its conversation. Templates may strip the ends of what is said."""
     end = 0
     for message in messages:
         for words in texts_of(message):
@@ -210,7 +205,6 @@ def _check_said(messages: Sequence[Mapping[str, Any]], text: str) -> str:
             if start < 0:
                 raise ValueError(f"the chat template leaves out words of the prompt: {words.strip()[:60]!r}")
             end = start + len(words.strip())
-    return text[end:]
 
 
 def _check_whole(tokenizer: Any, prompt: Prompt, ids: Sequence[int]) -> None:
@@ -218,21 +212,16 @@ def _check_whole(tokenizer: Any, prompt: Prompt, ids: Sequence[int]) -> None:
     limit = tokenizer.backend_tokenizer.truncation
     if limit is not None:
         raise ModelError(f"its processor cuts prompts to {limit['max_length']} tokens: a prompt must be whole")
-    end = _end(tokenizer, prompt.rest)
-    if tuple(ids[len(ids) - len(end) :]) != end:
-        raise ModelError(f"its processor does not keep the end of a prompt: {prompt.rest!r} is not what its tokens say")
+    end = _words_at_the_end(tokenizer, encode_marked_chat(tokenizer, prompt.text))
+    found = _words_at_the_end(tokenizer, ids)
+    if not any(found[n : n + len(end)] == end for n in range(len(found) - len(end) + 1)):
+        raise ModelError(f"its processor does not keep the end of a prompt: {tokenizer.decode(end)!r} is not there")
 
 
-@lru_cache(64)
-def _end(tokenizer: Any, rest: str) -> tuple[int, ...]:
-    """Return the tokens of words that must end a prompt: those behind the last control token, which may be a picture.
-
-    Where there is none, the first may have grown together with the word before it.
-    """
-    ids = tokenizer.encode(rest, add_special_tokens=False)
+def _words_at_the_end(tokenizer: Any, ids: Sequence[int]) -> list[int]:
+    """Return the tokens behind the last control token of a prompt, which may stand for a picture."""
     added = tokenizer.added_tokens_decoder
-    last = max((place for place, token in enumerate(ids) if token in added), default=0)
-    return tuple(ids[last + 1 :])
+    return list(ids[max((place + 1 for place, token in enumerate(ids) if token in added), default=0) :])
 
 
 def check_template(processor: Any) -> None:

@@ -35,34 +35,42 @@ class Renderer:
     def __init__(self, settings: Mapping[str, str]) -> None:
         self.settings = dict(settings)
         self.lock = threading.Lock()
+        self.owner = os.getpid()
         self.running: subprocess.Popen[bytes] | None = None
         atexit.register(self._end)
 
     def ask(self, request: str) -> dict[str, str]:
-        """Return the answer to a request, or that it took too long, or that the process has died of it."""
+        """Return the answer to a request, or that it took too long, or that the process has died of it.
+
+        A process that ends once may have been killed from outside: another is asked before it is held against a
+        template.
+        """
         with self.lock:
-            try:
-                running = self._begun()
-                line = _exchange(running, request.encode() + b"\n", SECONDS)
-            except BrokenPipeError:
-                line = b""
-            except BaseException:  # the answer that is on its way would be taken for that of the next request
+            for _ in range(2):
+                try:
+                    line = _exchange(self._begun(), request.encode() + b"\n", SECONDS)
+                except BrokenPipeError:
+                    line = b""
+                except BaseException:  # the answer that is on its way would be taken for that of the next request
+                    self._end()
+                    raise
+                if line:
+                    return json.loads(line)
                 self._end()
-                raise
-            if line is None:
-                self._end()
-                return {"broken": f"it takes more than {SECONDS:.0f} seconds"}
-            if not line:
-                self._end()
-                return {"broken": "the process that renders it has died of it"}
-            return json.loads(line)
+                if line is None:
+                    return {"broken": f"it takes more than {SECONDS:.0f} seconds"}
+            return {"broken": "the process that renders it has died of it"}
 
     def _begun(self) -> subprocess.Popen[bytes]:
         """Return the process, in which nothing but the request decides what is written: no language, no time zone."""
-        if self.running is None or self.running.poll() is not None:
+        if self.owner != os.getpid():  # a fork of ours: answers to both would get mixed up
+            self.running, self.owner = None, os.getpid()
+        if self.running is not None and self.running.poll() is not None:
+            self._end()
+        if self.running is None:
             fixed = {"TZ": "UTC", "LC_ALL": "C.UTF-8", "TRANSFORMERS_VERBOSITY": "error"}
             self.running = subprocess.Popen(
-                [sys.executable, "-P", str(Path(__file__).with_name("rendering.py"))],
+                [sys.executable, "-P", str(Path(__file__).with_name("rendering.py")), str(2 * SECONDS)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -79,12 +87,12 @@ class Renderer:
         """Raise `ModelError` where this transformers tells templates the time in a way that is not known here."""
         asked = {"template": "{{ strftime_now('%Y-%m-%d') }}", "messages": [], "tokens": {}, "date": LONG_AGO}
         request = json.dumps(asked | {"begin_answer": False, "seed": 0, "most": 100})
-        if json.loads(_exchange(process, request.encode() + b"\n", SECONDS) or b"{}").get("text") != LONG_AGO:
+        if json.loads(_exchange(process, request.encode() + b"\n", STARTING_SECONDS) or b"{}").get("text") != LONG_AGO:
             self._end()
             raise ModelError("this version of transformers shows chat templates the clock: prompts would change by day")
 
     def _end(self) -> None:
-        if self.running is not None:
+        if self.running is not None and self.owner == os.getpid():
             self.running.kill()
             self.running.communicate()
             self.running = None

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import sys
 from datetime import datetime
 from typing import Any
 
 MEMORY_BYTES = 512 * 2**20
+# How much is told of why a template cannot be rendered: some write it themselves.
+LONGEST_REASON = 300
 
 
 def limit_memory(extra: int) -> None:
@@ -56,27 +59,38 @@ def render(utils: Any, request: dict[str, Any]) -> dict[str, str]:
             **request["tokens"],
         )
     except TemplateSyntaxError as error:
-        return {"broken": f"line {error.lineno}: {error}"}
+        return {"broken": _short(f"line {error.lineno}: {error}")}
     except TemplateError as error:  # also what a template raises itself, by raise_exception
-        return {"refused": str(error)}
+        return {"refused": _short(str(error))}
     except MemoryError:
         return {"broken": f"it needs more than {MEMORY_BYTES / 2**20:.0f} MiB"}
     except Exception as error:  # a program of a stranger fails in any way there is
-        return {"broken": f"{type(error).__name__}: {error}"}
+        return {"broken": _short(f"{type(error).__name__}: {error}")}
     if len(text[0]) > request["most"]:
         return {"broken": f"it writes {len(text[0]):,} characters, more than {request['most']:,}"}
     return {"text": text[0]}
 
 
-def serve() -> None:
-    """Answer requests until there are none."""
+def _short(reason: str) -> str:
+    return reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]} ..."
+
+
+def serve(seconds: float) -> None:
+    """Answer requests until there are none, or until one takes longer than this: nobody may be left who ends it."""
     from transformers.utils import chat_template_utils as utils
 
     utils.datetime = Clock
     limit_memory(MEMORY_BYTES)
     say({"ready": utils.__name__})
     for line in sys.stdin.buffer:
+        _end_after(seconds)
         say(render(utils, json.loads(line)))
+        _end_after(0)
+
+
+def _end_after(seconds: float) -> None:
+    if hasattr(signal, "setitimer"):  # not on Windows
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def say(answer: dict[str, str]) -> None:
@@ -85,4 +99,4 @@ def say(answer: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(float(sys.argv[1]))

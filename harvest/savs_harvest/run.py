@@ -30,7 +30,7 @@ from savs_harvest.preparing import Prepared, Preparer, Question, Refused, prepar
 from savs_harvest.prompts import check_parity, prompt_hash
 from savs_harvest.provenance import Recorder, environment
 from savs_harvest.runner import Batching, Buffers, Groups, Runner
-from savs_harvest.templates import DATE
+from savs_harvest.templates import DATE, check_date
 from savs_stores import CODECS, HeadTable, MismatchError, ModelWriter, Status, add_model, create_store, owned_shards
 from savs_stores.provenance import ENVIRONMENT, mixed_environments
 from savs_stores.schema import check_model_name
@@ -192,6 +192,7 @@ def _refuse(model: LoadedModel, settings: Settings, codec: str) -> None:
     """Raise `ModelError` or ValueError where the model cannot be run as it is asked for."""
     family = model.model.config.model_type
     check_parity(family, settings.parity)
+    check_date(settings.date)
     if settings.pack and not model.family.packs:
         raise ModelError(f"{family} cannot be packed: leave out --pack")
     if settings.compile and not compilable(model.model):

@@ -137,16 +137,18 @@ class Runner:
     @property
     def shares(self) -> bool:
         """Whether samples may be branches of one row."""
-        return self.batching.share and self.family.shares and self.image_token is not None
+        batching = self.batching
+        return batching.share and not batching.pack and self.family.shares and self.image_token is not None
 
     def run(
         self, groups: Groups, inputs: Mapping[int, Inputs], answers: Mapping[int, Answers | None], buffers: Buffers
     ) -> None:
         """Run all groups and put vectors, logits and lengths at their places in the buffers.
 
-        A prompt that is longer than the positions the model was made for is not run: it would answer, but wrongly.
+        A prompt that is longer than the positions the model was made for, with its answers where those are read whole,
+        is not run: it would answer, but wrongly.
         """
-        inputs = self._placed(inputs, buffers)
+        inputs = self._placed(inputs, answers, buffers)
         left = [kept for group in groups if (kept := [place for place in group if place in inputs])]
         waiting = [left] if left else []
         while waiting:
@@ -163,7 +165,9 @@ class Runner:
                 buffers.refuse(part[0][0], *failure)
             waiting = [*halves, *waiting]
 
-    def _placed(self, inputs: Mapping[int, Inputs], buffers: Buffers) -> dict[int, Inputs]:
+    def _placed(
+        self, inputs: Mapping[int, Inputs], answers: Mapping[int, Answers | None], buffers: Buffers
+    ) -> dict[int, Inputs]:
         """Return the samples that can be run, with their positions; the others get their status."""
         placed: dict[int, Inputs] = {}
         for place, sample in inputs.items():
@@ -172,17 +176,24 @@ class Runner:
             except (RuntimeError, ValueError) as error:
                 buffers.refuse(place, Status.REJECTED, f"rejected: {error}")
                 continue
-            if (count := positions(found)) > self.most_positions:
-                reason = f"too_long: {count:,} positions, the model has {self.most_positions:,}"
+            behind = answered.behind if (answered := answers[place]) else 0
+            if (count := positions(found) + behind) > self.most_positions:
+                of_it = f", {behind:,} of them its answers'" if behind else ""
+                reason = f"too_long: {count:,} positions{of_it}, the model has {self.most_positions:,}"
                 buffers.refuse(place, Status.TOO_LONG, reason)
             else:
                 placed[place] = found
         return placed
 
     def once(self, groups: Groups, inputs: Mapping[int, Inputs], buffers: Buffers) -> None:
-        """Run all groups in one call, without logits; what cannot run so leaves the buffers as they are."""
+        """Run all groups in one call, without logits; what cannot run so leaves the buffers as they are.
+
+        Raises `ModelError` where there is no memory for it, which says nothing of the model.
+        """
         ready = {place: self.with_positions(sample) for place, sample in inputs.items()}
-        self._failure(groups, ready, dict.fromkeys(inputs), buffers)
+        failure = self._failure(groups, ready, dict.fromkeys(inputs), buffers)
+        if failure and failure[0] is Status.OUT_OF_MEMORY:
+            raise ModelError(f"{self.model.device} has no memory for a few small prompts: is another process using it?")
 
     def _failure(
         self, groups: Groups, inputs: Mapping[int, Inputs], answers: Mapping[int, Answers | None], buffers: Buffers

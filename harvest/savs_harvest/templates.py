@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
-import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -74,11 +75,10 @@ class ChatTemplate:
 
 def check_date(date: str) -> str:
     """Return a date; raises `ModelError` where it is none of the form 2025-01-01."""
-    try:
-        time.strptime(date, "%Y-%m-%d")
-    except ValueError:
-        raise ModelError(f"{date!r} is no date; write it as {DATE}") from None
-    return date
+    with suppress(ValueError):
+        if datetime.date.fromisoformat(date).isoformat() == date:  # one day has one name in the identity
+            return date
+    raise ModelError(f"{date!r} is no date; write it as {DATE}")
 
 
 def template_text(processor: Any) -> str:

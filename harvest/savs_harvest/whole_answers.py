@@ -19,15 +19,20 @@ if TYPE_CHECKING:
 MOST_WORDS = 256
 
 
-def score_answers(runner: Runner, sample: Inputs, answers: Sequence[Sequence[int]]) -> Tensor:
+def score_answers(runner: Runner, sample: Inputs, answers: Sequence[tuple[int, ...]]) -> Tensor:
     """Return the summed log-probability [class] of the tokens of each answer behind a sample's prompt."""
-    parts = chunks(answers, sample["input_ids"].shape[1], runner.batching.token_budget, runner.shares)
-    return torch.cat([_score(runner, sample, [answers[i] for i in part]) for part in parts])
+    prompt, each = sample["input_ids"].shape[1], [range(number, number + 1) for number in range(len(answers))]
+    together = chunks(answers, prompt, runner.batching.token_budget, runner.shares)
+    parts = each if runner.family.alone else together
+    return torch.cat([_score(runner, sample, [answers[number] for number in part]) for part in parts])
 
 
 def chunks(answers: Sequence[Sequence[int]], prompt: int, token_budget: int, shares: bool) -> Iterator[range]:
-    """Yield runs of answers that fit into one call: within the budget, with the prompt once or before each of them."""
-    start = 0
+    """Yield runs of answers that fit into one call: within the budget, with the prompt once or before each of them.
+
+    Where the prompt comes once and alone fills most of the budget, they are within twice the prompt, see `plan_groups`.
+    """
+    start, token_budget = 0, max(token_budget, 2 * prompt) if shares else token_budget
     while start < len(answers):
         stop, words, tokens = start, 0, prompt if shares else 0
         while stop < len(answers):
@@ -40,12 +45,14 @@ def chunks(answers: Sequence[Sequence[int]], prompt: int, token_budget: int, sha
         start = stop
 
 
-def _score(runner: Runner, sample: Inputs, answers: Sequence[Sequence[int]]) -> Tensor:
+def _score(runner: Runner, sample: Inputs, answers: Sequence[tuple[int, ...]]) -> Tensor:
     prompt = sample["input_ids"].shape[1]
-    samples = [runner.with_positions(ended_with(answer[:-1], sample, runner.family.answer_type)) for answer in answers]
+    # Answers that differ in their last words only are read behind the same ones.
+    begun = {begin: number for number, begin in enumerate(dict.fromkeys(answer[:-1] for answer in answers))}
+    samples = [runner.with_positions(ended_with(begin, sample, runner.family.answer_type)) for begin in begun]
     layout, begins = _laid_out(runner, samples)
     # The word j of an answer is read where the word before it stands: behind the prompt's last for the first.
-    reads = [(number, prompt - 1 + j) for number, answer in enumerate(answers) for j in range(len(answer))]
+    reads = [(begun[answer[:-1]], prompt - 1 + j) for answer in answers for j in range(len(answer))]
     device = runner.model.device
     rows, places = torch.tensor([begins(number, token) for number, token in reads], device=device).unbind(1)
     words = torch.tensor([word for answer in answers for word in answer], device=device)

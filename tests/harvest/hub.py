@@ -34,7 +34,10 @@ WORDS = [word for word in vocabulary() if word.isalpha()]
 
 
 def llama_tokenizer(bos=True, eos=False):
-    """Return a tokenizer as LLaMA's: every word has a sign in front, `<s>` is added to whatever is read."""
+    """Return a tokenizer as LLaMA's: every word has a sign in front, `<s>` is added to whatever is read.
+
+    Two signs are joined first, so that a word behind two spaces is cut into other pieces than behind one.
+    """
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
@@ -44,7 +47,7 @@ def llama_tokenizer(bos=True, eos=False):
         initial_alphabet=[*map(chr, range(33, 127)), "\n", "▁"],
         show_progress=False,
     )
-    tokenizer.train_from_iterator([*WORDS, "USER:", "ASSISTANT:"] * 3, trainer)
+    tokenizer.train_from_iterator([*["  "] * 1000, *[*WORDS, "ASS", "ISTANT:"] * 3], trainer)
     single = f"{'<s> ' if bos else ''}$A{' </s>' if eos else ''}"
     tokenizer.post_processor = processors.TemplateProcessing(single=single, special_tokens=[("<s>", 1), ("</s>", 2)])
     named = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<unk>"}

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from savs_benchmarks import Benchmark, Sample, load_picture
-from savs_harvest.answers import FIRST, NONE, WHOLE, find_answers, ways
+from savs_harvest import whole_answers
+from savs_harvest.answers import FIRST, NONE, WHOLE, _telling, find_answers, ways
 from savs_harvest.errors import ModelError
+from savs_harvest.layout_check import verified
 from savs_harvest.models import ModelSpec, load_model
 from savs_harvest.prompts import prepare
 from savs_harvest.run import Settings, harvest
@@ -93,8 +95,58 @@ def test_prompt_and_answer_are_the_answered_turn(tokenizer, template):
         whole = processor.apply_chat_template(turns)
         ids = tokenizer.encode(whole, add_special_tokens=False)
         start = len(tokenizer.encode(begun, add_special_tokens=False))
-        assert tuple(ids[start : start + len(tokens)]) == tokens
+        written = ids[start : start + len(tokens)]
+        if template == LLAVA:  # the space behind an answer is no end
+            written[-1] = tokenizer.eos_token_id
+        assert tuple(written) == tokens
         assert answer in tokenizer.decode(list(tokens))
+
+
+# Of templates: what ends an answer that another begins with.
+ENDS = {
+    "a space, and the end is the model's": (llama_tokenizer(), LLAVA, "</s>"),
+    "its own end": (byte_tokenizer(*BYTES), IDEFICS, "<end_of_utterance>"),
+    "an end on a line of its own": (
+        byte_tokenizer(*BYTES),
+        THINKING.replace("<|im_end|>", "{{ '\n' }}<|im_end|>"),
+        "Ċ",
+    ),
+    "no answered turn": (
+        llama_tokenizer(),
+        "{{ messages[1].nothing.at_all if messages | length > 1 }}" + LLAVA,
+        "</s>",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ENDS)
+def test_an_answer_that_another_begins_with_is_told_apart_by_its_end(kind):
+    tokenizer, template, end = ENDS[kind]
+    found = find_answers(processor_of("llava", tokenizer, template), asked("digit", "digit one", "even"))["all"]
+    assert found.way == WHOLE
+    assert [tokenizer.convert_ids_to_tokens(tokens[-1]) for tokens in found.tokens] == [end] * 3
+
+
+WORDS = st.lists(st.integers(0, 2), min_size=1, max_size=4).map(tuple)
+
+
+@given(st.lists(WORDS, min_size=1, max_size=6, unique=True))
+def test_ends_are_written_where_one_answer_begins_another_and_nowhere_else(whole):
+    found = _telling([(tokens, 9) for tokens in whole])
+    begun = any(a != b and b[: len(a)] == a for a in whole for b in whole)
+    first = [tokens[:1] for tokens in whole]
+    expected = first if len(set(first)) == len(first) else [(*tokens, 9) for tokens in whole] if begun else whole
+    assert list(found) == expected
+
+
+def test_answers_that_nothing_ends_are_not_told_apart():
+    tokenizer = llama_tokenizer()
+    tokenizer.eos_token = None
+    template = LLAVA.replace("+ ' '}}{% endgeneration", "}}{% endgeneration")
+    assert template != LLAVA
+    processor = processor_of("llava", tokenizer, template)
+    assert ways(find_answers(processor, asked("digit", "digit one"))) == {"all": NONE}
+    assert ways(find_answers(processor, asked("digit two", "digit one"))) == {"all": WHOLE}
 
 
 def test_a_block_in_front_of_every_answer_makes_them_whole():
@@ -198,6 +250,44 @@ def test_whole_answers_have_the_sum_of_their_tokens_log_probabilities(any_model,
     assert np.abs(np.diff(stored.logits[[0, 1, 4]], axis=0)).min() > 1e-3  # no prompt could be mistaken for another
 
 
+@pytest.mark.parametrize(("most", "statuses"), [(14, {"OK": 1}), (13, {"TOO_LONG": 1})])
+def test_answers_need_positions_as_well(most, statuses, tmp_path):
+    """A prompt of twelve tokens, and answers of three: the last token of an answer is read, not written."""
+    loaded = load_model(ModelSpec("mine", str(save("llava", tmp_path / "mine")), "float32"), "cpu")
+    loaded.model.config.text_config.max_position_embeddings = most
+    sample = Sample("a", (Image.new("RGB", (32, 32)),), "is it odd", "digit one even", "either")
+    tasks = {"all": ("digit one even", "digit one odd")}
+    benchmark = Benchmark("b", "s", "s", "1", "l", "accuracy", tasks, "p", lambda: iter([sample]))
+    assert prepare(loaded.processor, sample.images, sample.question)["input_ids"].shape[1] == 12
+    report = harvest(loaded, benchmark, tmp_path / "s.zarr")
+    assert report.statuses == statuses
+    assert all("14 positions, 2 of them its answers', the model has 13" in failure for failure in report.failures)
+
+
+class LooksAcross(torch.nn.Module):
+    """A feed-forward part that mixes the rows of a call: one row is safe, two are not."""
+
+    def __init__(self, part):
+        super().__init__()
+        self.part = part
+
+    def forward(self, states):
+        return self.part(states) + states.mean(0, keepdim=True)
+
+
+def test_where_samples_run_alone_so_do_whole_answers(tmp_path):
+    loaded = load_model(ModelSpec("mine", str(save("llava", tmp_path / "mine")), "float32"), "cpu")
+    layer = loaded.model.get_decoder().layers[0]
+    layer.mlp = LooksAcross(layer.mlp)
+    found, benchmark = verified(loaded), whole_benchmark()
+    assert found.family.alone
+    harvest(found, benchmark, tmp_path / "s.zarr")
+    logits, answers = open_store(tmp_path / "s.zarr")["mine"].logits, find_answers(found.processor, benchmark)
+    for row, sample in enumerate(benchmark.samples()):
+        expected = [alone(found, sample, tokens) for tokens in answers[sample.task].tokens]
+        np.testing.assert_allclose(logits[row, : len(expected)], expected, rtol=0, atol=1e-4)
+
+
 def test_vectors_do_not_change_with_the_way_answers_are_read(any_model, tmp_path):
     harvest(any_model, whole_benchmark(), tmp_path / "s.zarr")
     harvest(any_model, whole_benchmark(), tmp_path / "s.zarr", Settings(logits=False), name="silent")
@@ -210,11 +300,33 @@ def test_vectors_do_not_change_with_the_way_answers_are_read(any_model, tmp_path
 def test_calls_hold_all_answers_once_and_what_the_budget_allows(lengths, prompt, budget, shares):
     answers = [range(length) for length in lengths]
     parts = list(chunks(answers, prompt, budget, shares))
+    within = max(budget, 2 * prompt) if shares else budget
     assert [number for part in parts for number in part] == list(range(len(lengths)))
     for part in parts:
         words = sum(lengths[number] for number in part)
         tokens = words + prompt * (1 if shares else len(part))
-        assert len(part) == 1 or (words <= MOST_WORDS and tokens <= budget)
+        assert len(part) == 1 or (words <= MOST_WORDS and tokens <= within)
+
+
+@pytest.mark.parametrize("how", ["packed", "shared", "padded"])
+def test_no_call_for_answers_holds_more_than_the_budget(how, tmp_path, monkeypatch):
+    """Packed, every answer stands behind a prompt of its own: a thousand of them were one call."""
+    loaded = load_model(ModelSpec("mine", str(save("llava", tmp_path / "mine")), "float32"), "cpu")
+    laid, lay = [], getattr(whole_answers, how)
+
+    def measured(*arguments, **options):
+        laid.append(lay(*arguments, **options))
+        return laid[-1]
+
+    monkeypatch.setattr(whole_answers, how, measured)
+    words = ["even", "is", "odd", "one", "three", "two"]
+    sample = Sample("a", (Image.new("RGB", (32, 32)),), "is it odd", "even odd one", "either")
+    tasks = {"all": tuple(f"{first} {second} one" for first, second in product(words, repeat=2))}
+    benchmark = Benchmark("b", "s", "s", "1", "l", "accuracy", tasks, "p", lambda: iter([sample]))
+    settings = Settings(64, share=how != "padded", pack=how == "packed")
+    assert harvest(loaded, benchmark, tmp_path / "s.zarr", settings).answers == {"all": WHOLE}
+    assert len(laid) > 1
+    assert max(layout.inputs["input_ids"].numel() for layout in laid) <= 64
 
 
 def test_many_classes_are_read_in_several_calls(any_model, tmp_path, monkeypatch):

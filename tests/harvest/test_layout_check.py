@@ -10,6 +10,7 @@ from families import FAMILIES, save
 from test_families import ROUNDING, check_store, shared_pictures
 
 from savs_benchmarks import load_jsonl
+from savs_harvest.errors import ModelError
 from savs_harvest.families import PLAIN, Family, rules
 from savs_harvest.layout_check import verified
 from savs_harvest.models import ModelSpec, load_model
@@ -76,6 +77,36 @@ def test_where_nothing_is_exact_every_sample_runs_alone(load, write_benchmark, l
     assert open_store(tmp_path / "s.zarr")["llava-ov"].identity["batching"] == "one sample"
     first, second = (open_store(tmp_path / name)["llava-ov"].read() for name in ("s.zarr", "t.zarr"))
     np.testing.assert_allclose(first.astype(np.float32), second.astype(np.float32), **ROUNDING)
+
+
+class Overflows(torch.nn.Module):
+    """A projection that gives every token one number too large for its type, as those of some half models."""
+
+    def __init__(self, part):
+        super().__init__()
+        self.part = part
+
+    def forward(self, states):
+        return torch.cat([torch.full_like(states[..., :1], torch.inf), self.part(states)[..., 1:]], -1)
+
+
+def test_what_overflows_in_every_sample_hides_no_wrong_layout(load):
+    loaded = load("llava-ov")
+    loaded.model.set_attn_implementation("eager")
+    attention = loaded.model.get_decoder().layers[-1].self_attn
+    attention.v_proj = Overflows(attention.v_proj)
+    assert not verified(loaded).family.shares
+
+
+def test_a_full_device_is_no_fault_of_the_layouts(load):
+    loaded = load("llava-ov")
+
+    def full(*_arguments, **_options):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    loaded.model.get_decoder().layers[0].mlp.forward = full
+    with pytest.raises(ModelError, match="cpu has no memory for a few small prompts"):
+        verified(loaded)
 
 
 @pytest.mark.parametrize("family", ["qwen2_vl", "llava", "llava_onevision", "idefics3"])

@@ -219,10 +219,15 @@ def no_formula(*_args, **_options):
     raise NotImplementedError
 
 
-@pytest.mark.parametrize("formula", [True, False])
-def test_lengths_are_known_before_a_batch_is_prepared(model, benchmark, tmp_path, monkeypatch, formula):
-    if not formula:
+NO_EMPTY_WORDS = "{% if not messages[0].content[-1].text %}{{ raise_exception('ask something') }}{% endif %}"
+
+
+@pytest.mark.parametrize("known", ["by a formula", "by preparing it", "for all but empty words"])
+def test_lengths_are_known_before_a_batch_is_prepared(model, benchmark, tmp_path, monkeypatch, known):
+    if known == "by preparing it":
         monkeypatch.setattr(model.processor, "_get_num_multimodal_tokens", no_formula, raising=False)
+    if known == "for all but empty words":
+        monkeypatch.setattr(model.processor, "chat_template", NO_EMPTY_WORDS + model.processor.chat_template)
     from savs_harvest.answers import find_answers
     from savs_harvest.index import index_samples
     from savs_harvest.run import Work

@@ -1,9 +1,13 @@
 """A chat template is a stranger's program: it sees one date, gives one text, and cannot take time, memory or more."""
 
 import json
+import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 from families import FAMILIES, build_processor
@@ -11,10 +15,12 @@ from hub import IDEFICS, LLAVA, THINKING
 from PIL import Image
 
 from savs_benchmarks import load_jsonl
-from savs_harvest import DATE
+from savs_harvest import DATE, rendering
+from savs_harvest import renderer as renderer_module
 from savs_harvest.errors import ModelError
 from savs_harvest.models import ModelSpec, load_model
 from savs_harvest.prompts import QUESTION, Shot, conversation, prepare, prompt_hash, render
+from savs_harvest.renderer import renderer
 from savs_harvest.run import Settings, harvest
 from savs_harvest.templates import ChatTemplate, Refusal, check_date
 from savs_stores import MismatchError, open_store
@@ -58,10 +64,18 @@ def test_the_date_needs_neither_the_machines_clock_nor_its_place(tmp_path):
     assert found[0] == found[1] == "1735689600 Wed Jan  1 00:00:00 2025 01/01/25 |\n"
 
 
-@pytest.mark.parametrize("date", ["2025-1-32", "today", "", "01.02.2025", "2025-01-01T00:00"])
+@pytest.mark.parametrize(
+    "date", ["2025-1-32", "2026-3-2", "today", "", "01.02.2025", "2025-01-01T00:00", "20250101", "\u0662025-01-01"]
+)
 def test_what_is_no_date_is_refused(date):
     with pytest.raises(ModelError, match="no date; write it as 2025-01-01"):
         check_date(date)
+
+
+def test_a_harvest_takes_no_other_date_either(model, write_benchmark, lines, tmp_path):
+    with pytest.raises(ModelError, match="'2026-3-2' is no date"):
+        harvest(model, load_jsonl(write_benchmark(lines)), tmp_path / "s.zarr", Settings(date="2026-3-2"))
+    assert not (tmp_path / "s.zarr").exists()
 
 
 @pytest.fixture
@@ -172,6 +186,67 @@ def test_nested_loops_end_in_time(loops, monkeypatch):
         ChatTemplate(loops).render(ASKED)
     assert time.monotonic() - begun < 60  # it would take many minutes
     assert ChatTemplate("{{ 2 }}").render([]) == "2"
+
+
+def test_a_template_that_refuses_at_length_is_told_in_short():
+    with pytest.raises(Refusal) as raised:
+        ChatTemplate("{{ raise_exception('no pictures, please. ' * 1000000) }}").render(ASKED)
+    assert len(str(raised.value)) < 400
+
+
+def test_a_process_that_is_killed_between_two_prompts_is_begun_again():
+    for number in range(3):
+        assert ChatTemplate(f"killed{number}").render([]) == f"killed{number}"
+        os.kill(renderer(0).running.pid, signal.SIGKILL)
+
+
+def test_a_process_that_dies_of_a_prompt_is_begun_once_more(monkeypatch):
+    """Killed from outside while it renders, it is not the template's fault."""
+    begun, exchange = [], renderer_module._exchange
+
+    def killed(process, request, seconds):
+        if b"in the middle" in request:
+            begun.append(process.pid)
+            if len(begun) == 1:
+                process.kill()
+        return exchange(process, request, seconds)
+
+    monkeypatch.setattr(renderer_module, "_exchange", killed)
+    assert ChatTemplate("{{ 'in the middle' }}").render([]) == "in the middle"
+    assert len(set(begun)) == 2
+
+
+def rendered(who):
+    return [ChatTemplate("{{ messages[0].content[0].text }}").render(conversation([], f"{who} {n}")) for n in range(99)]
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system forks no processes")
+def test_a_fork_renders_by_a_process_of_its_own():
+    assert rendered("before")
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+        forked, ours = pool.submit(rendered, "fork"), rendered("ours")
+        assert forked.result() == [f"fork {n}" for n in range(99)]
+    assert ours == [f"ours {n}" for n in range(99)]
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such clock")
+def test_a_process_that_nobody_ends_ends_itself():
+    request = {
+        "template": LOOPS,
+        "messages": [],
+        "tokens": {},
+        "date": DATE,
+        "begin_answer": True,
+        "seed": 0,
+        "most": 9,
+    }
+    with subprocess.Popen(
+        [sys.executable, rendering.__file__, "0.5"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()
+        process.stdin.write(json.dumps(request).encode() + b"\n")
+        process.stdin.flush()
+        assert process.wait(60) == -signal.SIGALRM
 
 
 def test_a_bomb_that_waits_for_a_sample_ends_the_harvest_by_name(load):

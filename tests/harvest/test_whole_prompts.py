@@ -196,7 +196,11 @@ def official(processor, pictures, question):
     return text, processor(text=[text], images=pictures, return_tensors="pt")
 
 
-@pytest.mark.parametrize("question", ["which digit is this ?", "odd", " is it odd ? ", "is it odd ?\nyes or no"])
+# "a" is also a letter of <image>, "er" one of the words that the template writes before.
+QUESTIONS = ["which digit is this ?", "odd", " is it odd ? ", "is it odd ?\nyes or no", "a", "er", "image"]
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
 @pytest.mark.parametrize("pictures", [1, 2])
 def test_a_token_that_the_tokenizer_adds_stands_once_in_front(as_on_hub, question, pictures):
     text, expected = official(as_on_hub.processor, [PICTURE] * pictures, question)
