@@ -45,6 +45,8 @@ You are a helpful assistant.<|im_end|>
 {% endif %}"""
 
 
+# What stands in front of a control token that is a word of a question.
+MARK = mark_control_tokens("?", re.compile(r"\?"))[0]
 # What is asked for `prompt_hash`: letters, digits and signs, a line break.
 QUESTION = "Is this picture 64 x 48?\nAnswer: yes or no."
 
@@ -128,11 +130,13 @@ def prepare(
 class Prompt:
     """A rendered prompt: its text, with marks around control tokens that are words of a question.
 
-    `before` are the tokens that the tokenizer puts in front, `options` is what the processor is told.
+    `before` are the tokens that the tokenizer puts in front, `end` is its text from the last control token on, and
+    `options` are what the processor is told.
     """
 
     text: str
     before: tuple[int, ...]
+    end: str
     options: Mapping[str, Any]
 
 
@@ -146,19 +150,17 @@ def write(
     """Return the prompt of a conversation. Raises ValueError where the chat template leaves out words of it."""
     template = ChatTemplate.of(processor, SYSTEM_TURN if "system-turn" in parity else None, date)
     breaks = any(base.__name__ in BREAKS_TOKENS for base in type(processor).__mro__)
-    change = (
-        partial(_broken, processor.tokenizer)
-        if breaks
-        else partial(_marked, _control_tokens(processor.tokenizer, template.text))
-    )
+    control_tokens = _control_tokens(processor.tokenizer, template.text)
+    change = partial(_broken, processor.tokenizer) if breaks else partial(_marked, control_tokens)
     said = [_changed(message, change) for message in messages]
     text = template.render(said, begin_answer)
     _check_said(said, text)
     begins = processor.tokenizer.bos_token is not None and text.lstrip().startswith(processor.tokenizer.bos_token)
+    end = text[_last(control_tokens, text) :]
     if breaks:
-        return Prompt(text, (), {"add_special_tokens": False} if begins else {})
+        return Prompt(text, (), end, {"add_special_tokens": False} if begins else {})
     before = () if begins else tokens_before(processor.tokenizer)
-    return Prompt(text, before, {"add_special_tokens": False, "sanitize_control_tokens": True})
+    return Prompt(text, before, end, {"add_special_tokens": False, "sanitize_control_tokens": True})
 
 
 def tokens_before(tokenizer: Any) -> tuple[int, ...]:
@@ -192,6 +194,12 @@ def _control_tokens(tokenizer: Any, template: str) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))) or "(?!)")
 
 
+def _last(control_tokens: re.Pattern[str], text: str) -> int:
+    """Return where the last control token of a prompt begins that is no word of a question."""
+    found = (match.start() for match in control_tokens.finditer(text))
+    return max((start for start in found if text[start - 1 : start] != MARK), default=0)
+
+
 def _marked(control_tokens: re.Pattern[str], text: str) -> str:
     return mark_control_tokens(text, control_tokens)
 
@@ -212,16 +220,25 @@ def _check_whole(tokenizer: Any, prompt: Prompt, ids: Sequence[int]) -> None:
     limit = tokenizer.backend_tokenizer.truncation
     if limit is not None:
         raise ModelError(f"its processor cuts prompts to {limit['max_length']} tokens: a prompt must be whole")
-    end = _words_at_the_end(tokenizer, encode_marked_chat(tokenizer, prompt.text))
-    found = _words_at_the_end(tokenizer, ids)
+    end, found = _end(tokenizer, prompt.end), _words_at_the_end(tokenizer, ids)
     if not any(found[n : n + len(end)] == end for n in range(len(found) - len(end) + 1)):
         raise ModelError(f"its processor does not keep the end of a prompt: {tokenizer.decode(end)!r} is not there")
 
 
+@lru_cache(1024)
+def _end(tokenizer: Any, text: str) -> list[int]:
+    return _words_at_the_end(tokenizer, encode_marked_chat(tokenizer, text))
+
+
 def _words_at_the_end(tokenizer: Any, ids: Sequence[int]) -> list[int]:
     """Return the tokens behind the last control token of a prompt, which may stand for a picture."""
-    added = tokenizer.added_tokens_decoder
-    return list(ids[max((place + 1 for place, token in enumerate(ids) if token in added), default=0) :])
+    added = _added_tokens(tokenizer)
+    return list(ids[next((place for place in range(len(ids), 0, -1) if ids[place - 1] in added), 0) :])
+
+
+@lru_cache(8)
+def _added_tokens(tokenizer: Any) -> frozenset[int]:
+    return frozenset(tokenizer.added_tokens_decoder)
 
 
 def check_template(processor: Any) -> None:
