@@ -11,7 +11,7 @@ import io
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,7 @@ from savs_analyze.group import run_cells
 from savs_analyze.printing import csv_text
 from savs_analyze.results import CellResult, Results
 from savs_analyze.saved import MOST_JSON_BYTES, read_bytes
-from savs_analyze.settings import Setting
 from savs_analyze.sweep import base_cell
-from savs_analyze.validation import Validation
 from savs_stores import ModelVectors, StoreError, open_store
 
 OF_SCORES, OF_SOLVERS = 1e-9, 1e-6
@@ -62,13 +60,6 @@ def audit(folder: Path, seed: int | None = None) -> Iterator[Finding]:
     yield _again(places, loaded, seed)
 
 
-def as_cell(facts: dict[str, Any]) -> Cell:
-    """Return the cell that facts are of."""
-    named = {field.name: facts[field.name] for field in fields(Cell)}
-    named["settings"] = tuple(Setting.from_json(found) for found in named["settings"])
-    return Cell(**{**named, "validation": Validation(**named["validation"])})
-
-
 def _files(keys: list[str], loaded: dict[str, CellResult], sources: list[dict[str, Any]], unchecked: int) -> Finding:
     """Check that every cell is there as it was saved, is named after what it is, and is of a source."""
     if broken := [key for key in keys if key not in loaded]:
@@ -86,7 +77,7 @@ def _files(keys: list[str], loaded: dict[str, CellResult], sources: list[dict[st
 
 def _key_of(result: CellResult) -> str:
     try:
-        return as_cell(result.facts).key
+        return Cell.from_json(result.facts).key
     except (KeyError, TypeError, ValueError):
         return ""
 
@@ -131,7 +122,7 @@ def _again(places: dict[str, Any], loaded: dict[str, CellResult], seed: int | No
         return Finding("again", None, "no cell can be computed again without its store")
     key = sorted(places)[int(np.random.default_rng(seed).integers(len(places)))]
     known = loaded[key]
-    [(_, result)] = run_cells(places[key], [as_cell(known.facts)])
+    [(_, result)] = run_cells(places[key], [Cell.from_json(known.facts)])
     differing = [name for name in known.arrays if not np.array_equal(result.arrays[name], known.arrays[name])]
     differing += [] if json.loads(json.dumps(result.facts)) == known.facts else ["facts"]
     differing += [] if _same_rows(result.rows, known.rows) else ["rows"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,55 @@ class Cell:
     @property
     def key(self) -> str:
         """Name of the cell's files: equal exactly when everything that decides its result is equal."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:24]
+        content = self.to_json() | {"settings": [_by_pairs(setting) for setting in self.settings]}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all that decides the result, under names that stay when a field is called something else.
+
+        Every finished cell is named after them.
+        """
+        return {
+            "benchmark": self.benchmark,
+            "model": self.model,
+            "fingerprint": self.fingerprint,
+            "index_hash": self.index_hash,
+            "records": self.records,
+            "metric": self.metric,
+            "task": self.task,
+            "method": self.method,
+            "settings": [setting.to_json() for setting in self.settings],
+            "shots": self.shots,
+            "draw": self.draw,
+            "keep_leaks": self.keep_leaks,
+            "validation": {"share": self.validation.share, "first": self.validation.first},
+            "rules": self.rules,
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Cell:
+        """Return the cell that was written so, whatever else is there. Raises KeyError where something lacks."""
+        return cls(
+            benchmark=found["benchmark"],
+            model=found["model"],
+            fingerprint=found["fingerprint"],
+            index_hash=found["index_hash"],
+            records=found["records"],
+            metric=found["metric"],
+            task=found["task"],
+            method=found["method"],
+            settings=tuple(map(Setting.from_json, found["settings"])),
+            shots=found["shots"],
+            draw=found["draw"],
+            keep_leaks=found["keep_leaks"],
+            validation=Validation(found["validation"]["share"], found["validation"]["first"]),
+            rules=found["rules"],
+        )
+
+
+def _by_pairs(setting: Setting) -> dict[str, Any]:
+    """Return a setting as names of cells hash it: its hyperparameters in their order."""
+    return setting.to_json() | {"parameters": [list(pair) for pair in setting.parameters]}
 
 
 def plan_cells(

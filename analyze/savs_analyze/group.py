@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -115,7 +115,7 @@ def _result(vectors: ModelVectors, group: Group, cell: Cell) -> CellResult:
         "validation": cell.validation.samples(table, vectors.store.benchmark)[test],
     }
     shared = _shared_columns(vectors, group, cell)
-    result = CellResult(asdict(cell) | _facts(vectors, group, cell, places), [], arrays)
+    result = CellResult(cell.to_json() | _facts(vectors, group, cell, places), [], arrays)
     splits = ["validation", "test"] if arrays["validation"].any() else ["test"]
     for place, setting in enumerate(cell.settings):
         described = {

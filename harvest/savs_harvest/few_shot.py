@@ -23,6 +23,10 @@ class InContext:
         """What is added to a model's name: its vectors are of other prompts."""
         return f"-icl{self.shots}" if self.shots else ""
 
+    def to_json(self) -> dict[str, int]:
+        """Return what fingerprints hash, under names that stay when a field is called something else."""
+        return {"shots": self.shots, "seed": self.seed}
+
 
 def candidates(samples: Sequence[Sample], table: SampleTable, seed: int) -> dict[str, list[int]]:
     """Return the rows of each task that may be shown, in the order in which they are: drawn, class after class.

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from itertools import groupby, tee
 from operator import itemgetter
@@ -101,7 +101,7 @@ def identity(model: LoadedModel, settings: Settings, answers: Mapping[str, Answe
         "date": settings.date,
         "prompt": prompt_hash(model.processor, settings.parity, settings.date),
         "parity": sorted(settings.parity),
-        "in_context": asdict(settings.in_context) if settings.in_context.shots else None,
+        "in_context": settings.in_context.to_json() if settings.in_context.shots else None,
     }
 
 

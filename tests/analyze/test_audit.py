@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from savs_analyze.audit import as_cell, audit
+from savs_analyze.audit import audit
+from savs_analyze.cells import Cell
 from savs_analyze.cli import app
 from savs_analyze.results import Results
 from savs_analyze.sweep import sweep
@@ -34,7 +35,7 @@ def test_what_was_not_touched_is_sound(folder, seed):
 
 def test_a_cell_is_made_again_from_its_facts(folder):
     for key in Results(folder).run()["cells"]:
-        assert as_cell(Results(folder).load(key).facts).key == key
+        assert Cell.from_json(Results(folder).load(key).facts).key == key
 
 
 def test_changed_arrays_are_found(folder):

@@ -1,11 +1,12 @@
 """The names of cells, and the ranges and grids that a user writes."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from savs_analyze.cells import Cell, cap_settings, parse_grid, parse_grids, parse_range, plan_cells
-from savs_analyze.settings import expand_settings
+from savs_analyze.settings import Setting, expand_settings
 from savs_analyze.validation import Validation
 
 
@@ -31,6 +32,34 @@ def test_cells_differ_in_name_when_anything_differs():
     ]
     learning = [cell.key for cell in cells + other if cell.method != "zero-shot"]
     assert len(set(learning)) == len(learning) == 6 + 12
+
+
+SETTINGS = (
+    Setting("savs", (("k", 5),)),
+    Setting("lasso", (("C", 0.1), ("layers", 2)), True, True, "liblinear", "head_rms"),
+)
+FULL = Cell(
+    *("digits", "tiny", "f" * 64, "i" * 64, "0" * 8, "accuracy", "all", "savs"),
+    settings=SETTINGS,
+    shots=20,
+    draw=3,
+    keep_leaks=True,
+    validation=Validation(0.5, True),
+    rules=4,
+)
+
+
+@pytest.mark.parametrize(
+    ("cell", "key"),
+    [
+        (Cell("b", "m", "f", "i", "r", "accuracy", rules=4), "bd78e95466f9a89e235a1c58"),
+        (FULL, "9a6edc895725f86730c0c14d"),
+    ],
+)
+def test_a_cell_keeps_its_name_whatever_its_fields_are_called(cell, key):
+    """Finished results are found by these names: another one computes them again."""
+    assert cell.key == key
+    assert Cell.from_json(json.loads(json.dumps(cell.to_json()))) == cell
 
 
 @pytest.mark.parametrize(
