@@ -14,7 +14,7 @@ from savs_stores.shard import Shard
 # Called with a shard, its heads and their chunks [head, sample, dim], all real samples of the shard.
 Check = Callable[[int, Sequence[int], Float16[np.ndarray, "head sample dim"]], None]
 # What stands behind the heads on the axis of the checksums.
-BESIDE = (*PER_SAMPLE, "shard_provenance")
+BESIDE = tuple(PER_SAMPLE)
 
 
 def crc32c(values: np.ndarray) -> int:
@@ -33,18 +33,18 @@ def wrong_heads(chunks: Float16[np.ndarray, "head sample dim"], sums: UInt32[np.
     ]
 
 
-def checksums(content: Shard, provenance: str) -> UInt32[np.ndarray, " chunk"]:
+def checksums(content: Shard) -> UInt32[np.ndarray, " chunk"]:
     """Return the checksums of a shard: of the vectors of each head [sample, dim], then of `BESIDE`."""
     heads = [crc32c(content.heads[:, head]) for head in range(content.heads.shape[1])]
     beside = [crc32c(getattr(content, name)) for name in PER_SAMPLE]
-    return np.array([*heads, *beside, google_crc32c.value(provenance.encode())], dtype=np.uint32)
+    return np.array([*heads, *beside], dtype=np.uint32)
 
 
 def record(index_hash: str, fingerprint: str, shard: int, sums: UInt32[np.ndarray, " chunk"]) -> int:
     """Return the CRC-32C of what a shard is of, which it is, and its checksums; never 0 (0 says: not harvested).
 
-    A shard of other samples, another model or another place has another record. How it was made is not in it: the
-    same vectors have the same record.
+    A shard of other samples, another model or another place has another record. How it was made is in neither: the
+    same vectors have the same checksums and the same record.
     """
     of = f"{index_hash}\n{fingerprint}\n{shard}\n".encode()
-    return int(google_crc32c.value(of + sums[:-1].astype("<u4").tobytes())) or 0xFFFFFFFF
+    return int(google_crc32c.value(of + sums.astype("<u4").tobytes())) or 0xFFFFFFFF

@@ -13,11 +13,14 @@ from savs_stores.terminal import printable
 
 # What should be the same in all shards of a model, and how the run went that made one.
 ENVIRONMENT, RUN = "environment", "run"
+# The record of the shard that it is of: of another one, it would be told of vectors that were made otherwise.
+OF_RECORD = "shard_crc32c"
 
 
-def to_text(provenance: Mapping[str, Any] | None) -> str:
-    """Return what is stored of a shard: JSON, "" where nothing is known."""
-    return json.dumps(provenance, sort_keys=True) if provenance else ""
+def to_text(provenance: Mapping[str, Any] | None, record: int | None = None) -> str:
+    """Return what is stored of a shard: JSON, with the shard's record if it has one, "" where nothing is known."""
+    of = {} if record is None else {OF_RECORD: record}
+    return json.dumps({**provenance, **of}, sort_keys=True) if provenance else ""
 
 
 def from_text(text: str) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
-import google_crc32c
 import numpy as np
 import zarr
 from jaxtyping import Bool, Float16, Float32, Int32, UInt8, UInt32
@@ -22,7 +21,7 @@ from savs_stores.layout import COMPRESSORS
 from savs_stores.model_group import check_lengths, described, is_changed, plan_of
 from savs_stores.place import StorePath, place_of
 from savs_stores.plan import missing_shards, spans
-from savs_stores.provenance import describe_provenance, read_provenances, read_texts
+from savs_stores.provenance import OF_RECORD, describe_provenance, read_provenances, read_texts
 from savs_stores.remote import faults_in_words
 from savs_stores.samples import BenchmarkInfo, SampleTable
 from savs_stores.schema import (
@@ -219,11 +218,12 @@ class ModelVectors:
         texts = read_texts(self._group, self.missing)
         if texts is None:
             return [{}] * self.plan.shards
-        for shard in sorted(set(range(self.plan.shards)) - set(self.missing)) if self.store.checked else ():
-            changed = google_crc32c.value(texts[shard].encode()) != self.checksums[shard, -1]
-            if fault := self.shard_fault(shard) or (CHANGED if changed else ""):
+        found = read_provenances(texts, f"{self._group}/shard_provenance")
+        for shard, made in enumerate(found):
+            if made.pop(OF_RECORD, self.records[shard]) != self.records[shard]:
+                fault = self.shard_fault(shard) or "it is of another shard"
                 raise self._damaged(shard, "shard_provenance", fault)
-        return read_provenances(texts, f"{self._group}/shard_provenance")
+        return found
 
     @cached_property
     def status(self) -> UInt8[np.ndarray, " sample"]:

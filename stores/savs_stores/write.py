@@ -19,7 +19,7 @@ from savs_stores.heads import HeadTable
 from savs_stores.layout import TEXT_BYTES, Layout, check_size
 from savs_stores.place import StorePath, place_of
 from savs_stores.plan import ShardPlan, default_shard_samples, missing_shards
-from savs_stores.provenance import read_provenances, read_texts, to_text
+from savs_stores.provenance import OF_RECORD, read_provenances, read_texts, to_text
 from savs_stores.read import ModelVectors, Store, open_store
 from savs_stores.remote import faults_in_words
 from savs_stores.samples import BenchmarkInfo, SampleTable
@@ -152,7 +152,8 @@ class ModelWriter:
         """How every shard was made, {} where it is missing or nothing is known, also where what is known is damaged."""
         try:
             texts = read_texts(self._group, self.missing) or [""] * self.plan.shards
-            return read_provenances(texts, f"{self._group}/shard_provenance")
+            found = read_provenances(texts, f"{self._group}/shard_provenance")
+            return [{name: value for name, value in made.items() if name != OF_RECORD} for made in found]
         except StoreError:  # it is there to warn: `verify` tells of it, a resume goes on
             return [{}] * self.plan.shards
 
@@ -166,8 +167,9 @@ class ModelWriter:
             raise StoreError(
                 f"shard {shard} needs vectors of shape {(len(rows), *self.plan.shape[1:])}, got {content.heads.shape}"
             )
-        text = to_text(provenance)
-        sums = checksums(content, text) if self._checked else None
+        sums = checksums(content) if self._checked else None
+        made = self._record(shard, content, sums)
+        text = to_text(provenance, made if self._checked else None)
         place = range(shard, shard + 1)
         with zarr.config.set({"array.write_empty_chunks": True}):
             if self._arrays["shard_crc32c"][shard]:  # written again: it does not exist until it is whole once more
@@ -179,11 +181,11 @@ class ModelWriter:
                 self._put("shard_provenance", shard, place, np.array([text], dtype=object))
             if sums is not None:
                 self._put("chunk_crc32c", shard, place, sums[None])
-            self._put("shard_crc32c", shard, place, np.array([self._record(shard, content, sums)], dtype=np.uint32))
+            self._put("shard_crc32c", shard, place, np.array([made], dtype=np.uint32))
 
     def record(self, shard: int, content: Shard) -> int:
         """Return the record that a shard of this content has."""
-        return self._record(shard, content, checksums(content, "") if self._checked else None)
+        return self._record(shard, content, checksums(content) if self._checked else None)
 
     def _record(self, shard: int, content: Shard, sums: np.ndarray | None) -> int:
         return content.record() if sums is None else record(*self._of, shard, sums)
@@ -235,7 +237,7 @@ def _create_model(
         if name == "chunk_crc32c" and not checked:
             continue
         shape = tuple(lengths[axis] for axis in spec.axes)
-        # In version 1 it is in no checksum of ours.
+        # It is in no checksum of ours.
         compressor = {"compressors": ZstdCodec(checksum=True)} if name == "shard_provenance" else {}
         _create(group, name, spec, shape, chunks=(1, *shape[1:]), **compressor)
     shard, inner = (plan.shard_samples, plan.heads, plan.dim), (plan.shard_samples, 1, plan.dim)

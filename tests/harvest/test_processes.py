@@ -14,7 +14,7 @@ from savs_harvest.run import harvest
 from savs_stores import open_store, verify
 from savs_stores import place as places
 
-SHARD, SHARDS, WRITES = 2, 5, 7
+SHARD, SHARDS, WRITES = 2, 5, 8
 
 # Harvests the lines with the embedded model; stands still at a chosen batch until it is killed, or waits for a start.
 CHILD = """
