@@ -143,6 +143,14 @@ def header(shape, dtype="<i2", data=b""):
     return buffer.getvalue() + data
 
 
+def encrypted(content):
+    """Return an archive that says its members need a password."""
+    found = bytearray(content)
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        found[content.index(signature) + flags] |= 1
+    return bytes(found)
+
+
 class Bomb:
     def __reduce__(self):
         return (pytest.fail, ("code of a foreign file was run",))
@@ -169,6 +177,13 @@ CRAFTED_ARRAYS = {
     "fractions": with_member(label=header((120,), "<f8", bytes(960))),
     "no header": with_member(label=b"junk"),
     "a header that is code": with_member(label=b"\x93NUMPY\x01\x00\x76\x00" + b"exit()".ljust(118)),
+    **{
+        f"a header that Python cannot parse, {text[:2]}": with_member(
+            label=b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+        )
+        for text in ("-" * 9000 + "1", "1+" * 4000 + "1", "(" * 9000, "{'a", "[" * 150 + "]" * 150)
+    },
+    "a password": lambda cell: encrypted(with_member()(cell)),
     "an array more": with_member(more=header((1,), "<i2", bytes(2))),
     "an array less": with_member(slot=None),
     "much in little": with_member(predicted=header((2, 2**29), "<i2", bytes(2**20))),
