@@ -94,6 +94,7 @@ def _check_header(file: zipfile.ZipExtFile, size: int, kinds: str) -> None:
 def check_run(run: Mapping[str, Any]) -> None:
     """Raise ValueError where `run.json` is not what a sweep writes."""
     _demand(_are(run.get("cells"), str) and all(map(KEY.fullmatch, run["cells"])), "its cells are no names of cells")
+    _demand(len(set(run["cells"])) == len(run["cells"]), "a cell is named twice")  # it would count twice
     sources: Any = run.get("sources", [])
     _demand(_are(sources, dict), "its sources are no list")
     for source in sources:

@@ -310,6 +310,24 @@ def test_a_crafted_run_is_refused(folder, change):
         list(Results(folder / "out").loaded())
 
 
+def test_a_cell_that_is_named_twice_does_not_count_twice(folder):
+    run = folder / "out" / "run.json"
+    named = json.loads(run.read_text())
+    run.write_text(json.dumps(named | {"cells": named["cells"] * 2}))
+    with pytest.raises(OSError, match=r"run\.json is damaged \(a cell is named twice\)"):
+        list(Results(folder / "out").loaded())
+
+
+def test_a_class_without_an_end_does_not_stand_in_a_report_at_each_of_its_errors(folder):
+    long = "x" * 10**6
+    for cell in cells_of(folder):
+        forge(cell, facts=put(class_names=[f"a{long}", f"b{long}"]))
+    assert CliRunner().invoke(app, ["report", str(folder / "out")], catch_exceptions=False).exit_code == 0
+    page = (folder / "out" / "report.html").read_text()
+    assert f"a{long[:98]}…" in page
+    assert len(page) < 10**6
+
+
 def test_a_crafted_name_is_text_in_a_report(folder):
     markup = '<script>alert(1)</script><img src=x onerror="alert(1)">'
     for cell in cells_of(folder):
