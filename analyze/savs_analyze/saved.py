@@ -51,7 +51,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_bytes(path: Path, most: int) -> bytes:
-    """Return the bytes of a file. Raises ValueError where they are more than so many."""
+    """Return the bytes of a file. Raises ValueError where they are more than so many, or it is no file."""
+    _demand(path.is_file() or not path.exists(), "it is no file")  # a named pipe would be waited for
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         _demand(size <= most, f"it has more than {most:,} bytes")

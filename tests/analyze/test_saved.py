@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pickle
 import shutil
 import tracemalloc
@@ -15,6 +16,7 @@ from savs_analyze import results as results_module
 from savs_analyze import saved as saved_module
 from savs_analyze.cli import app
 from savs_analyze.results import Results, _digest, replaced
+from savs_analyze.saved import read_bytes
 from savs_analyze.sweep import sweep
 
 READERS = ["table", "compare", "report", "figures", "hyperparameters", "stability", "compare-paper"]
@@ -308,6 +310,18 @@ def test_a_crafted_run_is_refused(folder, change):
     run.write_text(json.dumps(json.loads(run.read_text()) | change))
     with pytest.raises(OSError, match=r"run\.json is damaged"):
         list(Results(folder / "out").loaded())
+
+
+@pytest.mark.parametrize("name", ["run.json", "cells/KEY.json", "cells/KEY.npz", "rows.csv"])
+def test_nobody_waits_for_a_named_pipe(name, folder):
+    path = folder / "out" / name.replace("KEY", cells_of(folder)[0].stem)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match="it is no file"):
+        read_bytes(path, 10)
+    if name != "rows.csv":
+        with pytest.raises(OSError, match=r"is damaged \(it is no file\)"):
+            list(Results(folder / "out").loaded())
 
 
 def test_a_cell_that_is_named_twice_does_not_count_twice(folder):
