@@ -29,9 +29,9 @@ import pandas as pd
 from savs_analyze.metrics import Units, unit_scores
 from savs_analyze.printing import csv_text
 from savs_analyze.saved import MOST_ARRAY_BYTES, check_cell, check_run, read_arrays, read_bytes, read_json
+from savs_stores.place import enclosing_store
 from savs_stores.terminal import command
 
-ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
 # Arrays that the cells of one folder may hold together.
 MOST_BYTES_IN_ALL = 2**33
 # What damaged files make their readers raise.
@@ -42,7 +42,7 @@ DAMAGE = (
     TypeError,
     AttributeError,
     EOFError,
-    NotImplementedError,
+    RuntimeError,
     BadZipFile,
     zlib.error,
 )
@@ -169,13 +169,6 @@ class Results:
             return found
         except DAMAGE as error:
             raise OSError(f"{run} is damaged ({error}): run the same sweep into this folder again") from error
-
-
-def enclosing_store(path: Path) -> Path | None:
-    """Return the Zarr group that a path is, or that it lies in, None where it is in none."""
-    path = path.resolve()
-    around = [folder for folder in (path, *path.parents) if any((folder / name).is_file() for name in ZARR_FILES)]
-    return around[-1] if around else None
 
 
 def refuse_store(path: Path) -> None:

@@ -51,7 +51,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_bytes(path: Path, most: int) -> bytes:
-    """Return the bytes of a file. Raises ValueError where they are more than so many."""
+    """Return the bytes of a file. Raises ValueError where they are more than so many, or it is no file."""
+    _demand(path.is_file() or not path.exists(), "it is no file")  # a named pipe would be waited for
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         _demand(size <= most, f"it has more than {most:,} bytes")
@@ -83,7 +84,10 @@ def _check_header(file: zipfile.ZipExtFile, size: int, kinds: str) -> None:
     version = np.lib.format.read_magic(file)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     _demand(version in readers, "an array of an unknown version")
-    shape, _, dtype = readers[version](file)
+    try:
+        shape, _, dtype = readers[version](file)
+    except Exception as error:  # numpy has Python parse it, which raises whatever a crafted one makes it raise
+        raise ValueError(f"an array whose header is none ({type(error).__name__})") from None
     _demand(dtype.kind in kinds, f"an array of {dtype} instead of numbers")
     _demand(prod(shape) * dtype.itemsize == size - file.tell(), f"an array that is not as large as it says: {shape}")
 
@@ -91,6 +95,7 @@ def _check_header(file: zipfile.ZipExtFile, size: int, kinds: str) -> None:
 def check_run(run: Mapping[str, Any]) -> None:
     """Raise ValueError where `run.json` is not what a sweep writes."""
     _demand(_are(run.get("cells"), str) and all(map(KEY.fullmatch, run["cells"])), "its cells are no names of cells")
+    _demand(len(set(run["cells"])) == len(run["cells"]), "a cell is named twice")  # it would count twice
     sources: Any = run.get("sources", [])
     _demand(_are(sources, dict), "its sources are no list")
     for source in sources:

@@ -32,6 +32,8 @@ PAPERS_HEADS = 20
 MOST_COLUMNS = 5
 # With more classes, a table of each against each has no room in memory, nor a reader.
 MOST_CONFUSED = 4096
+# Every error that occurs names two classes.
+MOST_NAME = 100
 KEYS = ("benchmark", "model", "task", "metric")
 X_LABELS = {"heads": "heads", "shots": "samples a class"}
 
@@ -326,6 +328,7 @@ def classes(found: Found) -> Section:
                 continue
             counts = np.sum([confusion(*_answers(cell, best.setting), facts["classes"]) for cell in cells], axis=0)
             names = facts.get("class_names") or list(map(str, range(facts["classes"])))  # older results have none
+            names = [name if len(name) <= MOST_NAME else f"{name[: MOST_NAME - 1]}…" for name in names]
             blocks.append(Classes(f"{found.title(best.benchmark, best.model, task)}: {best.column}", names, counts))
     note = (
         "The best method of every benchmark, the answers of all its draws together: how often each class is right, "

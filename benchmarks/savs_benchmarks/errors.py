@@ -15,15 +15,17 @@ class Fault(str):
     place: str
     reason: str
     kind: str
+    between: str
 
-    def __new__(cls, place: str, reason: str, kind: str = "") -> Fault:
+    def __new__(cls, place: str, reason: str, kind: str = "", between: str = ": ") -> Fault:
         """Make the text; `kind` is the reason without what only this place has, such as what was got instead."""
-        fault = super().__new__(cls, f"{place}: {reason}")
-        fault.place, fault.reason, fault.kind = place, reason, kind or reason.partition(", got ")[0]
+        fault = super().__new__(cls, f"{place}{between}{reason}")
+        fault.place, fault.reason, fault.between = place, reason, between
+        fault.kind = kind or reason.partition(", got ")[0]
         return fault
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Fault, (self.place, self.reason, self.kind)
+        return Fault, (self.place, self.reason, self.kind, self.between)
 
 
 def grouped(faults: Iterable[str]) -> list[tuple[str, int]]:

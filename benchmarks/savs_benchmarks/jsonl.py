@@ -54,7 +54,8 @@ def load_jsonl(path: Path) -> Benchmark:
         try:
             sample = _sample(line, number, path.parent)
             if sample.sample_id in samples:
-                raise ValueError(f"id {sample.sample_id!r} was used before, in line {samples[sample.sample_id][0]}")
+                before = f"id {sample.sample_id!r} was used before, in line {samples[sample.sample_id][0]}"
+                raise LineError(before, "its id was used before")
             samples[sample.sample_id] = (number, sample)
         except (ValueError, OSError, RuntimeError) as error:  # also names too long, links in a circle, deep nesting
             faults.append((number, error))
@@ -96,7 +97,8 @@ def _option_faults(samples: dict[str, tuple[int, Sample]]) -> Iterator[tuple[int
     classes = _classes([sample for _, sample in samples.values()])
     for number, sample in samples.values():
         if unknown := set(sample.options) - set(classes[sample.task]):
-            yield number, ValueError(f"options {sorted(unknown)} are the label of no sample")
+            kind = "options are the label of no sample"
+            yield number, LineError(f"options {sorted(unknown)} are the label of no sample", kind)
 
 
 def _slot_faults(samples: dict[str, tuple[int, Sample]]) -> Iterator[tuple[int, Exception]]:
@@ -119,7 +121,7 @@ def _sample(line: str, number: int, root: Path) -> Sample:
         label=_word(row, "label"),
         split=_one_of(row, "split", SPLITS, "either"),
         task=_word(row, "task") if "task" in row else DEFAULT_TASK,
-        group=_word(row, "group") if row.get("group", "") != "" else None,
+        group=_word(row, "group") if str(row.get("group", "")).strip() else None,
         slot=_one_of(row, "slot", (0, 1, 2, 3), None),
         options=tuple(_options(row)),
     )

@@ -232,7 +232,7 @@ def _rgb(pixels: Image.Image) -> Image.Image:
     """Return a copy in RGB without metadata: a transparent colour makes Pillow stumble, and is dropped anyway."""
     copied = pixels.copy()
     copied.info = {}
-    return copied.convert("RGB")
+    return (copied.convert("LA") if copied.mode == "La" else copied).convert("RGB")
 
 
 def _turn(opened: Image.Image) -> tuple[Image.Transpose | None, tuple[str, ...]]:

@@ -22,6 +22,14 @@ class RowError(ValueError):
     """What is wrong with a row."""
 
 
+class RepeatedKeyError(ValueError):
+    """A key that stands twice in an object of JSON; `kind` is the same words wherever it does."""
+
+    def __init__(self, key: str, found: Mapping[str, Any]) -> None:
+        self.kind = f"the key {key!r} stands twice"
+        super().__init__(f"{self.kind} in {json.dumps(found, default=str)[:60]} ...")
+
+
 class Row:
     """One row of a file. Reading a value that is missing or of the wrong kind raises `RowError`."""
 
@@ -99,7 +107,7 @@ def read_samples(rows: Iterable[Row], make: Callable[[Row], Iterable[Sample]]) -
 
 
 def parse_json(text: str) -> Any:
-    """Return what a JSON text holds. Raises ValueError also where a key stands twice in an object."""
+    """Return what a JSON text holds. Raises `RepeatedKeyError` where a key stands twice in an object."""
     return json.loads(text, object_pairs_hook=_without_repetition)
 
 
@@ -107,7 +115,7 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         repeated = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"the key {repeated!r} stands twice in {json.dumps(found, default=str)[:60]} ...")
+        raise RepeatedKeyError(repeated, found)
     return found
 
 

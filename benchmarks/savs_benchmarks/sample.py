@@ -121,7 +121,7 @@ def _sample_faults(benchmark: Benchmark, samples: list[Sample]) -> Iterable[str]
         yield "it has no samples"
     for sample_id, count in Counter(str(sample.sample_id) for sample in samples).items():
         if count > 1 and sample_id:
-            yield f"sample id {sample_id!r} occurs {count} times"
+            yield Fault(f"sample id {sample_id!r}", f"occurs {count} times", "occurs more than once", " ")
     tasks = {task: set(classes) for task, classes in benchmark.tasks.items()}
     for number, sample in enumerate(samples):
         place = f"sample {sample.sample_id!r}" if sample.sample_id else f"sample {number} (counted from 0)"
@@ -172,6 +172,7 @@ def _group_faults(samples: list[Sample], size: int) -> Iterable[str]:
     for group, members in groups.items():
         slots = [member.slot for member in members]
         if group is None or len(slots) != size or set(slots) != set(range(size)):
-            yield f"group {group!r} needs each of the slots {', '.join(map(str, range(size)))} once, it has {slots}"
+            needed = f"needs each of the slots {', '.join(map(str, range(size)))} once"
+            yield Fault(f"group {group!r}", f"{needed}, it has {slots}", needed, " ")
         elif len({(member.task, member.split) for member in members}) > 1:
-            yield f"group {group!r} is spread over several tasks or splits"
+            yield Fault(f"group {group!r}", "is spread over several tasks or splits", between=" ")

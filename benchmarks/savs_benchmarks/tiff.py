@@ -18,6 +18,8 @@ from savs_benchmarks.exif import numbers, read_directory
 
 INK_SET = 332
 UNCOMPRESSED, SEPARATE_PLANES, SIGNED, WHITE_IS_ZERO, NOT_CMYK = 1, 2, 2, 0, 2
+# Fax: white is 0 where nothing else is said, for Pillow as for libtiff.
+FAX = ("tiff_ccitt", "group3", "group4")
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L")
 
 
@@ -31,7 +33,8 @@ def unsupported(opened: Image.Image) -> str:
     tags = opened.tag_v2
     if SIGNED in tags.get(SAMPLEFORMAT, ()):
         return "signed numbers have no fixed black and white"
-    if PHOTOMETRIC_INTERPRETATION not in tags and opened.mode in ("L", *SIXTEEN_BIT_MODES):
+    grey = opened.mode in ("1", "L", *SIXTEEN_BIT_MODES) and opened.info.get("compression") not in FAX
+    if grey and PHOTOMETRIC_INTERPRETATION not in tags:
         return "it does not say whether white is 0 (PhotometricInterpretation is missing)"
     planes = tags.get(PLANAR_CONFIGURATION) == SEPARATE_PLANES and tags.get(COMPRESSION, 1) == UNCOMPRESSED
     if planes and max(tags.get(BITSPERSAMPLE, (1,))) > 8:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,8 @@ SHOTS = 20
 EXAMPLES = 5
 # Control and format characters: zero-width joiners, marks of direction, soft hyphens.
 INVISIBLE = ("Cc", "Cf")
+# What Unicode passes over beside them (Default_Ignorable_Code_Point): fillers, joiners, variation selectors.
+IGNORED = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ def _look_alikes(benchmark: Benchmark) -> Iterator[Concern]:
 
 def _appearance(name: str) -> str:
     """Return a name without what cannot be seen: case, compatible forms, white space, invisible characters."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    folded = IGNORED.sub("", unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()))
     return "".join(
         character
         for character in folded

@@ -113,9 +113,12 @@ def check_space(
 ) -> None:
     """Raise OSError where a disk has no room for the shards that are still to be written.
 
-    Asked before a model is loaded. What a compressed store or one behind a URL will take, or has, nobody knows.
+    Raises `StoreError` where a new store would lie in another one. Asked before a model is loaded. What a compressed
+    store or one behind a URL will take, or has, nobody knows.
     """
-    free = place_of(store).free()
+    place = place_of(store)
+    place.check_alone()
+    free = place.free()
     if free is None:
         return
     if begun := begun_model(store, name):

@@ -6,7 +6,7 @@ No file is believed here: not its kind, nor its size, nor the sizes that it decl
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -89,7 +89,7 @@ class Group:
         return layout_of(where, document, spec)
 
     def read(
-        self, name: str, spec: ArraySpec, unwritten: Container[int] = (), most: int | None = MOST_BYTES
+        self, name: str, spec: ArraySpec, unwritten: Collection[int] = (), most: int | None = MOST_BYTES
     ) -> np.ndarray:
         """Return all values of an array; chunks that are not there hold fill values.
 
@@ -108,7 +108,7 @@ class Group:
         return {name: found.get(name, np.full(length, spec.fill, spec.dtype)) for name, spec in specs.items()}
 
     def _read(
-        self, specs: Mapping[str, ArraySpec], unwritten: Container[int] = (), most: int | None = MOST_BYTES
+        self, specs: Mapping[str, ArraySpec], unwritten: Collection[int] = (), most: int | None = MOST_BYTES
     ) -> dict[str, np.ndarray]:
         layouts = {name: self.layout(name, spec) for name, spec in specs.items()}
         files: dict[str, dict[str, bytes]] = {name: {METADATA: self._contents[name]} for name in specs}
@@ -118,8 +118,9 @@ class Group:
                 raise StoreError(
                     f"{self}/{name} declares {shape} values: more than the {most:,} bytes a store may have"
                 )
+        lacking = frozenset(unwritten)
         wanted = (
-            (name, key) for name, layout in layouts.items() for row, key in layout.chunk_keys() if row not in unwritten
+            (name, key) for name, layout in layouts.items() for row, key in layout.chunk_keys() if row not in lacking
         )
         while some := list(islice(wanted, AT_ONCE)):
             largest = {f"{self._prefix}{name}/{key}": layouts[name].most_packed for name, key in some}

@@ -40,6 +40,7 @@ except ImportError:  # Windows
 StorePath: TypeAlias = str | Path | ZarrStore
 LEFTOVER_SECONDS = 600
 GROUP = "zarr.json"
+ZARR_FILES = (GROUP, ".zgroup", ".zarray")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 KINDS = {
     stat.S_IFDIR: "folder",
@@ -82,6 +83,13 @@ def find_stores(pattern: str) -> list[str]:
     return sorted(f"{folder}/{name}" for name in place_of(folder).names() if fnmatchcase(name, wanted))
 
 
+def enclosing_store(path: Path) -> Path | None:
+    """Return the Zarr group that a path is, or that it lies in, None where it is in none."""
+    path = path.resolve()
+    around = [folder for folder in (path, *path.parents) if any((folder / name).is_file() for name in ZARR_FILES)]
+    return around[-1] if around else None
+
+
 class Place:
     """Keys of a Zarr store, each of which is there as a whole or not at all, and durable once it is written."""
 
@@ -99,6 +107,9 @@ class Place:
 
     def exists(self) -> bool:
         return sync(self.zarr.exists(GROUP))
+
+    def check_alone(self) -> None:
+        """Raise `StoreError` where a new store would lie in another one, and break it; known of folders only."""
 
     def names(self) -> set[str]:
         """Return what lies here, without what lies in it."""
@@ -222,6 +233,10 @@ class Folder(Place):
 
     def exists(self) -> bool:
         return self.root.exists()
+
+    def check_alone(self) -> None:
+        if not self.exists() and (store := enclosing_store(self.root.resolve().parent)):
+            raise StoreError(f"{self} is in the store {store}, which a store in it would break: name another place")
 
     def names(self) -> set[str]:
         return {path.name for path in self.root.iterdir()}

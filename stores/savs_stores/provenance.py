@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from savs_stores.group import Group
@@ -34,7 +34,7 @@ def from_text(text: str) -> dict[str, Any]:
     return found
 
 
-def read_texts(group: Group, unwritten: Container[int] = ()) -> list[str] | None:
+def read_texts(group: Group, unwritten: Collection[int] = ()) -> list[str] | None:
     """Return what is stored of every shard, "" of those that are not written; None in a store from before it.
 
     Raises `StoreError` for damaged bytes.

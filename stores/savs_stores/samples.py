@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from savs_stores.errors import StoreError
 from savs_stores.schema import MOST_CLASSES, SPLITS, TABLE
 
 DEFAULT_TASK = "all"
+# Columns of the table that hold several values a sample.
+LISTS = ("options", "image_hash")
 
 
 def _is_text(value: Any) -> bool:
@@ -169,6 +171,9 @@ class SampleTable:
         if short := {name: len(column) for name, column in columns.items() if len(column) != count}:
             raise StoreError(f"all columns need {count} rows like 'label'; these have another number: {short}")
         columns = {name: [_plain(name, value) for value in column] for name, column in columns.items()}
+        for name, column in columns.items():
+            for row, value in enumerate(column):
+                _check_kind(name, row, value)
         ids = [_id(row, value) for row, value in enumerate(columns.get("sample_id", range(count)))]
         [(commonest, times)] = Counter(ids).most_common(1)
         if times > 1:
@@ -212,6 +217,17 @@ def _plain(column: str, value: Any) -> Any:
     if whole and column in ("sample_id", "task", "label", "split", "group", "options"):
         return str(int(value))
     return value
+
+
+def _check_kind(column: str, row: int, value: Any) -> None:
+    """Raise `StoreError` where a value is a list in a column of single values, or the other way round."""
+    if column in LISTS and isinstance(value, list) and None in value:
+        raise StoreError(f"{column} {value!r} (row {row}) has a place that is empty")
+    if value is not None and isinstance(value, list) != (column in LISTS):
+        raise StoreError(f"{column} {value!r} (row {row}) is no {'list' if column in LISTS else 'single value'}")
+    hashes = (value if column == "image_hash" else [value]) if column.endswith("_hash") else ()
+    if any(one is not None and not (isinstance(one, Integral) and 0 <= int(one) < 2**64) for one in hashes or ()):
+        raise StoreError(f"{column} {value!r} (row {row}) is no whole number of 64 bits")
 
 
 def _is_absent(value: Any) -> bool:

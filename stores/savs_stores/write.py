@@ -44,9 +44,11 @@ TABLE_COORDINATES = "sample_id task label split group slot"
 def create_store(path: StorePath, benchmark: BenchmarkInfo, samples: SampleTable) -> bool:
     """Write the sample table of a new store; return False where an equal one is already there.
 
-    Raises `MismatchError` where another one is there: other samples, another order, other prompts.
+    Raises `MismatchError` where another one is there: other samples, another order, other prompts; `StoreError`
+    where it would lie in another store.
     """
     place = place_of(path)
+    place.check_alone()
     if place.exists():
         _check_same_samples(path, benchmark, samples)
         return False

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pickle
 import shutil
 import tracemalloc
@@ -15,6 +16,7 @@ from savs_analyze import results as results_module
 from savs_analyze import saved as saved_module
 from savs_analyze.cli import app
 from savs_analyze.results import Results, _digest, replaced
+from savs_analyze.saved import read_bytes
 from savs_analyze.sweep import sweep
 
 READERS = ["table", "compare", "report", "figures", "hyperparameters", "stability", "compare-paper"]
@@ -143,6 +145,14 @@ def header(shape, dtype="<i2", data=b""):
     return buffer.getvalue() + data
 
 
+def encrypted(content):
+    """Return an archive that says its members need a password."""
+    found = bytearray(content)
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        found[content.index(signature) + flags] |= 1
+    return bytes(found)
+
+
 class Bomb:
     def __reduce__(self):
         return (pytest.fail, ("code of a foreign file was run",))
@@ -169,6 +179,13 @@ CRAFTED_ARRAYS = {
     "fractions": with_member(label=header((120,), "<f8", bytes(960))),
     "no header": with_member(label=b"junk"),
     "a header that is code": with_member(label=b"\x93NUMPY\x01\x00\x76\x00" + b"exit()".ljust(118)),
+    **{
+        f"a header that Python cannot parse, {text[:2]}": with_member(
+            label=b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+        )
+        for text in ("-" * 9000 + "1", "1+" * 4000 + "1", "(" * 9000, "{'a", "[" * 150 + "]" * 150)
+    },
+    "a password": lambda cell: encrypted(with_member()(cell)),
     "an array more": with_member(more=header((1,), "<i2", bytes(2))),
     "an array less": with_member(slot=None),
     "much in little": with_member(predicted=header((2, 2**29), "<i2", bytes(2**20))),
@@ -293,6 +310,36 @@ def test_a_crafted_run_is_refused(folder, change):
     run.write_text(json.dumps(json.loads(run.read_text()) | change))
     with pytest.raises(OSError, match=r"run\.json is damaged"):
         list(Results(folder / "out").loaded())
+
+
+@pytest.mark.parametrize("name", ["run.json", "cells/KEY.json", "cells/KEY.npz", "rows.csv"])
+def test_nobody_waits_for_a_named_pipe(name, folder):
+    path = folder / "out" / name.replace("KEY", cells_of(folder)[0].stem)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match="it is no file"):
+        read_bytes(path, 10)
+    if name != "rows.csv":
+        with pytest.raises(OSError, match=r"is damaged \(it is no file\)"):
+            list(Results(folder / "out").loaded())
+
+
+def test_a_cell_that_is_named_twice_does_not_count_twice(folder):
+    run = folder / "out" / "run.json"
+    named = json.loads(run.read_text())
+    run.write_text(json.dumps(named | {"cells": named["cells"] * 2}))
+    with pytest.raises(OSError, match=r"run\.json is damaged \(a cell is named twice\)"):
+        list(Results(folder / "out").loaded())
+
+
+def test_a_class_without_an_end_does_not_stand_in_a_report_at_each_of_its_errors(folder):
+    long = "x" * 10**6
+    for cell in cells_of(folder):
+        forge(cell, facts=put(class_names=[f"a{long}", f"b{long}"]))
+    assert CliRunner().invoke(app, ["report", str(folder / "out")], catch_exceptions=False).exit_code == 0
+    page = (folder / "out" / "report.html").read_text()
+    assert f"a{long[:98]}…" in page
+    assert len(page) < 10**6
 
 
 def test_a_crafted_name_is_text_in_a_report(folder):

@@ -361,7 +361,7 @@ REPEATED = {
     "blink": (cells(ART, 4, idx="val_Art_Style_1"), "sample id 'val_Art_Style_1' occurs 2 times"),
     "blink, over tasks": (cells(COUNTING, 4, idx="val_Art_Style_1"), "sample id 'val_Art_Style_1' occurs 2 times"),
     "naturalbench": (cells(PAIRS, 0, Index=0, Question_Type="multiple_choice"), "sample id '0-0' occurs 2 times"),
-    "naturalbench-retrieval": (put(CAPTIONS, 5, index=4), "sample id '4-3' occurs 2 times"),
+    "naturalbench-retrieval": (put(CAPTIONS, 5, index=4), "sample id '4-0' occurs 2 times"),
     "vizwiz": (put("Annotations/train.json", 1, image="VizWiz_train_00000000.jpg"), "'VizWiz_train_00000000' occurs 2"),
     "pets": (line("annotations/trainval.txt", 5, "pug_3"), "sample id 'pug_3' occurs 2 times"),
     "flowers": (parts(tstid=[[1, 3]]), "sample id 'image_00001' occurs 2 times"),

@@ -88,6 +88,18 @@ def test_one_fault_sixty_times_is_one_line_with_the_first_places():
     ]
 
 
+def test_sixty_faults_of_ids_and_of_groups_are_a_line_each():
+    twice = [replace(CAT, sample_id=str(i // 2), group=f"g{i}", slot=0) for i in range(120)]
+    with pytest.raises(BenchmarkError) as raised:
+        check(pairs(twice))
+    assert str(raised.value).splitlines()[1:] == [
+        "  sample id '0' occurs 2 times "
+        "(60 times, also sample id '1', sample id '2', sample id '3', sample id '4' ...)",
+        "  group 'g0' needs each of the slots 0, 1, 2, 3 once, it has [0] "
+        "(120 times, also group 'g1', group 'g2', group 'g3', group 'g4' ...)",
+    ]
+
+
 def test_faults_survive_the_way_to_another_process():
     with pytest.raises(BenchmarkError) as raised:
         check(benchmark([replace(CAT, label="cow")] * 2))

@@ -142,6 +142,7 @@ def test_an_empty_group_is_none_and_words_stay_words(write_lines):
     first, second = check(load_jsonl(write_lines(line, {"task": "null", "group": "NaN", "id": "null"})))
     assert (first.group, first.sample_id, first.task, first.label) == (None, "nan", "null", "None")
     assert (second.group, second.sample_id) == ("NaN", "null")
+    assert {sample.group for sample in load_jsonl(write_lines({"group": " \t"}, {"group": "  "})).samples()} == {None}
 
 
 def test_whole_numbers_with_a_point_are_whole_numbers(write_lines):
@@ -164,6 +165,21 @@ def test_one_fault_sixty_times_is_one_line_with_the_first_places(write_lines):
         "(5 times, also line 63, line 64, line 65, line 66)"
     )
     assert len(raised.value.faults) == 65
+
+
+def test_a_key_twice_an_id_twice_and_a_strange_option_are_a_line_each_however_often(write_lines, folder):
+    """What stood around the fault was different in every line, and so was every line told."""
+    good = [{"options": [f"cow {i}"]} for i in range(60)] + [{"id": f"x{i}"} for i in range(60)] * 2
+    path = write_lines(*good)
+    twice = [f'{{"image": "cat.png", "question": "{i}?", "label": "a", "label": "b"}}' for i in range(60)]
+    path.write_text(path.read_text() + "\n".join(["", *twice]))
+    with pytest.raises(BenchmarkError) as raised:
+        load_jsonl(path)
+    _, options, ids, keys = str(raised.value).splitlines()
+    assert options.startswith("  line 1: options ['cow 0'] are the label of no sample (60 times, also line 2,")
+    assert ids.startswith("  line 121: id 'x0' was used before, in line 61 (60 times, also line 122,")
+    assert "the key 'label' stands twice in {" in keys
+    assert " ... (60 times, also line " in keys
 
 
 def test_slots_make_it_a_benchmark_of_groups(write_lines):

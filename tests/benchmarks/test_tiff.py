@@ -1,10 +1,12 @@
 """Grey comes out by the bits that a TIFF declares, white where white is 0, or is refused: never as a guess."""
 
+import struct
 import zlib
 
 import numpy as np
 import pytest
 from files import tiff
+from PIL import Image
 
 from savs_benchmarks import PictureError, load_picture
 
@@ -104,6 +106,7 @@ def test_a_turned_picture_is_scaled_and_not_scrambled(bits, tmp_path):
 REFUSED = {
     "8 bits, signed": grey(8, BLACK_IS_ZERO, more={339: (SHORT, [2])}),
     "16 bits, signed": grey(16, BLACK_IS_ZERO, more={339: (SHORT, [2])}),
+    "1 bit, no meaning": grey(1, BLACK_IS_ZERO, more={MEANING: None}),
     "8 bits, no meaning": grey(8, BLACK_IS_ZERO, more={MEANING: None}),
     "16 bits, no meaning": grey(16, BLACK_IS_ZERO, more={MEANING: None}),
     "32 bits": tiff(
@@ -117,6 +120,25 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_not_declared_is_not_guessed(name, tmp_path):
     assert code_of(tmp_path / "grey", REFUSED[name]) == "image_unsupported"
+
+
+@pytest.mark.parametrize("compression", ["tiff_ccitt", "group3", "group4"])
+def test_a_fax_that_does_not_say_has_its_white_at_zero(compression, tmp_path):
+    Image.fromarray(VALUES > 2**15).save(tmp_path / "said.tif", compression=compression)
+    said = (tmp_path / "said.tif").read_bytes()
+    entry = said.index(struct.pack("<HHI", MEANING, SHORT, 1))
+    silent = said[:entry] + struct.pack("<H", 263) + said[entry + 2 :]  # Thresholding, which nobody reads
+    assert said[entry + 8] == BLACK_IS_ZERO
+    assert np.array_equal(read(tmp_path / "silent.tif", silent), 255 - read(tmp_path / "said.tif", said))
+
+
+def test_grey_with_associated_alpha_is_read(tmp_path):
+    """Pillow has no way from it to RGB: it was called damaged."""
+    alpha = np.full_like(VALUES, 255)
+    data = np.stack([VALUES >> 8, alpha], axis=-1).astype(np.uint8).tobytes()
+    entries = {WIDTH: (SHORT, [7]), HEIGHT: (SHORT, [5]), BITS: (SHORT, [8, 8]), MEANING: (SHORT, [BLACK_IS_ZERO])}
+    entries |= {STRIPS: (LONG, [8]), SAMPLES: (SHORT, [2]), LENGTHS: (LONG, [len(data)]), 338: (SHORT, [1])}
+    assert np.array_equal(read(tmp_path / "grey", tiff(entries, data))[..., 0], VALUES >> 8)
 
 
 COLOURS = np.random.default_rng(1).integers(0, 2**16, (5, 7, 3), dtype=np.uint16)

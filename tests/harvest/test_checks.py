@@ -96,6 +96,9 @@ ALIKE = {
     "a soft hyphen": ("cat", "c\u00adat"),
     "a byte order mark": ("cat", "\ufeffcat"),
     "a control character": ("cat", "cat\x00"),
+    "a variation selector": ("\u2764", "\u2764\ufe0f"),
+    "a filler": ("cat", "cat\u3164"),
+    "a joiner of graphemes": ("cat", "c\u034fat"),
 }
 
 

@@ -326,6 +326,17 @@ def test_a_stopped_process_keeps_what_is_finished(tmp_path, stop):
     assert open_store(tmp_path / "s.zarr")["tiny"].usable.all()
 
 
+def test_a_store_in_a_store_is_refused_before_a_model_is_loaded(invoke, monkeypatch):
+    """It was written among the arrays of the other one, which `verify` then called damaged."""
+    monkeypatch.setattr("savs_harvest.models.load_model", lambda *_: pytest.fail("the model was loaded"))
+    Path("outer.zarr").mkdir()
+    Path("outer.zarr/zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
+    result = invoke("run", "--model", "tiny", "--data", "digits", "--store", "outer.zarr/new/s.zarr")
+    assert isinstance(result.exception, ValueError)
+    assert "outer.zarr/new/s.zarr is in the store" in str(result.exception)
+    assert [path.name for path in Path("outer.zarr").iterdir()] == ["zarr.json"]
+
+
 @pytest.mark.parametrize("codec", ["none", "blosc-lz4-bitshuffle"])
 def test_a_disk_without_room_is_told_before_a_model_is_loaded(invoke, monkeypatch, codec):
     """A harvest ran for hours into a full disk. What a compressed store takes is not known before."""

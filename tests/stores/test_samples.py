@@ -63,6 +63,12 @@ def test_only_labels_are_needed():
         ({"task": ["colour", "size", "shape"]}, r"task 'size' \(row 1\) is none of 'colour', 'shape'"),
         ({"split": ["pool", "test", "train"]}, r"split 'train' \(row 2\) is none of 'pool', 'test', 'either'"),
         ({"options": [["red"], ["red"], []]}, r"options 'red' \(row 1\) is none of 'cone', 'cube'"),
+        ({"options": ["red", None, None]}, r"options 'red' \(row 0\) is no list"),  # its letters were options
+        ({"options": [["red", None], None, None]}, r"options .*row 0.* has a place that is empty"),
+        ({"group": [None, ["a"], "b"]}, r"group \['a'\] \(row 1\) is no single value"),
+        ({"image_hash": [[1], [None], [2]]}, r"image_hash \[None\] \(row 1\) has a place that is empty"),
+        ({"image_hash": [[1], [-1], [2]]}, r"image_hash \[-1\] \(row 1\) is no whole number of 64 bits"),
+        ({"prompt_hash": [0, -1, 2]}, r"prompt_hash -1 \(row 1\) is no whole number of 64 bits"),
         ({"sample_id": ["a", "b", "b"]}, "sample_id 'b' occurs"),
         ({"sample_id": ["1", 1, 2]}, "sample_id '1' occurs"),  # equal once they are text
         ({"group": ["first"], "slot": [0, 1]}, r"need 3 rows like 'label'.*'group': 1, 'slot': 2"),

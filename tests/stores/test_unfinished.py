@@ -15,7 +15,16 @@ import numpy as np
 import pytest
 from objects import both
 
-from savs_stores import IncompleteStoreError, MismatchError, ModelWriter, create_store, open_store, place, verify
+from savs_stores import (
+    IncompleteStoreError,
+    MismatchError,
+    ModelWriter,
+    StoreError,
+    create_store,
+    open_store,
+    place,
+    verify,
+)
 
 SHARDS = 3
 WRITES = 8  # a shard: heads, status, n_tokens, absmax, logits, provenance, checksums, record
@@ -349,6 +358,17 @@ def test_a_store_behind_a_link_is_built_where_the_link_leads(toy, tmp_path, monk
     toy.write(tmp_path / "link.zarr")
     assert parents == [tmp_path / "disk"] * 2
     assert open_store(tmp_path / "disk/far.zarr").models == ["toy"]
+
+
+@pytest.mark.parametrize("within", ["new.zarr", "heads/deep/new.zarr", "toy/new.zarr"])
+def test_a_store_in_a_store_is_refused(toy, whole, tmp_path, within, files):
+    """It was written among the arrays of the other one, which `verify` then called damaged."""
+    (tmp_path / "link.zarr").symlink_to(whole)
+    before = files(whole)
+    for outer in (whole, tmp_path / "link.zarr"):
+        with pytest.raises(StoreError, match=r"is in the store .* name another place"):
+            toy.write(outer / within)
+    assert files(whole) == before
 
 
 @both
