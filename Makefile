@@ -63,7 +63,7 @@ planted: setup ## sparse-group lasso on planted stores: docs/sparse-group-lasso.
 	$(BIN)/python docs/planted.py
 
 tiny: setup ## train the embedded model again (a few minutes)
-	$(BIN)/python -m savs_harvest.tiny.train
+	$(BIN)/python -m savs_harvest.models.tiny.train
 
 clean: ## remove results and the demo's stores
 	rm -rf results $(DEMO:%=stores/%.zarr)

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from savs_analyze.lasso_classifier import SparseGroupLogisticRegression
-from savs_analyze.planted import INFORMATIVE, write_planted
-from savs_analyze.results import CellResult, Results
-from savs_analyze.sweep import sweep
-from savs_analyze.validation import Validation
+from savs_analyze.cli.planted import INFORMATIVE, write_planted
+from savs_analyze.draws.validation import Validation
+from savs_analyze.lasso.estimator import SparseGroupLogisticRegression
+from savs_analyze.runs.results import CellResult, Results
+from savs_analyze.runs.sweep import sweep
 from savs_stores import ModelVectors
 
 LAYERS, HEADS, DIM, LAST = 6, 28, 64, 4

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import typer
 
-from savs_analyze.cli import app as analyze
+from savs_analyze.cli.commands import app as analyze
 from savs_benchmarks import BENCHMARKS
-from savs_harvest.cli import app as harvest
-from savs_harvest.models import MODELS
+from savs_harvest.cli.commands import app as harvest
+from savs_harvest.models.loading import MODELS
 from savs_stores import Status
-from savs_stores.schema import HEADS, PER_HEAD, PER_SAMPLE, PER_SHARD, TABLE
+from savs_stores.format.schema import HEADS, PER_HEAD, PER_SAMPLE, PER_SHARD, TABLE
 
 ROOT = Path(__file__).parents[1]
 READMES = [ROOT / "README.md", *sorted(ROOT.glob("[a-z]*/README.md"))]

@@ -16,7 +16,8 @@ def loaded_by(module):
 
 
 @pytest.mark.parametrize(
-    "module", ["savs_analyze.sweep", "savs_analyze.tables", "savs_analyze.figures", "savs_stores.read"]
+    "module",
+    ["savs_analyze.runs.sweep", "savs_analyze.report.tables", "savs_analyze.report.figures", "savs_stores.read"],
 )
 def test_analysis_loads_no_torch(module):
     assert "torch" not in loaded_by(module)
@@ -24,9 +25,9 @@ def test_analysis_loads_no_torch(module):
 
 
 def test_this_test_can_fail():
-    assert "torch" in loaded_by("savs_harvest.heads")
+    assert "torch" in loaded_by("savs_harvest.models.heads")
 
 
-@pytest.mark.parametrize("module", ["savs_analyze.cli", "savs_harvest.cli"])
+@pytest.mark.parametrize("module", ["savs_analyze.cli.commands", "savs_harvest.cli.commands"])
 def test_help_waits_for_nothing_heavy(module):
     assert loaded_by(module) == "[]"

@@ -1,9 +1,9 @@
 """What is asked: benchmarks of samples, each a prompt of pictures and text with a label."""
 
 from savs_benchmarks.errors import BenchmarkError, PictureError
-from savs_benchmarks.jsonl import load_jsonl
-from savs_benchmarks.pictures import load_picture
-from savs_benchmarks.published import Published
+from savs_benchmarks.files.jsonl import load_jsonl
+from savs_benchmarks.files.published import Published
+from savs_benchmarks.pictures.pictures import load_picture
 from savs_benchmarks.registry import BENCHMARKS, find_benchmark
 from savs_benchmarks.sample import Benchmark, Sample, check
 

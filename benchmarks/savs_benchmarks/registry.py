@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from savs_benchmarks import (
+from savs_benchmarks.digits import claims, compare, digits, pairs
+from savs_benchmarks.errors import BenchmarkError
+from savs_benchmarks.files.jsonl import load_jsonl
+from savs_benchmarks.files.published import POOL_PER_CLASS, Published, Splitting
+from savs_benchmarks.files.source import DATA_ROOT
+from savs_benchmarks.papers import (
     blink,
     cub,
-    digits,
-    digits_claims,
-    digits_compare,
-    digits_pairs,
     eurosat,
     flowers,
     imagenet,
@@ -23,13 +24,9 @@ from savs_benchmarks import (
     vizwiz,
     vlguard,
 )
-from savs_benchmarks.errors import BenchmarkError
-from savs_benchmarks.jsonl import load_jsonl
-from savs_benchmarks.published import POOL_PER_CLASS, Published, Splitting
 from savs_benchmarks.sample import Benchmark
-from savs_benchmarks.source import DATA_ROOT
 
-EMBEDDED = {module.BENCHMARK.name: module.BENCHMARK for module in (digits, digits_claims, digits_pairs, digits_compare)}
+EMBEDDED = {module.BENCHMARK.name: module.BENCHMARK for module in (digits, claims, pairs, compare)}
 PUBLISHED = {
     module.BENCHMARK.name: module.BENCHMARK
     for module in (

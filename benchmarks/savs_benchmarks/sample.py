@@ -9,7 +9,7 @@ from typing import Literal
 
 from savs_benchmarks.absent import as_whole, as_word, is_absent
 from savs_benchmarks.errors import BenchmarkError, Fault
-from savs_benchmarks.pictures import Picture
+from savs_benchmarks.pictures.pictures import Picture
 
 Split = Literal["pool", "test", "either"]
 Metric = Literal["accuracy", "question-image-group", "pair"]

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from savs_stores.arrays import write_store
     from savs_stores.errors import IncompleteStoreError, MismatchError, StoreError
-    from savs_stores.heads import HeadTable
-    from savs_stores.place import find_stores, place_of
-    from savs_stores.plan import ShardPlan, default_shard_samples, missing_shards, owned_shards
+    from savs_stores.format.heads import HeadTable
+    from savs_stores.format.plan import ShardPlan, default_shard_samples, missing_shards, owned_shards
+    from savs_stores.format.samples import DEFAULT_TASK, BenchmarkInfo, SampleTable
+    from savs_stores.format.schema import CODECS, SPLITS, Status
+    from savs_stores.format.shard import Shard
+    from savs_stores.place.place import find_stores, place_of
     from savs_stores.read import ModelVectors, Store, open_store
-    from savs_stores.samples import DEFAULT_TASK, BenchmarkInfo, SampleTable
-    from savs_stores.schema import CODECS, SPLITS, Status
-    from savs_stores.shard import Shard
     from savs_stores.verification import verify
     from savs_stores.write import ModelWriter, add_model, create_store
 
@@ -44,7 +44,19 @@ __all__ = [
     "write_store",
 ]
 
-_MODULES = ("errors", "plan", "place", "heads", "samples", "schema", "shard", "write", "read", "arrays", "verification")
+_MODULES = (
+    "errors",
+    "format.plan",
+    "place.place",
+    "format.heads",
+    "format.samples",
+    "format.schema",
+    "format.shard",
+    "write",
+    "read",
+    "arrays",
+    "verification",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -11,20 +11,15 @@ import numpy as np
 import zarr
 from jaxtyping import Bool, Float16, Float32, Int32, UInt8, UInt32
 
-from savs_stores import by_zarr, direct
-from savs_stores.checksums import BESIDE, crc32c, record, wrong_heads
 from savs_stores.errors import IncompleteStoreError, StoreError
-from savs_stores.fingerprint import fingerprint
-from savs_stores.group import METADATA, Group
-from savs_stores.heads import HeadChoice, HeadTable
-from savs_stores.layout import COMPRESSORS
-from savs_stores.model_group import check_lengths, described, is_changed, plan_of
-from savs_stores.place import StorePath, place_of
-from savs_stores.plan import missing_shards, spans
-from savs_stores.provenance import OF_RECORD, describe_provenance, read_provenances, read_texts
-from savs_stores.remote import faults_in_words
-from savs_stores.samples import BenchmarkInfo, SampleTable
-from savs_stores.schema import (
+from savs_stores.format.checksums import BESIDE, crc32c, record, wrong_heads
+from savs_stores.format.fingerprint import fingerprint
+from savs_stores.format.heads import HeadChoice, HeadTable
+from savs_stores.format.layout import COMPRESSORS
+from savs_stores.format.plan import missing_shards, spans
+from savs_stores.format.provenance import OF_RECORD, describe_provenance, read_provenances, read_texts
+from savs_stores.format.samples import BenchmarkInfo, SampleTable
+from savs_stores.format.schema import (
     FORMAT,
     HEADS,
     MODEL,
@@ -38,6 +33,12 @@ from savs_stores.schema import (
     Status,
     zarr_errors_in_words,
 )
+from savs_stores.place import by_zarr
+from savs_stores.place import local as direct
+from savs_stores.place.group import METADATA, Group
+from savs_stores.place.model_group import check_lengths, described, is_changed, plan_of
+from savs_stores.place.place import StorePath, place_of
+from savs_stores.place.remote import faults_in_words
 from savs_stores.terminal import command, printable
 
 BLOCK_BYTES = 16 * 2**20

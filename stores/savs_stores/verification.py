@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from savs_stores.errors import StoreError
-from savs_stores.plan import spans
+from savs_stores.format.plan import spans
+from savs_stores.format.schema import PER_SAMPLE, TABLE
+from savs_stores.format.shard import Shard
 from savs_stores.read import ModelVectors, Store
-from savs_stores.schema import PER_SAMPLE, TABLE
-from savs_stores.shard import Shard
 
 
 def verify(store: Store) -> Iterator[str]:

@@ -11,19 +11,15 @@ import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
 
-from savs_stores.checksums import BESIDE, checksums, record
 from savs_stores.errors import MismatchError, StoreError
-from savs_stores.fingerprint import canonical, differences, fingerprint
-from savs_stores.group import Group, seal
-from savs_stores.heads import HeadTable
-from savs_stores.layout import TEXT_BYTES, Layout, check_size
-from savs_stores.place import StorePath, place_of
-from savs_stores.plan import ShardPlan, default_shard_samples, missing_shards
-from savs_stores.provenance import OF_RECORD, read_provenances, read_texts, to_text
-from savs_stores.read import ModelVectors, Store, open_store
-from savs_stores.remote import faults_in_words
-from savs_stores.samples import BenchmarkInfo, SampleTable
-from savs_stores.schema import (
+from savs_stores.format.checksums import BESIDE, checksums, record
+from savs_stores.format.fingerprint import canonical, differences, fingerprint
+from savs_stores.format.heads import HeadTable
+from savs_stores.format.layout import TEXT_BYTES, Layout, check_size
+from savs_stores.format.plan import ShardPlan, default_shard_samples, missing_shards
+from savs_stores.format.provenance import OF_RECORD, read_provenances, read_texts, to_text
+from savs_stores.format.samples import BenchmarkInfo, SampleTable
+from savs_stores.format.schema import (
     CODECS,
     FORMAT,
     FORMAT_VERSION,
@@ -36,7 +32,11 @@ from savs_stores.schema import (
     ArraySpec,
     check_model_name,
 )
-from savs_stores.shard import Shard
+from savs_stores.format.shard import Shard
+from savs_stores.place.group import Group, seal
+from savs_stores.place.place import StorePath, place_of
+from savs_stores.place.remote import faults_in_words
+from savs_stores.read import ModelVectors, Store, open_store
 
 TABLE_COORDINATES = "sample_id task label split group slot"
 

@@ -1,19 +1,15 @@
-import sys
 from functools import cache, partial
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from savs_analyze.methods import Savs
-from savs_analyze.selection import Scoring
-from savs_analyze.similarity import SIMILARITIES, Similarity
-from savs_analyze.transform import NONE, Transform
-from savs_analyze.voting import CLASS_VOTES, VOTES
+from savs_analyze.methods.recipes import Savs
+from savs_analyze.parts.selection import Scoring
+from savs_analyze.parts.transform import NONE, Transform
+from savs_analyze.votes.similarity import SIMILARITIES, Similarity
+from savs_analyze.votes.voting import CLASS_VOTES, VOTES
 from savs_stores import BenchmarkInfo, write_store
-
-sys.path.append(str(Path(__file__).parent))  # tests may import `transcription`
 
 CLASSES = {2: ["cat", "dog"], 4: ["ant", "bee", "cat", "dog"], 10: [f"class {i}" for i in range(10)]}
 

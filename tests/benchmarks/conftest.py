@@ -1,16 +1,12 @@
 import json
 import shutil
 import socket
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from savs_benchmarks import check, find_benchmark
-
-sys.path.append(str(Path(__file__).parent))  # tests may import `damages` and `sources`
 
 GOOD_LINE = {"image": "a.png", "question": "Which animal is this?", "label": "cat"}
 
@@ -56,7 +52,8 @@ def samples_of(data_root):
 def hub(monkeypatch):
     """Return a function that puts something in the place of the hub's client, and gives the calls that it keeps."""
     import huggingface_hub
-    from sources import Hub
+
+    from kit.sources import Hub
 
     def install(do):
         fake = Hub(do)

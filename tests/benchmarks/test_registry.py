@@ -5,7 +5,7 @@ import re
 import pytest
 
 from savs_benchmarks import BENCHMARKS, BenchmarkError, check, find_benchmark, load_picture
-from savs_benchmarks.digits import DIGIT_WORDS, training_pictures
+from savs_benchmarks.digits.digits import DIGIT_WORDS, training_pictures
 
 DIGITS = [name for name in BENCHMARKS if name.startswith("digits")]
 TRUE_CLAIM = {True: "non-hallucination", False: "hallucination"}

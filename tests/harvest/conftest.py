@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,16 +14,13 @@ from transformers import (
 )
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 
-from savs_benchmarks.digits import benchmark_pictures
-from savs_harvest.models import ModelSpec, load_model, quiet_libraries
-from savs_harvest.processors import image_only
-from savs_harvest.prompts import prepare
-from savs_harvest.tiny.corpus import vocabulary
-from savs_harvest.tiny.processor import build_processor
-
-sys.path.append(str(Path(__file__).parent))  # test modules import `families`
-
-from families import word_tokenizer
+from kit.families import word_tokenizer
+from savs_benchmarks.digits.digits import benchmark_pictures
+from savs_harvest.models.loading import ModelSpec, load_model, quiet_libraries
+from savs_harvest.models.processors import image_only
+from savs_harvest.models.prompts import prepare
+from savs_harvest.models.tiny.corpus import vocabulary
+from savs_harvest.models.tiny.processor import build_processor
 
 quiet_libraries()
 torch.set_num_threads(1)  # the models are tiny

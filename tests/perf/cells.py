@@ -15,17 +15,17 @@ from inputs import Input, make_benchmark
 from official import official, single_inputs
 
 from savs_benchmarks import Benchmark
-from savs_harvest.answers import find_answers
-from savs_harvest.forecast import model_cost
-from savs_harvest.heads import capture_heads
-from savs_harvest.index import index_samples
-from savs_harvest.last_position import token_wise_rest
-from savs_harvest.layouts import last_real_token
-from savs_harvest.models import LoadedModel, compiled_layers
-from savs_harvest.packing import packed_attention
-from savs_harvest.run import Settings, Work, harvest
-from savs_harvest.runner import Buffers, Runner
-from savs_stores.plan import SHARD_SAMPLES
+from savs_harvest.asking.index import index_samples
+from savs_harvest.batches.layouts import last_real_token
+from savs_harvest.batches.packing import packed_attention
+from savs_harvest.batches.runner import Buffers, Runner
+from savs_harvest.models.answers import find_answers
+from savs_harvest.models.heads import capture_heads
+from savs_harvest.models.last_position import token_wise_rest
+from savs_harvest.models.loading import LoadedModel, compiled_layers
+from savs_harvest.run.forecast import model_cost
+from savs_harvest.run.harvest import Settings, Work, harvest
+from savs_stores.format.plan import SHARD_SAMPLES
 
 
 @dataclass(frozen=True)

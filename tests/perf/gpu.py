@@ -19,8 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path.append(str(Path(__file__).parents[1] / "harvest"))  # the tests' tokenizer and processors
-
+sys.path.append(str(Path(__file__).parents[1]))  # the tests' tokenizer and processors are in kit
 from cells import Cell
 from devices import find_device, product_rate
 from inputs import INPUTS, Input
@@ -28,8 +27,8 @@ from records import Records
 from rounding import describe
 from shapes import SHAPES, build, weights_bytes
 
-from savs_harvest.models import quiet_libraries
-from savs_harvest.run import Settings, default_workers
+from savs_harvest.models.loading import quiet_libraries
+from savs_harvest.run.harvest import Settings, default_workers
 
 ROOT = Path(__file__).parents[2]
 # A model is run where so many times its weights are free: the rest is what a batch needs.

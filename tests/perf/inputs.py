@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from savs_benchmarks import Benchmark, Sample
-from savs_harvest.tiny.corpus import vocabulary
+from savs_harvest.models.tiny.corpus import vocabulary
 
 # Pictures of so many classes differ in their colour, so that heads can tell them apart.
 SEEN_CLASSES = 4

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from savs_benchmarks import load_picture
-from savs_harvest.patches import PatchProduct, use_patch_products
-from savs_harvest.prompts import prepare
+from savs_harvest.models.patches import PatchProduct, use_patch_products
+from savs_harvest.models.prompts import prepare
 
 
 def official(loaded, support, test):

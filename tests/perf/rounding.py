@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from savs_analyze.classifier import SAVClassifier
+from savs_analyze.methods.estimator import SAVClassifier
 
 
 def cosines(first, second):

@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass, field, replace
 
-import families
 import torch
 from official import single_inputs
 from PIL import Image
 from transformers import AutoConfig, AutoModelForImageTextToText
 
-from savs_harvest.families import rules
-from savs_harvest.heads import check_capture, find_projections
-from savs_harvest.models import LoadedModel
-from savs_harvest.patches import use_patch_products
-from savs_harvest.processors import load_processor
+from kit import families
+from savs_harvest.models.families import rules
+from savs_harvest.models.heads import check_capture, find_projections
+from savs_harvest.models.loading import LoadedModel
+from savs_harvest.models.patches import use_patch_products
+from savs_harvest.models.processors import load_processor
 
 # The languages are those of Qwen2; what the published configurations share.
 QWEN2_7B = {

@@ -15,8 +15,8 @@ from rounding import changed, cosines
 from shapes import SHAPES, build_model
 
 from savs_benchmarks import check
-from savs_harvest.forecast import Cost, picture_size
-from savs_harvest.heads import find_projections
+from savs_harvest.models.heads import find_projections
+from savs_harvest.run.forecast import Cost, picture_size
 
 
 @pytest.mark.parametrize(

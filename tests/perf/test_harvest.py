@@ -86,8 +86,8 @@ cannot ([harvest-gpu.md](harvest-gpu.md)).
 
 
 def build(family, folder):
-    sys.path.append(str(ROOT / "tests" / "harvest"))
-    import families
+    sys.path.append(str(ROOT / "tests"))
+    from kit import families
 
     config, image, settings = MIDDLE[family]
     tiny, tiny_image, tiny_settings, placeholder = families.FAMILIES[family]
@@ -115,7 +115,7 @@ def samples(questions):
 
 def ours(loaded, asked, place):
     from savs_benchmarks import Benchmark, Sample
-    from savs_harvest.run import harvest
+    from savs_harvest.run.harvest import harvest
     from savs_stores import open_store
 
     rows = [
@@ -138,8 +138,8 @@ def measure(way, folder, questions):
     import torch
     from official import official
 
-    import savs_harvest.run  # noqa: F401  importing is no work
-    from savs_harvest.models import ModelSpec, load_model, quiet_libraries
+    import savs_harvest.run.harvest  # noqa: F401  importing is no work
+    from savs_harvest.models.loading import ModelSpec, load_model, quiet_libraries
 
     quiet_libraries()
     torch.set_num_threads(1)
@@ -193,8 +193,8 @@ def table_rows(cells):
 
 
 def prompt_lengths(folder):
-    from savs_harvest.processors import load_processor
-    from savs_harvest.prompts import prepare
+    from savs_harvest.models.processors import load_processor
+    from savs_harvest.models.prompts import prepare
 
     processor = load_processor(folder)
     lengths = [prepare(processor, [picture], question)["input_ids"].shape[1] for picture, question in samples(1)[:20]]

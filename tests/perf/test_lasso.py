@@ -7,7 +7,6 @@ import ctypes
 import datetime
 import os
 import platform
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -17,10 +16,8 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-from savs_analyze.lasso_classifier import PAPER_GRID, LassoLogisticRegression, SparseGroupLogisticRegression
-
-sys.path.append(str(Path(__file__).parents[1] / "analyze"))
-from gap import certificate, one_hot
+from kit.gap import certificate, one_hot
+from savs_analyze.lasso.estimator import PAPER_GRID, LassoLogisticRegression, SparseGroupLogisticRegression
 
 SHAPES = {2: 40, 10: 200, 37: 740}  # classes: samples
 LAYERS, HEADS, DIM = 4, 28, 128

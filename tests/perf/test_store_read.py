@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from savs_stores import BenchmarkInfo, write_store
-from savs_stores.direct import shard_key
+from savs_stores.place.local import shard_key
 
 SAMPLES, LAYERS, HEADS, DIM = 2048, 28, 28, 128
 REPEATS = 5

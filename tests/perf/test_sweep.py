@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from savs_analyze.learners import learn
-from savs_analyze.learnt import Support
-from savs_analyze.results import Results
-from savs_analyze.settings import expand_settings
-from savs_analyze.similarity import class_means
+from savs_analyze.methods.learners import learn
+from savs_analyze.methods.learnt import Support
+from savs_analyze.methods.settings import expand_settings
+from savs_analyze.runs.results import Results
+from savs_analyze.votes.similarity import class_means
 from savs_stores import BenchmarkInfo, HeadTable, SampleTable, Shard, Status, add_model, create_store, open_store
-from savs_stores.direct import shard_key
+from savs_stores.place.local import shard_key
 
 LAYERS, HEADS, DIM, CLASSES, SHOTS = 28, 28, 128, 10, 20
 TEST_SAMPLES = 20_000
@@ -65,7 +65,7 @@ are those of all voting heads of a similarity with the centroids: {products}.
 SWEEP = """
 import json, sys, time
 from pathlib import Path
-from savs_analyze.sweep import sweep
+from savs_analyze.runs.sweep import sweep
 def peak():  # ru_maxrss would begin with that of the process that started this one
     [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) * 1024

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from metadata import edit, reseal
 
+from kit.metadata import edit, reseal
 from savs_stores import HeadTable, StoreError, open_store, verify, write_store
-from savs_stores.schema import PER_HEAD, PER_SAMPLE, TABLE
+from savs_stores.format.schema import PER_HEAD, PER_SAMPLE, TABLE
 
 OF_SHARD = ("heads", *PER_SAMPLE, "shard_provenance", "chunk_crc32c", "shard_crc32c")
 CODECS = ["none", "blosc-lz4-bitshuffle"]
@@ -335,7 +335,7 @@ def test_a_head_table_that_is_narrower_than_the_vectors_is_refused(whole):
 
 
 if __name__ == "__main__":
-    from conftest import Toy
+    from kit.toy import Toy
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "store.zarr"

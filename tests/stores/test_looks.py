@@ -9,12 +9,12 @@ import struct
 
 import numpy as np
 import pytest
-from metadata import edit, reseal
 from numcodecs import Blosc, Zstd
 
+from kit.metadata import edit, reseal
 from savs_stores import BenchmarkInfo, SampleTable, StoreError, create_store, open_store, verify
-from savs_stores.layout import HEADER_BYTES, Layout, check_size, inflated_bytes
-from savs_stores.schema import TABLE
+from savs_stores.format.layout import HEADER_BYTES, Layout, check_size, inflated_bytes
+from savs_stores.format.schema import TABLE
 
 # What is read of a store, and when: its files, of the table and of a model.
 OPENED = ["zarr.json", "label/zarr.json", "label/c/0", "sample_id/c/0", "options/c/0/0"]

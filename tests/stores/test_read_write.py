@@ -10,8 +10,8 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from objects import both
 
+from kit.objects import both
 from savs_stores import (
     BenchmarkInfo,
     HeadTable,

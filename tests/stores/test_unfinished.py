@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from objects import both
 
+from kit.objects import both
 from savs_stores import (
     IncompleteStoreError,
     MismatchError,
@@ -187,14 +187,15 @@ def test_a_full_disk_while_creating_leaves_a_whole_group_or_none(toy, tmp_path, 
     assert files(path) == undisturbed
 
 
+TESTS = Path(__file__).parents[1]
 # Harvests the toy, and stands still at a chosen place until it is killed.
 CHILD = """
-import os, pathlib, runpy, sys, time
-from savs_stores import place as places
-
-conftest, path, place, number = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
-sys.path.append(str(pathlib.Path(conftest).parents[1]))
-toy = runpy.run_path(conftest)["Toy"]()
+import pathlib, sys, time
+tests, path, place, number = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+sys.path.append(tests)
+from kit.toy import Toy
+from savs_stores.place import place as places
+toy = Toy()
 calls = iter(range(1, 10**6))
 
 def stand_still(real):
@@ -216,7 +217,7 @@ toy.write(path)
 @contextmanager
 def start_and_stand_still(path, place, number):
     """Start a harvest in another process, yield it when it stands still, and end it in the end."""
-    command = [sys.executable, "-c", CHILD, str(Path(__file__).with_name("conftest.py")), str(path), place, str(number)]
+    command = [sys.executable, "-c", CHILD, str(TESTS), str(path), place, str(number)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         try:
             assert child.stdout.readline() == "here\n"

@@ -8,10 +8,10 @@ import google_crc32c
 import numpy as np
 import pytest
 import zarr
-from objects import both
 
+from kit.objects import both
 from savs_stores import StoreError, open_store, verify
-from savs_stores.schema import MODEL, TABLE
+from savs_stores.format.schema import MODEL, TABLE
 
 KEPT = Path(__file__).parents[1] / "data" / "store-v1.zarr"
 SHARD_FILE = "toy/heads/c/{}/0/0"

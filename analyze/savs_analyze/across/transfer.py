@@ -1,0 +1,326 @@
+"""Transfer between tasks: heads chosen on one task classify another (SAVs, arXiv 2412.00142: heads transfer)."""
+
+from __future__ import annotations
+
+import difflib
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+from scipy.sparse import csr_array
+
+from savs_analyze.draws.draws import Draw, draw_support, in_whole_groups, leaked
+from savs_analyze.measure.intervals import interval, replicates
+from savs_analyze.measure.metrics import METRICS, Units, unit_scores
+from savs_analyze.methods.learners import learn, predict
+from savs_analyze.methods.learnt import Learnt, Support
+from savs_analyze.methods.recipes import Savs
+from savs_analyze.report.figures import REPRODUCIBLE, save_figure
+from savs_analyze.runs.draw_pass import SIMILARITY_BYTES
+from savs_stores import ModelVectors, Store
+from savs_stores.terminal import printable
+
+# What of the source a prediction takes: nothing, its heads, or its heads and centroids; or random heads, the control.
+OWN, HEADS, ALL, RANDOM = "own", "heads", "heads and centroids", "random heads"
+COLUMNS = ["model", "source", "target", "takes", "metric", "shots", "heads", "draws", "n", "value", "low", "high"]
+COLUMNS += ["against_own", "against_own_low", "against_own_high"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of one model's vectors; its name is that of the benchmark, and of the task where there are several."""
+
+    vectors: ModelVectors
+    task: str
+
+    @property
+    def name(self) -> str:
+        benchmark = self.vectors.store.benchmark
+        return benchmark.name if len(benchmark.tasks) == 1 else f"{benchmark.name} / {self.task}"
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return self.vectors.store.benchmark.tasks[self.task]
+
+    @property
+    def metric(self) -> str:
+        """The benchmark's metric, by the name of the first number that it reports."""
+        return METRICS[self.vectors.store.benchmark.metric][0]
+
+    def draw(self, shots: int, seed: int) -> Draw:
+        store = self.vectors.store
+        return draw_support(store.samples, store.benchmark, self.task, self.vectors.usable, shots, seed)
+
+    def support(self, draw: Draw) -> Support:
+        labels = self.vectors.store.samples.label[draw.support]
+        return Support(self.vectors.read(draw.support), labels, len(self.classes), self.vectors.heads.layer, draw.seed)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one draw of a task gives to others: its heads, best first, and the centroids of all heads."""
+
+    task: Task
+    learnt: Learnt
+    centroids: Float[np.ndarray, "class head dim"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is tried on a target: `key` is (source, what is taken), `given` lends the centroids."""
+
+    key: tuple[str, str]
+    learnt: Learnt
+    given: Source
+
+
+def choose(kind: str, there: Sequence[str], wanted: str = "") -> str:
+    """Return the wanted name, or the only one there is.
+
+    Raises ValueError suggesting the nearest name, and where one has to be chosen.
+    """
+    if wanted in there:
+        return wanted
+    names = ", ".join(there) or "none"
+    if wanted:
+        close = difflib.get_close_matches(wanted, there, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ValueError(f"there is no {kind} {wanted!r}; {hint}There are: {names}")
+    if len(there) != 1:
+        raise ValueError(f"choose a {kind} (--{kind}): there are {names}")
+    return there[0]
+
+
+def tasks_of(stores: Sequence[Store], model: str = "") -> list[Task]:
+    """Return all tasks of the stores, for the one model that they share or the wanted one of them.
+
+    Raises ValueError where no model is in all stores, where a name stands for different models, and for a task
+    that comes twice.
+    """
+    common = [name for name in stores[0].models if all(name in store.models for store in stores)]
+    if not common:
+        held = "; ".join(f"{store.path}: {', '.join(store.models) or 'none'}" for store in stores)
+        raise ValueError(f"no model is in all of these stores: {held}")
+    name = choose("model", common, model)
+    tasks = [Task(store[name], task) for store in stores for task in store.benchmark.tasks]
+    for task in tasks:
+        if task.vectors.fingerprint != tasks[0].vectors.fingerprint:
+            here, first = task.vectors.store.path, tasks[0].vectors.store.path
+            raise ValueError(f"{first} and {here} hold different models named {name!r}: their heads do not compare")
+    names = [task.name for task in tasks]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"each task can come once, these come more often: {', '.join(sorted(twice))}")
+    return tasks
+
+
+def transfer(tasks: Sequence[Task], k: int = 20, shots: int = 20, draws: int = 5) -> pd.DataFrame:
+    """Return a row for every source, target and what is taken: the target's own heads, the source's, or random ones.
+
+    Numbers are means over draws with 95 % intervals; `against_own` is the difference from the target's own heads
+    on the same samples. Heads and centroids of the source are tried where both tasks have the same classes.
+    Raises ValueError where there are fewer than two tasks.
+    """
+    if len(tasks) < 2:
+        raise ValueError("transfer needs two tasks: name further stores, or one with several tasks")
+    found: dict[int, list[dict[tuple[str, str], Units]]] = {place: [] for place in range(len(tasks))}
+    for seed in range(draws):
+        of_draw = [task.draw(shots, seed) for task in tasks]
+        sources = [_source(task, draw, k) for task, draw in zip(tasks, of_draw, strict=True)]
+        for place, (task, draw) in enumerate(zip(tasks, of_draw, strict=True)):
+            test = without_leaks(task, draw, tasks, of_draw)
+            found[place].append(_test(task, test, _trials(task, sources, place, k, seed)))
+    rows = []
+    for place, task in enumerate(tasks):
+        common = {"model": task.vectors.name, "target": task.name, "metric": task.metric, "shots": shots}
+        common |= {"heads": min(k, len(task.vectors.heads)), "draws": draws}
+        seed = zlib.crc32(task.name.encode())
+        rows += [common | row for row in _measure(found[place], (task.name, OWN), task.metric, seed)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def without_leaks(target: Task, draw: Draw, tasks: Sequence[Task], draws: Sequence[Draw]) -> Int[np.ndarray, " test"]:
+    """Return the test samples that no support of the draw shows, so that all sources are tested on the same ones.
+
+    Raises ValueError where none is left.
+    """
+    table, store = target.vectors.store.samples, target.vectors.store
+    images = [
+        task.vectors.store.samples.image_hash[one.support].ravel() for task, one in zip(tasks, draws, strict=True)
+    ]
+    same = [one.support for task, one in zip(tasks, draws, strict=True) if task.vectors.store is store]
+    seen = np.isin(table.image_hash, np.setdiff1d(np.concatenate(images), [0])).any(axis=1)
+    test = np.zeros(len(table), dtype=bool)
+    test[draw.test] = True
+    test &= ~seen & ~leaked(table, np.concatenate(same))
+    if store.benchmark.metric != "accuracy":
+        test &= in_whole_groups(table.group, test)
+    if not test.any():
+        raise ValueError(f"{target.name}: no sample is left to test, the supports of the tasks show all of them")
+    return np.flatnonzero(test)
+
+
+def _source(task: Task, draw: Draw, k: int) -> Source:
+    support = task.support(draw)
+    return Source(task, learn([Savs(min(k, len(task.vectors.heads)))], support)[0], support.centroids)
+
+
+def _trials(target: Task, sources: Sequence[Source], place: int, k: int, seed: int) -> list[Trial]:
+    """Return what is tried on the target, whose own source stands at `place`."""
+    own, heads = sources[place], len(target.vectors.heads)
+    chance = replace(own.learnt, heads=np.random.default_rng([seed, heads]).permutation(heads)[:k])
+    trials = [Trial((target.name, OWN), own.learnt, own), Trial((RANDOM, HEADS), chance, own)]
+    for source in sources:
+        if source is not own:
+            trials.append(Trial((source.task.name, HEADS), source.learnt, own))
+            if list(source.task.classes) == list(target.classes):
+                trials.append(Trial((source.task.name, ALL), source.learnt, source))
+    return trials
+
+
+def _predict(target: Task, test: Int[np.ndarray, " test"], trials: Sequence[Trial]) -> Int[np.ndarray, "trial test"]:
+    """Return every trial's predictions; each vector that any needs is read once."""
+    predicted = np.empty((len(trials), len(test)), dtype=np.int64)
+    union = np.unique(np.concatenate([trial.learnt.heads for trial in trials]))
+    at_once = max(1, SIMILARITY_BYTES // (8 * len(target.classes) * len(union)))
+    for block, features in target.vectors.blocks(test, union.tolist()):
+        for start in range(0, len(block), at_once):
+            rows = slice(start, start + at_once)
+            places = np.searchsorted(test, block[rows])
+            for given in {id(trial.given): trial.given for trial in trials}.values():
+                mine = [row for row, trial in enumerate(trials) if trial.given is given]
+                votes = predict([trials[row].learnt for row in mine], union, features[rows], given.centroids[:, union])
+                for row, vote in zip(mine, votes, strict=True):
+                    predicted[row, places] = vote.predicted
+    return predicted
+
+
+def _test(target: Task, test: Int[np.ndarray, " test"], trials: Sequence[Trial]) -> dict[tuple[str, str], Units]:
+    """Return the scored test samples of one draw by (source, what is taken)."""
+    table, metric = target.vectors.store.samples, target.vectors.store.benchmark.metric
+    described = {"label": table.label[test], "sample": test, "group": table.group[test], "slot": table.slot[test]}
+    return {
+        trial.key: unit_scores(metric, predicted, **described, classes=len(target.classes))
+        for trial, predicted in zip(trials, _predict(target, test, trials), strict=True)
+    }
+
+
+def _measure(
+    draws: Sequence[dict[tuple[str, str], Units]], own: tuple[str, str], metric: str, seed: int
+) -> Iterable[dict[str, Any]]:
+    """Yield the numbers of every (source, what is taken) of one target; all are resampled together, so paired."""
+    keys = list(draws[0])
+    names = np.unique(np.concatenate([of_draw[own].unit for of_draw in draws]))
+    ids = np.zeros(len(names), dtype=np.int64)
+    for of_draw in draws:
+        ids[np.searchsorted(names, of_draw[own].unit)] = of_draw[own].cluster
+    sums = []
+    for of_draw in draws:
+        columns = np.zeros((len(names), len(keys) + 1))
+        scores = [of_draw[key].scores[metric] for key in keys]
+        columns[np.searchsorted(names, of_draw[own].unit)] = np.column_stack([*scores, np.ones(len(scores[0]))])
+        sums.append(csr_array(columns))
+    means = replicates(sums, ids, _means, seed)
+    of_draws = np.array([[of_draw[key].scores[metric].mean() for key in keys] for of_draw in draws])
+    units = round(np.mean([len(of_draw[own].unit) for of_draw in draws]))
+    mine = keys.index(own)
+    values, against = of_draws.mean(axis=0), of_draws - of_draws[:, [mine]]
+    for place, (source, takes) in enumerate(keys):
+        low, high = interval(means[:, place], [of_draws[:, place]])
+        found = {"source": source, "takes": takes, "n": units, "value": values[place], "low": low, "high": high}
+        low, high = interval(means[:, place] - means[:, mine], [against[:, place]], least=-1.0)
+        found |= {"against_own": values[place] - values[mine], "against_own_low": low, "against_own_high": high}
+        yield found
+
+
+def _means(sums: np.ndarray) -> np.ndarray:
+    """Return `[replicate, key]` from sums of the keys' scores and of the tested units."""
+    tested = sums[:, -1:]
+    return np.divide(sums[:, :-1], tested, out=np.full(sums[:, :-1].shape, np.nan), where=tested > 0)
+
+
+def laid_out(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows for people, in percent."""
+    percent = [f"{100 * r.value:.1f} [{100 * r.low:.1f}, {100 * r.high:.1f}]" for r in rows.itertuples()]
+    against = [
+        f"{100 * r.against_own:+.1f} [{100 * r.against_own_low:+.1f}, {100 * r.against_own_high:+.1f}]"
+        for r in rows.itertuples()
+    ]
+    return rows[["model", "source", "target", "takes", "metric", "n"]].assign(
+        result=percent, **{"against own": np.where(rows["takes"] == OWN, "", against)}
+    )
+
+
+def footnotes(rows: pd.DataFrame) -> list[str]:
+    """Return what a reader of the table must know."""
+    first = rows.iloc[0]
+    return [
+        "Percent; in brackets 95 % bootstrap intervals over samples and draws; against own is paired by sample.",
+        f"{first.heads} heads, {first.shots} support samples a class, draws: {first.draws}. Centroids are the "
+        f"target's, but for {ALL!r}, which is tried between tasks of the same classes.",
+    ]
+
+
+def grids(rows: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
+    """Return for each panel of the figure the values and the differences from own heads, `[source, target]`.
+
+    The second panel is there where heads and centroids were taken from any other task.
+    """
+    tasks = list(dict.fromkeys(rows["target"]))
+    panels = {"heads of the source, centroids of the target": (HEADS, [*tasks, RANDOM])}
+    if (rows["takes"] == ALL).any():
+        panels["heads and centroids of the source"] = (ALL, tasks)
+    found = {}
+    for title, (takes, order) in panels.items():
+        of_panel = rows[rows["takes"].isin([OWN, takes])]
+        value, against = (
+            of_panel.pivot(index="source", columns="target", values=name).reindex(index=order, columns=tasks)
+            for name in ("value", "against_own")
+        )
+        found[title] = value, against
+    return found
+
+
+def draw_transfer(rows: pd.DataFrame, path: Path) -> Path:
+    """Draw a heat map, source by target, into `path` (its ending says the format) and return it."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    panels = grids(rows)
+    tasks = rows["target"].nunique()
+    most = max(0.01, *(np.nanmax(np.abs(against.to_numpy())) for _, against in panels.values()))
+    with matplotlib.rc_context(REPRODUCIBLE | {"font.size": 8}):
+        size = 0.55 * tasks
+        figure, axes = pyplot.subplots(
+            1, len(panels), figsize=((size + 2.6) * len(panels), size + 2.2), squeeze=False, layout="constrained"
+        )
+        for axis, (title, (value, against)) in zip(axes.flat, panels.items(), strict=True):
+            axis.patch.set(hatch="////", edgecolor="0.85")  # shows where nothing was tried
+            image = axis.imshow(against, cmap="RdBu", vmin=-most, vmax=most)
+            for (row, column), number in np.ndenumerate(value.to_numpy()):
+                if np.isfinite(number):
+                    dark = abs(against.iloc[row, column]) > 0.6 * most
+                    own = value.index[row] == value.columns[column]
+                    style: dict[str, Any] = {
+                        "color": "white" if dark else "black",
+                        "weight": "bold" if own else "normal",
+                    }
+                    axis.text(column, row, f"{100 * number:.0f}", ha="center", va="center", **style)
+            axis.set_xticks(
+                range(tasks), map(printable, value.columns), rotation=45, ha="right", rotation_mode="anchor"
+            )
+            axis.set_yticks(range(len(value)), map(printable, value.index))
+            axis.set_xlabel("target")
+            axis.set_ylabel("source")
+            axis.set_title(title, fontsize=8)
+            axis.spines[:].set_visible(False)
+        bar = figure.colorbar(image, ax=list(axes.flat), shrink=0.8, format=lambda points, _: f"{100 * points:+.0f}")
+        bar.set_label("points against own heads")
+        save_figure(figure, path)
+    return path

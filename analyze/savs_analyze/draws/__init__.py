@@ -1,0 +1,1 @@
+"""Which samples a draw learns from, which choose hyperparameters, which are tested."""

@@ -1,0 +1,64 @@
+"""How alike the heads are that different draws select."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy.stats import hypergeom
+
+from savs_analyze.findings.choice import Choice, kept_places
+from savs_analyze.runs.results import CellResult
+
+
+def stability(cells: Iterable[CellResult], choices: Sequence[Choice] = ()) -> pd.DataFrame:
+    """Return, for each setting with heads: heads kept, how many every draw keeps, the mean Jaccard index, by chance.
+
+    Columns: benchmark, model, task, shots, setting, draws, heads, in all draws, jaccard, by chance.
+    """
+    kept: dict[tuple, list[set[tuple[int, int]]]] = {}
+    total: dict[tuple, int] = {}
+    for cell in cells:
+        facts = cell.facts
+        for place in kept_places(facts, choices) if "kept" in facts else ():
+            line = *(facts[name] for name in ("benchmark", "model", "task", "shots")), facts["columns"][place]
+            kept.setdefault(line, []).append({(layer, head) for layer, head in facts["kept"][place]})
+            total[line] = len(facts["head_table"][0])
+    rows = []
+    for line, draws in kept.items():
+        sizes = [len(heads) for heads in draws]
+        named = dict(zip(("benchmark", "model", "task", "shots", "setting"), line, strict=True))
+        everywhere = len(set.intersection(*draws))
+        measured = {"draws": len(draws), "heads": round(float(np.mean(sizes))), "in all draws": everywhere}
+        by_chance = float(np.mean([chance_jaccard(a, b, total[line]) for a, b in combinations(sizes, 2)] or [np.nan]))
+        rows.append(named | measured | {"jaccard": mean_jaccard(draws), "by chance": by_chance})
+    columns = [
+        "benchmark",
+        "model",
+        "task",
+        "shots",
+        "setting",
+        "draws",
+        "heads",
+        "in all draws",
+        "jaccard",
+        "by chance",
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def mean_jaccard(draws: Sequence[Collection]) -> float:
+    """Return the mean over pairs of |A and B| / |A or B|; 1 for two empty ones, NaN for a single draw."""
+    pairs = [(set(one), set(other)) for one, other in combinations(draws, 2)]
+    found = [len(one & other) / len(one | other) if one | other else 1.0 for one, other in pairs]
+    return float(np.mean(found)) if found else float("nan")
+
+
+def chance_jaccard(one: int, other: int, total: int) -> float:
+    """Return the expected Jaccard index of random sets of these sizes out of so many heads."""
+    if not one + other:
+        return 1.0
+    common = np.arange(min(one, other) + 1)
+    return float(hypergeom.pmf(common, total, one, other) @ (common / (one + other - common)))

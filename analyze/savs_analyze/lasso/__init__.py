@@ -1,0 +1,1 @@
+"""Sparse-group lasso over heads: penalty, problem, path, references, estimator."""

@@ -1,0 +1,1 @@
+"""Numbers over samples and draws, from arrays alone: metrics, intervals, confusions."""

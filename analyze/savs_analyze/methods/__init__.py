@@ -1,0 +1,1 @@
+"""What can be asked for by name: recipes, their settings, how each kind learns and votes, one estimator."""

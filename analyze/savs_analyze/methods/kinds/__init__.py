@@ -1,0 +1,1 @@
+"""One file a kind of method: how it learns from a support, and how it votes."""

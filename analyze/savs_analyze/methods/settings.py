@@ -1,0 +1,152 @@
+"""Methods with their hyperparameters: what a user may ask for, and how it is written in cells and tables."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+from savs_analyze.methods.recipes import DISPLAYED, METHODS, SCALINGS, SOLVERS, Method, Savs, Sparse
+from savs_analyze.parts.transform import NONE
+from savs_analyze.votes.similarity import COSINE
+
+COUNTED = {"k": "heads", "layers": "layers"}
+KNOBS = ("C", "alpha", "share")  # always said: they decide everything
+WHOLE_NUMBERS = ("k", "layers", "neighbours")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A method with its hyperparameters, and how it is run."""
+
+    name: str
+    parameters: tuple[tuple[str, int | float], ...] = ()
+    restricted: bool = False
+    papers_order: bool = False
+    solver: str = ""
+    scaling: str = ""
+
+    @cached_property
+    def method(self) -> Method:
+        method = METHODS[self.name].make(**dict(self.parameters))
+        if isinstance(method, Savs) and self.papers_order:
+            method = replace(method, papers_order=True, voting=COSINE)
+        if isinstance(method, Sparse):
+            method = replace(method, solver=self.solver or method.solver, scaling=self.scaling or method.scaling)
+        return replace(method, restricted=self.restricted)
+
+    @cached_property
+    def same_as(self) -> str:
+        """The simplest named method that provably predicts the same with the same k; empty where it is itself."""
+        canonical, mine = self.method.canonical, dict(self.parameters)
+        for name, recipe in METHODS.items():
+            if name == self.name or not set(recipe.defaults) <= set(mine):
+                continue
+            other = replace(self, name=name, parameters=tuple((key, mine[key]) for key in recipe.defaults)).method
+            if other.canonical == canonical and _simplicity(other) < _simplicity(self.method):
+                return name
+        return ""
+
+    def column(self) -> str:
+        """Return the name with the number of heads and the hyperparameters that are not the default, for tables."""
+        defaults, words = METHODS[self.name].defaults, [DISPLAYED.get(self.name, self.name)]
+        for name, value in self.parameters:
+            if name in COUNTED:
+                words.append(f"{value} {COUNTED[name] if value != 1 else COUNTED[name][:-1]}")
+            elif value != defaults[name] or name in KNOBS:
+                words.append(f"{name}={value:.6g}")
+        words += [f"by {self.solver}"] if self.solver not in ("", SOLVERS[0]) else []
+        words += [self.scaling] if self.scaling not in ("", SCALINGS[0]) else []
+        words += ["printed options"] if self.restricted else []
+        return ", ".join(words + (["papers' way"] if self.papers_order else []))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "parameters": dict(self.parameters),
+            "restricted": self.restricted,
+            "papers_order": self.papers_order,
+            "solver": self.solver,
+            "scaling": self.scaling,
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Setting:
+        return cls(**{**found, "parameters": tuple(found["parameters"].items())})
+
+
+def _simplicity(method: Method) -> tuple[bool, ...]:
+    """Order methods that are the same: no transform before one, bases before kernels, the count before others."""
+    if not isinstance(method, Savs):
+        return ()
+    scoring = method.scoring
+    return scoring.transform != NONE, scoring.similarity != scoring.similarity.base, scoring.criterion != "count"
+
+
+def make_setting(
+    name: str,
+    restricted: bool = False,
+    papers_order: bool = False,
+    solver: str = "",
+    scaling: str = "",
+    **parameters: int | float,
+) -> Setting:
+    """Return a setting; hyperparameters that are not given have their defaults.
+
+    `solver` and `scaling` concern the lasso and its relatives; other methods have none.
+
+    Raises ValueError suggesting the nearest method, and naming the hyperparameters that one has.
+    """
+    if name not in METHODS:
+        close = difflib.get_close_matches(name, METHODS, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"there is no method {name!r}{hint} (savs-analyze methods lists them)")
+    defaults = METHODS[name].defaults
+    if unknown := set(parameters) - set(defaults):
+        raise ValueError(
+            f"{name} has no {', '.join(sorted(unknown))}; it has {', '.join(defaults) or 'nothing to set'}"
+        )
+    merged = {**defaults, **parameters}
+    for key, value in merged.items():
+        if not math.isfinite(value) or (key in WHOLE_NUMBERS and value != int(value)):
+            raise ValueError(f"{key} must be a {'whole' if key in WHOLE_NUMBERS else 'finite'} number, got {value}")
+    values = tuple((key, int(merged[key]) if key in WHOLE_NUMBERS else float(merged[key])) for key in defaults)
+    setting = Setting(name, values, restricted)
+    method = setting.method  # a value out of range shows here
+    if isinstance(method, Sparse):
+        papers = "liblinear" if papers_order and method.l1_ratio == 1 and method.knob == "C" else SOLVERS[0]
+        method = replace(method, solver=solver or papers, scaling=scaling or SCALINGS[0])  # a wrong one shows here
+        return replace(setting, solver=method.solver, scaling=method.scaling)
+    # The papers' code has an order of its own for the heads that it keeps.
+    ranks = isinstance(method, Savs) and method.selection == "top"
+    return replace(setting, papers_order=papers_order and ranks)
+
+
+def expand_settings(
+    names: Sequence[str],
+    grid: Mapping[str, Sequence[int] | Sequence[float]],
+    restricted: bool = False,
+    papers_order: bool = False,
+    solver: str = "",
+    scaling: str = "",
+) -> list[Setting]:
+    """Return every method with every combination of the grid's values of its own hyperparameters.
+
+    Raises ValueError for a hyperparameter, a solver or a scaling that none of the methods has.
+    """
+    sparse = any(isinstance(make_setting(name).method, Sparse) for name in names)  # unknown names first
+    if (solver or scaling) and not sparse:
+        raise ValueError(f"no method here has a {'solver' if solver else 'scaling'}: {', '.join(names)}")
+    if unused := set(grid) - {key for name in names for key in METHODS[name].defaults}:
+        raise ValueError(f"no method here has {', '.join(sorted(unused))}: {', '.join(names)}")
+    settings = []
+    for name in names:
+        keys = [key for key in METHODS[name].defaults if key in grid]
+        for values in product(*(grid[key] for key in keys)):
+            chosen = dict(zip(keys, values, strict=True))
+            settings.append(make_setting(name, restricted, papers_order, solver, scaling, **chosen))
+    return list(dict.fromkeys(settings))

@@ -1,0 +1,1 @@
+"""Both papers: their published numbers beside ours, and their studies as sweeps."""

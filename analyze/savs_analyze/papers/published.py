@@ -1,0 +1,278 @@
+"""Our numbers beside the published ones, judged by the noise of both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from savs_analyze.measure.intervals import LEVEL
+from savs_analyze.methods.recipes import METHODS, ZERO_SHOT
+from savs_analyze.methods.settings import Setting
+from savs_analyze.report.tables import summarize
+from savs_analyze.runs.results import CellResult
+
+FIGURES = Path(__file__).with_name("published.csv")
+WIDTH = float(norm.ppf((1 + LEVEL) / 2))  # standard errors in half of an interval
+# A benchmark in the papers' own division into support and test ends so.
+PAPERS_SPLIT = "-paper"
+# The second paper's code is another method than its text, or another loss than ours.
+CODED = {
+    "savs-rbf": "paper-rbf",
+    "savs-laplacian": "paper-laplacian",
+    "savs-sigmoid": "paper-sigmoid",
+    "lasso": "lasso-one-vs-rest",
+}
+SAME = ["model", "metric", "task"]
+COLUMNS = ["model", "benchmark", "task", "metric", "method", "setting", "shots", "draws", "n", "value", "low", "high"]
+COLUMNS += ["paper", "place", "reading", "published_method", "published_settings", "published_n", "published"]
+COLUMNS += ["half_width", "draw_sd", "difference", "z", "verdict", "notes"]
+SHOWN = [
+    "model",
+    "benchmark",
+    "metric",
+    "setting",
+    "ours",
+    "theirs",
+    "published in",
+    "difference",
+    "z",
+    "verdict",
+    "notes",
+]
+# What is known to be wrong or different about a published number.
+NOTES = {
+    "retrieval": "The second paper's NaturalBench is NaturalBench-Retrieval: 950 groups, not 9,500, of which 713 are "
+    "in its Table 1. Its support is of groups 1 to 10 of the same file; 6 tested groups hold copies of it.",
+    "counting": "The second paper asks one constant question of all 120 pictures of BLINK's Counting: 20.0 and 16.7 % "
+    "there, below chance, are one fourteenth of its mean. The first quarter of every task is not in its mean.",
+    "mhalu": "The second paper's support and test are both of the validation file; 142 test claims share a picture "
+    "with the support.",
+    "vlguard": "The second paper tests on 558 of the 1,000 harmful samples, without saying so.",
+    "order": "Which of equally good heads the second paper's code keeps depends on the processor; between equal camps "
+    "the head of the lowest layer decides (--protocol paper is near).",
+    "algebra": "Penalty and artanh grow with the class's own similarity, so they cannot change a count: where their "
+    "rows differ from the cosine's, it is by rounding or by ties in floats.",
+    "float32": "The second paper's kernels only rank heads, in float32, where exp and tanh of large vectors saturate "
+    "and classes tie; its vote is by cosine.",
+    "table2": "Table 2 of the second paper has two rows exchanged: lasso of Qwen2-VL is C = 100 on 4 layers (printed: "
+    "0.001 on 2), sparse-group lasso of LLaVA-OneVision is alpha = 0.001 on 2 layers (printed: 100 on 4); and what it "
+    "calls C of the latter is alpha, the strength itself. Shown are the settings that give the printed values.",
+    "one-vs-rest": "The second paper's lasso is liblinear's: one-vs-rest, with a penalised intercept.",
+    "two-classes": "The second paper's sparse-group lasso knows two classes only: it cannot pass the share of two "
+    "labels, 5.4 % on Pets and about 22 % on EuroSAT, nor on BLINK's tasks of three and four.",
+    "exchanged": "The EuroSAT cells of lasso and sparse-group lasso are exchanged between the models in Table 1: both "
+    "readings are shown.",
+    "validation": "Figures 5 and 6 show validation samples, not test samples, read off to two digits.",
+    "recall": "The second paper scores heads of a class by recall alone, and its published code has neither k = 25 nor "
+    "the vote by similarity.",
+    "vizwiz": "6 of the first paper's 40 support labels contradict the official flag, by a rule nobody published.",
+    "pets": "The first paper's code takes the first word of a file name as the class: 35 classes, not 37; its support "
+    "is of the official test split.",
+    "rest": "The first paper's BLINK is the validation split less its support: 20 of every class are gone, so classes "
+    "are skewed.",
+    "options": "How the first paper chose samples and the 16 printed options of ImageNet is not published.",
+    "strings": "The first paper's zero-shot compares a generated text with the label: below chance on two classes, it "
+    "measures form. Ours compares log-probabilities of the answers.",
+    "formula": "The method is as the second paper's text has it; the published number is of its code, which differs.",
+    "settings": "Ours has other hyperparameters, as none of its settings has the published ones.",
+    "shots": "Ours learns from another number of samples a class.",
+    "one draw": "Ours is one draw too: how much draws differ is not known, and the verdict leaves it out.",
+    "size": "The published size is not known: its noise is taken as that of as many samples as ours.",
+    "split": "Ours are the official samples, those of the papers are others (savs-harvest --split paper is nearer).",
+}
+
+
+def published_figures() -> pd.DataFrame:
+    """Return the papers' figures, one a row, in our names where there is a counterpart; `n` is text, such as 58+30.
+
+    `step` is the last printed digit, which is `printed` rounded or truncated; `reading` tells apart what is
+    printed and what is right. `n` counts what was tested independently: groups, where there are groups.
+    """
+    return pd.read_csv(FIGURES, dtype={"n": str, "shots": "Int64"}, keep_default_na=False, na_values={"shots": [""]})
+
+
+def compare(cells: Iterable[CellResult]) -> pd.DataFrame:
+    """Return a row for every result that has a published counterpart: ours, theirs, the difference and a verdict.
+
+    A counterpart has the same model, benchmark, task, metric and method. Where a method was run with the published
+    hyperparameters, only these settings are compared; else all are, with a note.
+    """
+    figures = published_figures()
+    published = set(zip(figures["model"], figures["benchmark"], strict=True))
+    cells = [cell for cell in cells if (cell.facts["model"], _published_name(cell.facts["benchmark"])) in published]
+    settings = {
+        (cell.facts["method"], setting.column()): setting
+        for cell in cells
+        for setting in map(Setting.from_json, cell.facts["settings"])
+    }
+    rows = []
+    for ours in summarize(cells).to_dict("records"):
+        parameters = dict(settings[ours["method"], ours["setting"]].parameters)
+        found = counterparts(ours, figures).to_dict("records")
+        variance = draw_variance(cells, ours) if found else 0.0
+        for theirs in found:
+            fits = parse_settings(theirs["settings"]).items() <= parameters.items()
+            rows.append((fits, _beside(ours, theirs, fits, variance)))
+    # The method with its published settings, where it was run with them.
+    matched = {_pair(row) for fits, row in rows if fits}
+    return pd.DataFrame([row for fits, row in rows if fits or _pair(row) not in matched], columns=COLUMNS)
+
+
+def counterparts(ours: Mapping[str, Any], figures: pd.DataFrame) -> pd.DataFrame:
+    """Return the figures of the same model, benchmark, task, metric and method as a row of the summary."""
+    same = (figures[SAME] == pd.Series({name: ours[name] for name in SAME})).all(axis=1)
+    same &= figures["benchmark"] == _published_name(ours["benchmark"])
+    return figures[same & (figures["method"] == CODED.get(ours["method"], ours["method"]))]
+
+
+def _published_name(benchmark: str) -> str:
+    return benchmark.removesuffix(PAPERS_SPLIT)
+
+
+def parse_settings(text: str) -> dict[str, float]:
+    """Return the hyperparameters of `C=100 layers=4`."""
+    pairs = (word.split("=") for word in text.split())
+    return {name: float(value) for name, value in pairs}
+
+
+def sampling_error(value: float, sizes: Sequence[int]) -> float:
+    """Return the standard error of a share of so many tested, or of the mean of shares of several tasks.
+
+    sqrt(p (1 - p) sum(1 / n)) / tasks, as if all tasks had the same share p, which is the largest it can be.
+    """
+    return float(np.sqrt(value * (1 - value) * np.sum(1 / np.array(sizes))) / len(sizes))
+
+
+def hidden_gap(ours: float, printed: float, step: float, truncated: bool) -> float:
+    """Return how far ours is from what a printed number can have been, 0 where it may have been ours.
+
+    Rounded, it was within half a step of what is printed; truncated, within a step above it.
+    """
+    low, high = (printed, printed + step) if truncated else (printed - step / 2, printed + step / 2)
+    return ours - min(max(ours, low), high)
+
+
+def judge(z: float) -> str:
+    """Return whether ours agrees with theirs, or is higher or lower than the noise of both explains."""
+    return "agrees" if abs(z) <= WIDTH else "higher" if z > 0 else "lower"
+
+
+def draw_variance(cells: Iterable[CellResult], ours: Mapping[str, Any]) -> float:
+    """Return the variance between single draws of a row of the summary; of a mean over tasks, of such a mean.
+
+    0 for what draws nothing, NaN where there is one draw.
+    """
+    if ours["method"] == ZERO_SHOT:
+        return 0.0
+    same = ["benchmark", "model", "method", "shots"] + (["task"] if not ours["task"].startswith("mean of ") else [])
+    by_task: dict[str, list[float]] = {}
+    for cell in cells:
+        if all(cell.facts[name] == ours[name] for name in same):
+            setting = [Setting.from_json(one).column() for one in cell.facts["settings"]].index(ours["setting"])
+            value = cell.units(setting).values()[ours["metric"]]
+            by_task.setdefault(cell.facts["task"], []).append(value)
+    variances = [np.var(values, ddof=1) if len(values) > 1 else np.nan for values in by_task.values()]
+    return float(sum(variances) / len(variances) ** 2)
+
+
+def _beside(ours: dict[str, Any], theirs: dict[str, Any], fits: bool, variance: float) -> dict[str, Any]:
+    """Return the row of one result and one figure; theirs is one draw, so it has the noise of one of our draws."""
+    sizes = [int(size) for size in theirs["n"].split("+")] if theirs["n"] else [ours["n"]]
+    error = sampling_error(theirs["value"], sizes)
+    own = (ours["high"] - ours["low"]) / (2 * WIDTH)
+    total = np.sqrt(own**2 + error**2 + np.nan_to_num(variance))
+    z = hidden_gap(ours["value"], theirs["value"], theirs["step"], theirs["printed"] == "truncated") / total
+    return ours | {
+        "paper": theirs["paper"],
+        "place": theirs["place"],
+        "reading": theirs["reading"],
+        "published_method": theirs["method"],
+        "published_settings": theirs["settings"],
+        "published_n": sum(sizes) if theirs["n"] else None,
+        "published": theirs["value"],
+        "half_width": WIDTH * error,
+        "draw_sd": np.sqrt(variance),
+        "difference": ours["value"] - theirs["value"],
+        "z": z,
+        "verdict": judge(z),
+        "notes": " ".join(NOTES[key] for key in _notes(ours, theirs, fits, variance)),
+    }
+
+
+def _notes(ours: dict[str, Any], theirs: dict[str, Any], fits: bool, variance: float) -> list[str]:
+    """Return the keys of `NOTES` that a row needs."""
+    more = {
+        "formula": ours["method"] in CODED and ours["method"] != "lasso",
+        "settings": not fits,
+        "shots": ours["method"] != ZERO_SHOT and ours["shots"] != theirs["shots"],
+        "one draw": np.isnan(variance),
+        "size": not theirs["n"],
+        "split": not ours["benchmark"].endswith(PAPERS_SPLIT),
+    }
+    return [*theirs["notes"].split(), *(key for key, needed in more.items() if needed)]
+
+
+def _pair(row: dict[str, Any]) -> tuple:
+    return tuple(row[name] for name in (*SAME, "benchmark", "method", "paper", "place", "reading"))
+
+
+def laid_out(compared: pd.DataFrame) -> pd.DataFrame:
+    """Return the comparison for people, in percent; numbers in `notes` are those of `footnotes`."""
+    notes = _used(compared)
+    lines = []
+    for row in compared.itertuples():
+        by = row.published_method if row.published_method != row.method else ""
+        where = ", ".join(word for word in (row.paper, row.place, by, row.published_settings, row.reading) if word)
+        lines.append(
+            {
+                "model": row.model,
+                "benchmark": row.benchmark + ("" if row.task == "all" else f", {row.task}"),
+                "metric": row.metric,
+                "setting": row.setting,
+                "ours": f"{100 * row.value:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]",
+                "theirs": f"{100 * row.published:.1f} ± {100 * row.half_width:.1f}",
+                "published in": where,
+                "difference": f"{100 * row.difference:+.1f}",
+                "z": f"{row.z:+.1f}",
+                "verdict": row.verdict,
+                "notes": " ".join(str(place) for place, note in enumerate(notes, start=1) if note in row.notes),
+            }
+        )
+    return pd.DataFrame(lines, columns=SHOWN)
+
+
+def footnotes(compared: pd.DataFrame) -> list[str]:
+    """Return what a reader of the comparison must know, then the numbered notes that its rows need."""
+    if compared.empty:
+        return []
+    notes = [
+        "Percent; in brackets 95 % bootstrap intervals over samples and draws; ± is 95 % of the sampling noise alone, "
+        "from the number of tested samples or groups.",
+        "z: the difference, less what rounding may hide, over the standard errors of both. The published numbers are "
+        "one draw, so ours between single draws is added. Neither paper gives an uncertainty: std in the second's "
+        "result files is that of single outcomes.",
+        "By noise alone, one of 20 rows is not in agreement: "
+        f"about {round(len(compared) / 20, 1):g} of these {len(compared)}.",
+    ]
+    return notes + [f"{place}. {note}" for place, note in enumerate(_used(compared), start=1)]
+
+
+def without_counterpart(cells: Iterable[CellResult]) -> str:
+    """Say in a sentence that none of the results is published, what they are, and what is published."""
+    cells, figures = list(cells), published_figures()
+    figures = figures[figures["method"].isin(METHODS)]
+    ours = sorted({f"{cell.facts['model']} on {cell.facts['benchmark']}" for cell in cells})
+    models, benchmarks = (", ".join(dict.fromkeys(figures[name])) for name in ("model", "benchmark"))
+    return (
+        f"Nothing here has a published counterpart: these are results of {', '.join(ours)}; "
+        f"the papers have the models {models} on {benchmarks}."
+    )
+
+
+def _used(compared: pd.DataFrame) -> list[str]:
+    return [note for note in NOTES.values() if compared["notes"].str.contains(note, regex=False).any()]

@@ -1,0 +1,1 @@
+"""What a method on heads is made of: transform, criterion, selection."""

@@ -1,0 +1,149 @@
+"""Which heads stay: every head is scored alone on the support, the best are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from savs_analyze.parts.criterion import class_criterion, class_margins, head_criterion, true_class_margins
+from savs_analyze.parts.transform import NONE, Transform, transformed
+from savs_analyze.votes.similarity import (
+    COSINE,
+    HEAD_BLOCK,
+    Similarity,
+    left_out_similarities,
+    of_base,
+    similarities,
+)
+
+BLOCK_BYTES = 100_000_000
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How heads are scored on the support; `per_class` is the criterion where every class has heads of its own."""
+
+    similarity: Similarity = COSINE
+    transform: Transform = NONE
+    criterion: str = "count"
+    leave_one_out: bool = False
+    per_class: str = ""
+
+    def __post_init__(self) -> None:
+        if self.transform.name == "artanh" and self.similarity.name != "cosine":
+            raise ValueError(f"artanh takes cosines, not {self.similarity.name}")
+        if self.criterion == "score" and self.transform.name == "none" and not self.per_class:
+            raise ValueError("the mean score of the true class says nothing without the others: use penalty or artanh")
+
+
+BY_COUNT = Scoring()
+
+
+@dataclass(frozen=True)
+class HeadScores:
+    """The score of every head `[head]`, or of every head for every class `[class, head]`, and what breaks ties.
+
+    The margin is the similarity to the own class less the best other one, averaged over the support; of a
+    kernel it is that of its base, so that both rank heads alike.
+    """
+
+    value: Float[np.ndarray, "*class head"]
+    margin: Float[np.ndarray, "*class head"]
+
+
+def score_heads(
+    vectors: Float[np.ndarray, "sample head dim"],
+    labels: Int[np.ndarray, " sample"],
+    centroids: Float[np.ndarray, "class head dim"],
+    scorings: Iterable[Scoring] = (BY_COUNT,),
+) -> dict[Scoring, HeadScores]:
+    """Score every head as a nearest-centroid classifier on the support, in blocks of heads.
+
+    Similarities that several scorings need are computed once a block. They are compared to twelve digits: of
+    a head that is constant, but for rounding, all classes are equally near, and the first is its answer.
+    Raises ValueError for leave-one-out on a class with one sample.
+    """
+    wanted = sorted(dict.fromkeys(scorings), key=lambda scoring: (repr(scoring.similarity.base), scoring.leave_one_out))
+    samples, heads = vectors.shape[:2]
+    step = max(1, min(HEAD_BLOCK, BLOCK_BYTES // (8 * samples * len(centroids))))
+    parts: dict[Scoring, list[HeadScores]] = {scoring: [] for scoring in wanted}
+    for start in range(0, heads, step):
+        block = slice(start, start + step)
+        key, found = None, np.empty(0)
+        for scoring in wanted:
+            if key != (key := (scoring.similarity.base, scoring.leave_one_out)):
+                found = _base_similarities(scoring, vectors[:, block], labels, centroids[:, block])
+            parts[scoring].append(_block_scores(scoring, found, labels))
+    return {
+        scoring: HeadScores(
+            np.concatenate([part.value for part in of_blocks], axis=-1),
+            np.concatenate([part.margin for part in of_blocks], axis=-1),
+        )
+        for scoring, of_blocks in parts.items()
+    }
+
+
+def _base_similarities(
+    scoring: Scoring, vectors: np.ndarray, labels: np.ndarray, centroids: np.ndarray
+) -> Float[np.ndarray, "sample class head"]:
+    base = scoring.similarity.base
+    if scoring.leave_one_out:
+        found = left_out_similarities(base, vectors, labels, centroids)
+    else:
+        found = similarities(base, vectors, centroids)
+    largest = np.abs(found).max(axis=1, keepdims=True)
+    largest[largest == 0] = 1
+    return np.round(found / largest, 12) * largest
+
+
+def _block_scores(scoring: Scoring, found: np.ndarray, labels: np.ndarray) -> HeadScores:
+    scores = transformed(scoring.transform, of_base(scoring.similarity, found))
+    margins = true_class_margins(found, labels)
+    if scoring.per_class:
+        value = class_criterion(scoring.per_class, scores, labels)
+        return HeadScores(value, class_margins(margins, labels, found.shape[1]))
+    return HeadScores(head_criterion(scoring.criterion, scores, labels), margins.mean(axis=0))
+
+
+def rank_heads(value: Float[np.ndarray, " head"], margin: Float[np.ndarray, " head"]) -> Int[np.ndarray, " head"]:
+    """Return all heads, best first, by a total order: score, then margin, then layer and head.
+
+    Both are compared to twelve digits, so that the last bit of a sum, which depends on the processor, does
+    not decide.
+    """
+    place = np.arange(len(value))
+    return np.lexsort((place, -_digits(margin), -_digits(value)))
+
+
+def _digits(values: np.ndarray) -> np.ndarray:
+    """Round to twelve significant digits of the largest."""
+    largest = np.abs(values).max(initial=0)
+    return np.round(values / largest, 12) if largest > 0 else values
+
+
+def paper_ranking(value: Float[np.ndarray, " head"], margin: Float[np.ndarray, " head"]) -> Int[np.ndarray, " head"]:
+    """Return the heads in the papers' order: by score alone, of equal ones the later head first.
+
+    The papers' code sorts unstably, so which of equal heads stay depends on its processor; a stable sort,
+    read from its end, is what it would do with a stable one.
+    """
+    return np.argsort(_digits(value), kind="stable")[::-1]
+
+
+def tied_at_cut(value: Float[np.ndarray, " head"], heads: int) -> int:
+    """Return how many heads share the score of the last one kept, on both sides of the cut; 0 if it is clean."""
+    value = _digits(value)
+    ordered = np.sort(value)[::-1]
+    if heads >= len(ordered) or ordered[heads] < ordered[heads - 1]:
+        return 0
+    return int((value == ordered[heads - 1]).sum())
+
+
+def layer_vectors(
+    vectors: Float[np.ndarray, "sample head dim"], layer: Int[np.ndarray, " head"]
+) -> list[Float[np.ndarray, "sample 1 width"]]:
+    """Return the concatenated vectors of each layer's heads, as one head of all their width."""
+    return [vectors[:, layer == number].reshape(len(vectors), 1, -1) for number in np.unique(layer)]

@@ -1,0 +1,56 @@
+"""A report: one HTML file that shows the results of a sweep, and needs nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from savs_analyze.methods.recipes import ZERO_SHOT
+from savs_analyze.report.charts import SHAPES, VIEW
+from savs_analyze.report.sections import Found, sections
+from savs_analyze.runs.results import Results, refuse_store, replaced
+from savs_stores.terminal import shown
+
+TEMPLATE = "page.html.j2"
+
+
+def write_report(results: Path, out: Path) -> Path:
+    """Write the report of a folder of results into `out` and return it.
+
+    Raises FileNotFoundError where no sweep has finished, ValueError where `out` is in a store.
+    """
+    folder = Results(results)
+    run = folder.run()
+    refuse_store(out)
+    found = Found(list(folder.loaded()), folder.notes())
+    pages = Environment(
+        loader=PackageLoader("savs_analyze.report", "."),
+        autoescape=True,
+        finalize=_shown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = pages.get_template(TEMPLATE).render(
+        name=results.name, facts=_facts(found), run=run, sections=sections(found), shapes=SHAPES, view=VIEW
+    )
+    with replaced(out) as beside:
+        beside.write_text(page, encoding="utf-8")
+    return out
+
+
+def _shown(value: Any) -> Any:
+    """Return a text without what nobody sees, such as marks that turn the direction of writing."""
+    return shown(value) if type(value) is str else value
+
+
+def _facts(found: Found) -> dict[str, Any]:
+    """Return what ran, for the first lines of the page."""
+    learnt = [cell.facts for cell in found.cells if cell.facts["method"] != ZERO_SHOT]
+    return {
+        **{name: found.every(name) for name in ("benchmark", "model", "method")},
+        "shots": sorted({facts["shots"] for facts in learnt}),
+        "draws": len({facts["draw"] for facts in learnt}),
+    }

@@ -1,0 +1,368 @@
+"""What a report says: every section, from the cells of a sweep."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from savs_analyze.findings.choice import Choice, choose, hyperparameters
+from savs_analyze.findings.comparisons import compare
+from savs_analyze.findings.stability import stability
+from savs_analyze.measure.confusion import confusion
+from savs_analyze.measure.metrics import METRICS, OF_CLASSES
+from savs_analyze.methods.recipes import DISPLAYED, SAVS, ZERO_SHOT
+from savs_analyze.methods.settings import Setting
+from savs_analyze.papers import published as papers
+from savs_analyze.report.blocks import Cell, Chart, Classes, HeadMap, Section, Table
+from savs_analyze.report.charts import Curve, inline_curves
+from savs_analyze.report.figures import most_heads, most_shots, selection_frequency
+from savs_analyze.report.tables import LEFT_OUT, columns_of, differences, footnotes, spread, summarize
+from savs_analyze.runs.results import CellResult
+
+# Maps and curves against shots are of the papers' number of heads, or the nearest that there is.
+PAPERS_HEADS = 20
+# With more settings, a table has a line for each.
+MOST_COLUMNS = 5
+# With more classes, a table of each against each has no room in memory, nor a reader.
+MOST_CONFUSED = 4096
+# Every error that occurs names two classes.
+MOST_NAME = 100
+KEYS = ("benchmark", "model", "task", "metric")
+X_LABELS = {"heads": "heads", "shots": "samples a class"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that a report is made from: the cells of a sweep, what validation chooses, tests, and means."""
+
+    cells: list[CellResult]
+    notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def choices(self) -> list[Choice]:
+        return choose(self.cells)
+
+    @cached_property
+    def compared(self) -> pd.DataFrame:
+        return compare(self.cells, self.choices)
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """Every setting."""
+        return summarize(self.cells) if self.choices else self.chosen
+
+    @cached_property
+    def chosen(self) -> pd.DataFrame:
+        """The chosen setting of every method, or all where nothing chooses."""
+        return summarize(self.cells, self.choices, self.compared)
+
+    def every(self, fact: str) -> list[Any]:
+        """Return the different values of a fact, as they appear."""
+        return list(dict.fromkeys(cell.facts[fact] for cell in self.cells))
+
+    def tasks(self, benchmark: str, model: str) -> list[str]:
+        return list(dict.fromkeys(cell.facts["task"] for cell in self.of(benchmark=benchmark, model=model)))
+
+    def of(self, **wanted: str | int) -> list[CellResult]:
+        """Return the cells that have all these facts."""
+        return [cell for cell in self.cells if all(cell.facts[name] == value for name, value in wanted.items())]
+
+    def title(self, benchmark: str, model: str, task: str = "") -> str:
+        """Return a caption: the benchmark, and what else is needed to tell it from others."""
+        tasks, models = self.tasks(benchmark, model), self.every("model")
+        return " / ".join([benchmark, *([task] if task and len(tasks) > 1 else []), *([model] * (len(models) > 1))])
+
+    def overall(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of means over tasks, and of the only task where there is one."""
+        known = {tuple(cell.facts[name] for name in ("benchmark", "model", "task")) for cell in self.cells}
+        tasks = Counter(key[:2] for key in known)
+        keys = zip(rows["benchmark"], rows["model"], rows["task"], strict=True)
+        return rows[[(key in known) == (tasks[key[:2]] == 1) for key in keys]]
+
+    def headlines(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows to look at: each benchmark's first metric, over all its tasks."""
+        metrics = {cell.facts["benchmark"]: METRICS[cell.facts["metric"]][0] for cell in self.cells}
+        rows = self.overall(rows)
+        return rows[rows["metric"] == rows["benchmark"].map(metrics)]
+
+
+def sections(found: Found) -> list[Section]:
+    """Return the sections that have something to say, in their order."""
+    makers: Sequence[Callable[[Found], Section | None]] = (
+        results,
+        published,
+        head_maps,
+        against_heads,
+        against_shots,
+        paired_tests,
+        hyperparameters_of,
+        stability_of,
+        classes,
+        metrics_of_classes,
+        left_out,
+    )
+    return [section for make in makers if (section := make(found)) is not None]
+
+
+def results(found: Found) -> Section:
+    """Return the table to look at first; where settings are many, tasks and further metrics come below it."""
+    first, *others = footnotes(
+        found.cells, compared=found.compared, noted=found.notes
+    )  # choices have a section of their own
+    rows = found.chosen[~found.chosen["metric"].isin(OF_CLASSES)]
+    if columns_of(rows).nunique() <= MOST_COLUMNS:
+        tables = [_wide(rows)]
+    else:
+        families = rows.groupby(["benchmark", "model"], sort=False)
+        details = [
+            (family, lines) for family, lines in families if len(lines[["task", "metric"]].drop_duplicates()) > 1
+        ]
+        tables = [
+            _long(found.headlines(found.chosen)),
+            *(_long(lines, found.title(*family)) for family, lines in details),
+        ]
+    return Section("Results", f"{first} Bold is the best on each benchmark.", tables, others)
+
+
+def paired_tests(found: Found) -> Section | None:
+    """Return how much better the best of each line is than the others, and whether that is more than chance."""
+    tables = []
+    several = found.compared["shots"].nunique() > 1
+    for (*line, shots), pairs in found.compared.groupby(["benchmark", "model", "task", "shots"], sort=False):
+        best = next(name for name in pairs["setting"] if name not in set(pairs["other"]))
+        table = differences(pairs[pairs["setting"] == best]).rename(columns={"other": "against"})
+        caption = f"{found.title(*line)}: {best}{f', {shots} shots' if several else ''}"
+        tables.append(Table.of(table[["against", "difference", "n", "p", "holm", "verdict"]], caption))
+    note = (
+        "The best on each benchmark against the others on the same samples: points of the first metric, with 95 % "
+        "intervals. p is of an exact test of signs, holm is p corrected for all pairs. What differs has holm below "
+        "5 % and an interval without 0."
+    )
+    return Section("Which methods differ", note, tables) if tables else None
+
+
+def published(found: Found) -> Section | None:
+    """Return the papers' numbers beside ours, where they have any."""
+    beside = papers.compare(found.cells)
+    if beside.empty:
+        return None
+    first, *notes = papers.footnotes(beside)
+    return Section("Beside the papers' numbers", first, [Table.of(papers.laid_out(beside))], notes)
+
+
+def hyperparameters_of(found: Found) -> Section | None:
+    """Return what validation chose, where there was a choice."""
+    table = hyperparameters([choice for choice in found.choices if choice.settings > 1])
+    note = "The best mean over benchmarks, equally weighted, of the first metric on the samples that validate, percent."
+    return Section("Chosen hyperparameters", note, [Table.of(_telling(table))]) if len(table) else None
+
+
+def stability_of(found: Found) -> Section | None:
+    """Return how alike the heads of different draws are."""
+    alike = stability(found.cells, found.choices)
+    alike = alike[alike["draws"] > 1]
+    if alike.empty:
+        return None
+    shown = alike.assign(**{name: alike[name].map("{:.2f}".format) for name in ("jaccard", "by chance")})
+    note = "Jaccard: the mean over pairs of draws of heads in both over heads in either; by chance: of random heads."
+    return Section("How alike draws select", note, [Table.of(_telling(shown))])
+
+
+def _telling(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table without what is the same in every line and known."""
+    known = [name for name in ("model", "task", "metric", "shots") if name in frame and frame[name].nunique() == 1]
+    return frame.drop(columns=known)
+
+
+def metrics_of_classes(found: Found) -> Section:
+    """Return the table of what a constant answer does not win."""
+    rows = found.overall(found.chosen[found.chosen["metric"].isin(OF_CLASSES)])
+    note = "The means over classes of recall and of F1, percent: what always gives the same answer has little of them."
+    lay_out = _wide if columns_of(rows).nunique() <= MOST_COLUMNS else _long
+    return Section("Balanced accuracy and macro-F1", note, [lay_out(rows)])
+
+
+def _wide(summary: pd.DataFrame) -> Table:
+    """Return a table with a line a benchmark, task and metric, and a column a setting."""
+    settings, lines = _settings_and_lines(summary)
+    corner, labels = _labels(lines)
+    names = pd.Series([label.text for label in labels])
+    again = names == names.shift()
+    firsts = [replace(label, text="") if repeated else label for label, repeated in zip(labels, again, strict=True)]
+    numbers = lines[[setting.text for setting in settings]].to_numpy().tolist()
+    rows = [[label, *_best(texts), Cell(n)] for label, texts, n in zip(firsts, numbers, lines["n"], strict=True)]
+    return Table([corner, *settings, Cell("n")], [True] + [False] * (1 + len(settings)), rows)
+
+
+def _long(summary: pd.DataFrame, caption: str = "") -> Table:
+    """Return a table with a line a setting, and a column a benchmark, task and metric."""
+    settings, lines = _settings_and_lines(summary)
+    corner, labels = _labels(lines)
+    counted = zip(labels, lines["n"], strict=True)
+    labels = [replace(label, small=f"{label.small}\nn = {n}".strip()) for label, n in counted]
+    columns = [_best(texts) for texts in lines[[setting.text for setting in settings]].to_numpy().tolist()]
+    rows = [list(row) for row in zip(settings, *columns, strict=True)]
+    return Table([replace(corner, text="method"), *labels], [True] + [False] * len(labels), rows, caption)
+
+
+def _settings_and_lines(summary: pd.DataFrame) -> tuple[list[Cell], pd.DataFrame]:
+    """Return the settings, which say their shots where there are several, and their numbers, a column for each."""
+    same_as = dict(zip(columns_of(summary), summary["same_as"], strict=True))
+    settings = [Cell(setting, f"same as {same}" if same else "") for setting, same in same_as.items()]
+    return settings, spread(summary, all_metrics=True)
+
+
+def _labels(lines: pd.DataFrame) -> tuple[Cell, list[Cell]]:
+    """Return a cell for the corner of a table and one for each line: what tells it from others, and in small the rest.
+
+    What all lines measure is said in the corner.
+    """
+    first, *others = [key for key in KEYS if lines[key].nunique() > 1] or ["benchmark"]
+    rest = [key for key in KEYS if key in (*others, "task") and key != first]
+    lines = lines.assign(metric=lines["metric"].map(_metric), task=lines["task"].replace("all", ""))
+    corner = Cell(first, "" if lines["metric"].nunique() > 1 else lines["metric"].iloc[0])
+    labels = [Cell(line[first], ", ".join(filter(None, map(line.get, rest)))) for line in lines.to_dict("records")]
+    return corner, labels
+
+
+def _metric(name: str) -> str:
+    return name.replace("_", " ").replace("f1", "F1")
+
+
+def _best(texts: Sequence[str]) -> list[Cell]:
+    """Return `92.8 [90.7, 94.8] °` of every setting as cells, the best marked where there are others."""
+    parts = [text.removesuffix(" °").partition(" ") for text in texts]
+    values = [float(value) for value, _, _ in parts if value]
+    most = max(values) if len(values) > 1 else None
+    return [
+        Cell(value, small, best=bool(value) and float(value) == most, close=text.endswith("°"))
+        for text, (value, _, small) in zip(texts, parts, strict=True)
+    ]
+
+
+def head_maps(found: Found) -> Section | None:
+    """Return a map of every model, benchmark and task: in how many draws each head is among the best."""
+    families: dict[tuple[str, str, str], list[CellResult]] = {}
+    for cell in most_shots(found.of(method=SAVS)):
+        family = (cell.facts["benchmark"], cell.facts["model"], cell.facts["task"])
+        families.setdefault(family, []).append(cell)
+    if not families:
+        return None
+    maps = []
+    for family, cells in families.items():
+        [shares] = selection_frequency(cells, min(PAPERS_HEADS, most_heads(cells))).values()
+        counts = [[None if np.isnan(share) else round(share * len(cells)) for share in layer] for layer in shares]
+        maps.append(HeadMap(found.title(*family), counts, len(cells)))
+    heads = min(PAPERS_HEADS, most_heads(found.cells))
+    note = f"How often, over the draws, each head is among the best {heads}: layers upward, heads to the right."
+    return Section("Where the heads are", note, maps)
+
+
+def against_heads(found: Found) -> Section | None:
+    """Return charts against the number of heads that vote, where there are several numbers."""
+    names = {}
+    for cell in found.cells:
+        for setting in map(Setting.from_json, cell.facts["settings"]):
+            parameters = tuple((name, value) for name, value in setting.parameters if name != "k")
+            names[setting.column()] = replace(setting, parameters=parameters).column()
+    rows = found.headlines(found.summary)
+    rows = rows[rows["shots"].isin([0, rows["shots"].max()])]
+    return _against(found, "heads", "Against the number of heads", rows.assign(curve=rows["setting"].map(names)))
+
+
+def against_shots(found: Found) -> Section | None:
+    """Return charts against the number of support samples a class, where there are several numbers."""
+    rows = found.headlines(found.chosen)
+    if not found.choices:
+        heads = min(set(rows["heads"]) - {0}, key=lambda count: abs(count - PAPERS_HEADS), default=0)
+        rows = rows[rows["heads"].isin([0, heads])]
+    several = rows.groupby(["benchmark", "model", "method", "shots"])["setting"].transform("nunique").max() > 1
+    names = rows["setting"] if several else rows["method"].map(lambda name: DISPLAYED.get(name, name))
+    return _against(found, "shots", "Against the number of samples a class", rows.assign(curve=names))
+
+
+def _against(found: Found, x: str, title: str, rows: pd.DataFrame) -> Section | None:
+    """Return a section with a chart a benchmark and a curve for all rows of one name in the column `curve`.
+
+    What is the same as another method there has no curve of its own.
+    """
+    places: dict[str, int] = {}
+    charts = []
+    for family, of_family in rows.groupby(["benchmark", "model"], sort=False):
+        learnt = of_family[(of_family[x] > 0) & ~of_family["same_as"].isin(of_family["method"])]
+        curves = [
+            _curve(points.sort_values(x), x, places.setdefault(name, len(places)))
+            for name, points in learnt.groupby("curve", sort=False)
+            if points[x].nunique() > 1
+        ]
+        if curves:
+            level = next(iter(100 * of_family.loc[of_family["method"] == ZERO_SHOT, "value"]), None)
+            caption = f"{found.title(*family)}: {_metric(of_family['metric'].iloc[0])}"
+            charts.append(Chart(caption, inline_curves(curves, level, X_LABELS[x], f"{x} {caption}")))
+    note = "Percent; bands are 95 % intervals, the dashed line is zero-shot."
+    return Section(title, note, charts, legend=list(places)) if charts else None
+
+
+def _curve(points: pd.DataFrame, x: str, place: int) -> Curve:
+    percent = (100 * points[["value", "low", "high"]]).to_dict("list")
+    return Curve(place, points[x].tolist(), percent["value"], percent["low"], percent["high"])
+
+
+def classes(found: Found) -> Section:
+    """Return for the best method of every benchmark how often each class is right, and what it is taken for."""
+    blocks = []
+    rows = found.headlines(found.chosen.assign(column=columns_of(found.chosen)))
+    for best in rows.loc[rows.groupby(["benchmark", "model"], sort=False)["value"].idxmax()].itertuples():
+        for task in found.tasks(best.benchmark, best.model):
+            of_best = {"method": best.method, "shots": best.shots}
+            cells = found.of(benchmark=best.benchmark, model=best.model, task=task, **of_best)
+            facts = cells[0].facts
+            if facts["classes"] > MOST_CONFUSED:
+                continue
+            counts = np.sum([confusion(*_answers(cell, best.setting), facts["classes"]) for cell in cells], axis=0)
+            names = facts.get("class_names") or list(map(str, range(facts["classes"])))  # older results have none
+            names = [name if len(name) <= MOST_NAME else f"{name[: MOST_NAME - 1]}…" for name in names]
+            blocks.append(Classes(f"{found.title(best.benchmark, best.model, task)}: {best.column}", names, counts))
+    note = (
+        "The best method of every benchmark, the answers of all its draws together: how often each class is right, "
+        "and in percent of each class (lines) what it is taken for (columns)."
+    )
+    return Section("Classes", note, blocks)
+
+
+def _answers(cell: CellResult, setting: str) -> tuple[Int[np.ndarray, " sample"], Int[np.ndarray, " sample"]]:
+    """Return predictions and labels of one setting, of the samples that are tested."""
+    tested = ~cell.arrays["validation"]
+    return cell.arrays["predicted"][cell.facts["columns"].index(setting)][tested], cell.arrays["label"][tested]
+
+
+def left_out(found: Found) -> Section:
+    """Return how many test samples were tested in a draw, and how many were not, for what reason."""
+    learnt = [cell for cell in found.cells if cell.facts["method"] != ZERO_SHOT] or found.cells
+    counted = pd.DataFrame(
+        {name: cell.facts[name] for name in ("benchmark", "model", "task")}
+        | {"tested": int((~cell.arrays["validation"]).sum()), "validating": int(cell.arrays["validation"].sum())}
+        | {name: cell.rows[0][name] for name in (*LEFT_OUT, "partial")}
+        for cell in learnt
+    )
+    if not counted[["validating", *LEFT_OUT, "partial"]].to_numpy().any():
+        return Section("Left out", "Nothing: every test sample was tested in every draw.")
+    families = counted.groupby(["benchmark", "model", "task"], sort=False)
+    table = families[["tested", "validating", *LEFT_OUT]].agg(_least_to_most)
+    table["store"] = families["partial"].any().map({True: "unfinished: finished samples only", False: "finished"})
+    why = "validating, because they choose hyperparameters; " + "; ".join(
+        f"{name}, {words}" for name, words in LEFT_OUT.items()
+    )
+    return Section("Left out", f"Test samples a draw. Not tested: {why}.", [Table.of(table.reset_index())])
+
+
+def _least_to_most(counts: pd.Series) -> str:
+    least, most = counts.min(), counts.max()
+    return f"{most:,}" if least == most else f"{least:,} to {most:,}"

@@ -1,0 +1,200 @@
+"""The plan of a sweep: which cells there are. A cell is one unit of work and of resuming. No I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from savs_analyze.draws.validation import QUARTER, Validation
+from savs_analyze.methods.recipes import ZERO_SHOT
+from savs_analyze.methods.settings import Setting
+
+# Written into every cell's name: results computed by other rules are computed again.
+RULES = 4
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One (store, model, task, method, draw), with all hyperparameters inside.
+
+    `fingerprint`, `index_hash` and `records` pin the vectors it is computed from, `metric` how it is scored.
+    """
+
+    benchmark: str
+    model: str
+    fingerprint: str
+    index_hash: str
+    records: str
+    metric: str
+    task: str = ""
+    method: str = ""
+    settings: tuple[Setting, ...] = ()
+    shots: int = 0
+    draw: int = 0
+    keep_leaks: bool = False
+    validation: Validation = QUARTER
+    rules: int = RULES
+
+    @property
+    def key(self) -> str:
+        """Name of the cell's files: equal exactly when everything that decides its result is equal."""
+        content = self.to_json() | {"settings": [_by_pairs(setting) for setting in self.settings]}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all that decides the result, under names that stay when a field is called something else.
+
+        Every finished cell is named after them.
+        """
+        return {
+            "benchmark": self.benchmark,
+            "model": self.model,
+            "fingerprint": self.fingerprint,
+            "index_hash": self.index_hash,
+            "records": self.records,
+            "metric": self.metric,
+            "task": self.task,
+            "method": self.method,
+            "settings": [setting.to_json() for setting in self.settings],
+            "shots": self.shots,
+            "draw": self.draw,
+            "keep_leaks": self.keep_leaks,
+            "validation": {"share": self.validation.share, "first": self.validation.first},
+            "rules": self.rules,
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Cell:
+        """Return the cell that was written so, whatever else is there. Raises KeyError where something lacks."""
+        return cls(
+            benchmark=found["benchmark"],
+            model=found["model"],
+            fingerprint=found["fingerprint"],
+            index_hash=found["index_hash"],
+            records=found["records"],
+            metric=found["metric"],
+            task=found["task"],
+            method=found["method"],
+            settings=tuple(map(Setting.from_json, found["settings"])),
+            shots=found["shots"],
+            draw=found["draw"],
+            keep_leaks=found["keep_leaks"],
+            validation=Validation(found["validation"]["share"], found["validation"]["first"]),
+            rules=found["rules"],
+        )
+
+
+def _by_pairs(setting: Setting) -> dict[str, Any]:
+    """Return a setting as names of cells hash it: its hyperparameters in their order."""
+    return setting.to_json() | {"parameters": [list(pair) for pair in setting.parameters]}
+
+
+def plan_cells(
+    vectors: Cell,
+    tasks: Mapping[str, bool],
+    shots: Mapping[str, Sequence[int]],
+    draws: int,
+    settings: Sequence[Setting],
+) -> list[Cell]:
+    """Return the cells on one model's vectors, named by `vectors`: every method once a task, number of shots and draw.
+
+    `tasks` says of each task whether it has the logits that zero-shot needs; that learns nothing and has no draws.
+    """
+    by_name: dict[str, list[Setting]] = {}
+    for setting in settings:
+        by_name.setdefault(setting.name, []).append(setting)
+    cells = []
+    for task, has_logits in tasks.items():
+        for name, of_name in by_name.items():
+            cell = replace(vectors, task=task, method=name, settings=tuple(of_name))
+            if name == ZERO_SHOT:
+                cells += [replace(cell, keep_leaks=False)] if has_logits else []
+            else:
+                cells += [replace(cell, shots=few, draw=draw) for few in shots[task] for draw in range(draws)]
+    return cells
+
+
+def of_one_draw(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Return the cells that learn from the same support together, those that learn nothing first."""
+    together: dict[tuple, list[Cell]] = {}
+    for cell in cells:
+        learns = cell.method != ZERO_SHOT
+        together.setdefault((learns, cell.task, cell.shots, cell.draw), []).append(cell)
+    return [together[key] for key in sorted(together, key=lambda key: key[0])]
+
+
+def deal(cells: Sequence[Cell], hands: int) -> list[list[Cell]]:
+    """Return the cells in so many parts of about the same number of draws; cells of one draw stay together."""
+    draws = of_one_draw(cells)
+    parts = [[cell for of_draw in draws[hand::hands] for cell in of_draw] for hand in range(hands)]
+    return [part for part in parts if part]
+
+
+def cap_settings(settings: Sequence[Setting], heads: int, layers: int) -> list[Setting]:
+    """Return the settings with no more heads and layers than there are, each once."""
+    most = {"k": heads, "layers": layers}
+    capped = [
+        replace(setting, parameters=tuple((key, min(value, most.get(key, value))) for key, value in setting.parameters))
+        for setting in settings
+    ]
+    return list(dict.fromkeys(capped))
+
+
+def parse_range(text: str) -> list[int]:
+    """Return the numbers of `20`, `5,10,20` or `first:last:step`, up to the last where a step meets it.
+
+    Raises ValueError showing all forms.
+    """
+    listed = "," in text
+    try:
+        numbers = [int(part) for part in text.split("," if listed else ":")]
+    except ValueError:
+        numbers = []
+    if (listed or len(numbers) == 1) and numbers and min(numbers) > 0:
+        return list(dict.fromkeys(numbers))
+    if len(numbers) == 3 and 0 < numbers[0] <= numbers[1] and numbers[2] > 0:
+        return list(range(numbers[0], numbers[1] + 1, numbers[2]))
+    raise ValueError(f"{text!r} is no range of whole numbers above 0: write 20, or 5,10,20, or 5:50:5 for 5, 10 ... 50")
+
+
+def parse_part(text: str) -> tuple[int, int]:
+    """Return (1, 4) of `1/4`.
+
+    Raises ValueError showing the form.
+    """
+    number, _, count = text.partition("/")
+    if number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
+        return int(number), int(count)
+    raise ValueError(f"{text!r} is no part: write 1/4 for the first of four")
+
+
+def parse_grid(text: str) -> tuple[str, list[float]]:
+    """Return the name and values of `gamma=0.1,1,10`, `gamma=0.01:100:5log` or `a=0.3:1.5:6lin`.
+
+    Raises ValueError showing the forms.
+    """
+    name, equals, values = text.partition("=")
+    first, _, rest = values.partition(":")
+    last, _, form = rest.partition(":")
+    try:
+        if name and equals and form.endswith(("log", "lin")) and (count := int(form[:-3])) > 0:
+            spaced = np.geomspace if form.endswith("log") else np.linspace
+            return name, [float(f"{value:.12g}") for value in spaced(float(first), float(last), count)]
+        if name and equals and not rest:
+            return name, [float(value) for value in values.split(",")]
+    except ValueError:
+        pass
+    raise ValueError(f"{text!r} is no grid: write gamma=0.1,1,10 or gamma=0.01:100:5log or a=0.3:1.5:6lin")
+
+
+def parse_grids(texts: Sequence[str]) -> dict[str, list[float]]:
+    """Return the values of every hyperparameter; what is given twice has the values of both."""
+    grid: dict[str, list[float]] = {}
+    for name, values in map(parse_grid, texts):
+        grid[name] = list(dict.fromkeys([*grid.get(name, ()), *values]))
+    return grid

@@ -1,0 +1,197 @@
+"""Files of results, which may come from anywhere: read within bounds, and checked before anything is made of them.
+
+A checksum finds damage, not forgery. What is made up, with its checksum, must be harmless: there is no code in
+these files, and no reader needs more memory or time for them than for the largest honest ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+from itertools import chain
+from math import prod
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from savs_analyze.draws.validation import Validation
+from savs_analyze.measure.metrics import METRICS
+from savs_analyze.methods.settings import Setting
+
+MOST_JSON_BYTES = 2**26
+MOST_ARRAY_BYTES = 2**30
+MOST_SAMPLES = 2**20
+MOST_CLASSES = 2**15
+MOST_SETTINGS = 10_000
+# A bootstrap holds so many sums for each of its replicates.
+MOST_COUNTED = 2**20
+MOST_COLUMNS = 100
+MOST_DRAWS = 10**6
+# Layers, and heads in a layer.
+MOST_PLACES = 2**12
+
+KEY = re.compile(r"[\w-]{1,64}", re.ASCII)
+ARRAYS = {"predicted": "iu", "sample": "iu", "label": "iu", "group": "iu", "slot": "iu", "validation": "b"}
+TEXTS = ("benchmark", "model", "task", "method", "fingerprint", "index_hash", "records")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file. Raises ValueError for one that is none, too large, or too deep."""
+    try:
+        found = json.loads(read_bytes(path, MOST_JSON_BYTES))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    _demand(isinstance(found, dict), "it holds no JSON object")
+    return dict(found)
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """Return the bytes of a file. Raises ValueError where they are more than so many, or it is no file."""
+    _demand(path.is_file() or not path.exists(), "it is no file")  # a named pipe would be waited for
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        _demand(size <= most, f"it has more than {most:,} bytes")
+        return file.read(size)
+
+
+def read_arrays(content: bytes) -> dict[str, np.ndarray]:
+    """Return the arrays of an `.npz`. Raises ValueError where they are not the numbers that a cell has.
+
+    What they say of their sizes is compared with what is there before memory is taken for it.
+    """
+    with zipfile.ZipFile(BytesIO(content)) as archive:
+        members = archive.infolist()
+        _demand(
+            sorted(member.filename for member in members) == sorted(f"{name}.npy" for name in ARRAYS), "other arrays"
+        )
+        _demand(sum(member.file_size for member in members) <= MOST_ARRAY_BYTES, "its arrays are too large")
+        for member in members:
+            with archive.open(member) as file:
+                _check_header(
+                    cast(zipfile.ZipExtFile, file), member.file_size, ARRAYS[member.filename.removesuffix(".npy")]
+                )
+    with np.load(BytesIO(content), allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _check_header(file: zipfile.ZipExtFile, size: int, kinds: str) -> None:
+    """Raise ValueError where an array has other values than numbers of these kinds, or not as many as it says."""
+    version = np.lib.format.read_magic(file)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    _demand(version in readers, "an array of an unknown version")
+    try:
+        shape, _, dtype = readers[version](file)
+    except Exception as error:  # numpy has Python parse it, which raises whatever a crafted one makes it raise
+        raise ValueError(f"an array whose header is none ({type(error).__name__})") from None
+    _demand(dtype.kind in kinds, f"an array of {dtype} instead of numbers")
+    _demand(prod(shape) * dtype.itemsize == size - file.tell(), f"an array that is not as large as it says: {shape}")
+
+
+def check_run(run: Mapping[str, Any]) -> None:
+    """Raise ValueError where `run.json` is not what a sweep writes."""
+    _demand(_are(run.get("cells"), str) and all(map(KEY.fullmatch, run["cells"])), "its cells are no names of cells")
+    _demand(len(set(run["cells"])) == len(run["cells"]), "a cell is named twice")  # it would count twice
+    sources: Any = run.get("sources", [])
+    _demand(_are(sources, dict), "its sources are no list")
+    for source in sources:
+        texts = [source.get(name) for name in ("store", "from_here", "model")]
+        _demand(_are(texts, str) and _are(source.get("cells"), str), "a source is incomplete")
+    _demand(isinstance(run.get("command"), str), "its command is no text")
+    _demand(_are(run.get("notes", []), str), "its notes are no texts")
+    versions: Any = run.get("versions")
+    _demand(isinstance(versions, dict) and _are(list(versions.values()), str), "its versions are no texts")
+
+
+def check_cell(facts: Any, rows: Any, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raise ValueError where a cell is not what a sweep writes: what readers make of it follows from its sizes."""
+    _demand(isinstance(facts, dict), "its facts are no object")
+    # One after the other: each relies on what those before it found right.
+    for wrong in chain(_wrong_facts(facts), _wrong_heads(facts), _wrong_arrays(facts, arrays), _wrong_rows(rows)):
+        raise ValueError(wrong)
+
+
+def _wrong_facts(facts: Mapping[str, Any]) -> Iterator[str]:
+    if not _are([facts.get(name) for name in TEXTS], str):
+        yield "it does not say what it is of"
+    if facts.get("metric") not in METRICS:
+        yield f"its metric is unknown: {str(facts.get('metric'))[:40]!r}"
+    if not (_is_whole(facts.get("classes"), 1, MOST_CLASSES) and _is_whole(facts.get("shots"), 0, MOST_DRAWS)):
+        yield "its numbers of classes and shots are none"
+    elif not (_is_whole(facts.get("draw"), 0, MOST_DRAWS) and isinstance(facts.get("chooses"), bool)):
+        yield "its draw is no number"
+    names: Any = facts.get("class_names", ["?"] * facts["classes"])  # older results have none
+    if not (_are(names, str) and len(names) == facts["classes"]):
+        yield "its classes have not one name each"
+    settings: Any = facts.get("settings")
+    columns: Any = facts.get("columns")
+    if not (_are(settings, dict) and _are(columns, str) and 0 < len(settings) == len(columns) <= MOST_SETTINGS):
+        yield "its settings have not one column each"
+    try:
+        Validation(**facts["validation"])
+        for setting in settings:
+            Setting.from_json(setting).column()
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        yield f"a setting is none ({error})"
+
+
+def _wrong_heads(facts: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with the heads that settings keep, where there are any."""
+    if not {"kept", "head_table"} & set(facts):
+        return
+    table: Any = facts.get("head_table")
+    kept: Any = facts.get("kept")
+    if not (_are(table, list) and len(table) == 2 and len(table[0]) == len(table[1]) > 0):
+        yield "its head table is none"
+    elif not all(_is_whole(place, 0, MOST_PLACES) for axis in table for place in axis):
+        yield "its head table has no numbers"
+    if not (_are(kept, list) and len(kept) == len(facts["settings"]) and all(_are(heads, list) for heads in kept)):
+        yield "its settings have no heads"
+    elif not all(
+        len(head) == 2 and all(_is_whole(at, 0, MOST_PLACES) for at in head) for heads in kept for head in heads
+    ):
+        yield "a setting keeps what is no head"
+
+
+def _wrong_arrays(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Iterator[str]:
+    classes, settings = facts["classes"], len(facts["settings"])
+    samples = arrays["sample"].size
+    if samples > MOST_SAMPLES or settings * classes > MOST_COUNTED:
+        yield f"{samples:,} samples, {settings:,} settings and {classes:,} classes are too many"
+    for name, array in arrays.items():
+        if array.shape != ((settings, samples) if name == "predicted" else (samples,)):
+            yield f"{name!r} has another shape: {array.shape}"
+        elif name in ("predicted", "label") and array.size and not 0 <= array.min() <= array.max() < classes:
+            yield f"{name!r} has classes that are not there"
+        elif name != "validation" and array.size and array.min() < -1:
+            yield f"{name!r} has numbers below -1"
+
+
+def _wrong_rows(rows: Any) -> Iterator[str]:
+    if not _are(rows, dict) or len(set().union(*rows)) > MOST_COLUMNS:
+        yield "its rows are none"
+    for row in rows:
+        if not all(value is None or isinstance(value, str | int | float) for value in row.values()):
+            yield "a row has values that are none"
+        elif not (_are([row.get(name) for name in ("setting", "split", "metric")], str) and "value" in row):
+            yield "a row does not say what it measures"
+
+
+def _are(values: Any, kind: type) -> bool:
+    """Tell whether something is a list of values of one kind; truth values are no numbers."""
+    return isinstance(values, list) and all(
+        isinstance(value, kind) and not (kind is int and isinstance(value, bool)) for value in values
+    )
+
+
+def _is_whole(value: Any, least: int, most: int) -> bool:
+    return _are([value], int) and least <= value <= most
+
+
+def _demand(fulfilled: object, otherwise: str) -> None:
+    if not fulfilled:
+        raise ValueError(otherwise)

@@ -1,0 +1,217 @@
+"""The sweep: plan the cells, learn each from its support, then one pass over the test samples for all of them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from savs_analyze.draws.draws import available, check_shots
+from savs_analyze.draws.validation import QUARTER, Validation
+from savs_analyze.methods.recipes import METHODS, SAVS, ZERO_SHOT
+from savs_analyze.methods.settings import Setting, expand_settings
+from savs_analyze.runs.cells import Cell, cap_settings, deal, plan_cells
+from savs_analyze.runs.results import Results, refuse_store
+from savs_analyze.runs.work import Work
+from savs_stores import ModelVectors, Store, find_stores, open_store
+from savs_stores.format.fingerprint import short_hash
+
+# What the identity of a harvested model says of tasks whose answers are not told apart by their first token.
+WHOLE_ANSWER = "whole answer"
+
+
+def sweep(
+    stores: Sequence[str | Path],
+    out: Path,
+    *,
+    shots: int | Sequence[int] = 20,
+    draws: int = 5,
+    heads: Sequence[int] = (20,),
+    methods: Sequence[str] = (ZERO_SHOT, SAVS),
+    grid: Mapping[str, Sequence[int] | Sequence[float]] | None = None,
+    restricted: bool = False,
+    papers_order: bool = False,
+    solver: str = "",
+    scaling: str = "",
+    keep_leaks: bool = False,
+    validation: Validation = QUARTER,
+    allow_partial: bool = False,
+    models: Sequence[str] = (),
+    part: tuple[int, int] = (1, 1),
+    jobs: int | None = 1,
+    backend: str = "loky",
+    scheduler: str = "",
+    command: str = "",
+    on_cells: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
+    """Run every cell of every model in the stores that is not finished yet; return the file of the rows.
+
+    With several shots, those that a class has too few samples for are left out. `part` (i, n) runs the i-th of n
+    parts of the sweep; while other parts are missing, the path of the cells is returned. `jobs` processes share the
+    work (None: as many as pay), of joblib's `backend`: loky, or dask at the address `scheduler`.
+    `heads` are the values of every method's k, `grid` those of other hyperparameters. `restricted` predicts
+    among the classes that a prompt prints, `papers_order` keeps, lists and votes as the papers' code does.
+    `solver` and `scaling` are those of the lasso and its relatives.
+    Raises ValueError for a store without models, where a class has too few samples for the shots, and where `out` is
+    in a store.
+    """
+    refuse_store(out)
+    results = Results(out)
+    takes_heads = any("k" in METHODS[name].defaults for name in methods if name in METHODS)
+    values = {**({"k": heads} if takes_heads else {}), **(grid or {})}
+    chosen = expand_settings(methods, values, restricted, papers_order, solver, scaling)
+    _check_least_shots(chosen, shots if isinstance(shots, int) else min(shots))
+    pattern = Cell("", "", "", "", "", "", keep_leaks=keep_leaks, validation=validation)
+    plan = _plan([open_store(path, allow_partial) for path in stores], models, shots, draws, chosen, pattern)
+    keys = [cell.key for _, cells in plan for cell in cells]
+    if not keys:
+        raise ValueError("nothing to run: no task has a logit for each of its classes, which zero-shot needs")
+    work = Work(results, len(keys), on_cells)
+    work.run(_missing(plan, results, *part), jobs, backend, scheduler)
+    if left := sum(not results.has(key) for key in keys):
+        print(f"{left:,} of {len(keys):,} cells are left to the other parts", file=sys.stderr)
+        return results.cells
+    notes = [note for vectors, _ in plan for note in zero_shot_notes(vectors)] if ZERO_SHOT in methods else []
+    return results.finish({**_run_facts(command, results.folder, plan), "notes": notes})
+
+
+def expand(patterns: Sequence[str]) -> list[str]:
+    """Return stores named outright or by a pattern such as `stores/*.zarr`, sorted, each once.
+
+    Raises ValueError for a pattern that names none.
+    """
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        if not (matches := find_stores(pattern)):
+            raise ValueError(f"no store is named like {pattern!r}")
+        found |= dict.fromkeys(matches)
+    return list(found)
+
+
+def _check_least_shots(settings: Sequence[Setting], fewest: int) -> None:
+    for setting in settings:
+        if (least := setting.method.least_shots) > fewest:
+            raise ValueError(f"{setting.name} needs at least {least} shots, not {fewest}")
+
+
+def _plan(
+    stores: Sequence[Store],
+    models: Sequence[str],
+    shots: int | Sequence[int],
+    draws: int,
+    settings: Sequence[Setting],
+    pattern: Cell,
+) -> list[tuple[ModelVectors, list[Cell]]]:
+    """Return the vectors of every model in the stores with their cells; vectors that are named twice come once."""
+    found: dict[Cell, tuple[ModelVectors, list[Cell]]] = {}
+    places: dict[tuple[str, str], tuple[Cell, Store]] = {}
+    for store in stores:
+        if not (names := models or store.models):
+            raise ValueError(f"{store.path} holds no model's vectors yet: harvest into it first")
+        for name in names:
+            vectors = store[name]
+            base = base_cell(vectors, pattern)
+            other, elsewhere = places.setdefault((base.benchmark, name), (base, store))
+            if other != base:
+                raise ValueError(
+                    f"{elsewhere.path} and {store.path} hold different vectors of {name!r} on {base.benchmark!r}: "
+                    "their results would look alike, sweep them apart (--out)"
+                )
+            capped = cap_settings(settings, len(vectors.heads), len(np.unique(vectors.heads.layer)))
+            learns = any(setting.name != ZERO_SHOT for setting in settings)
+            within = {task: _shots_within(vectors, task, shots) for task in store.benchmark.tasks}
+            for task, few in within.items() if learns else ():
+                check_shots(store.samples, store.benchmark, task, vectors.usable, few[0])
+            found[base] = vectors, plan_cells(base, tasks_with_logits(vectors), within, draws, capped)
+    return list(found.values())
+
+
+def _missing(
+    plan: Sequence[tuple[ModelVectors, list[Cell]]], results: Results, number: int, parts: int
+) -> list[tuple[ModelVectors, list[Cell]]]:
+    """Return what is not finished of one of several parts of the plan, or damaged since, which is said."""
+    missing, damaged = [], []
+    for vectors, cells in plan:
+        for mine in deal(cells, parts)[number - 1 : number]:  # few draws make fewer parts
+            states = {cell: results.is_intact(cell.key) if results.has(cell.key) else False for cell in mine}
+            if left := [cell for cell, intact in states.items() if intact is False]:
+                missing.append((vectors, left))
+                damaged += [cell.key for cell in left if results.has(cell.key)]
+    if damaged:
+        print(f"{len(damaged):,} damaged cells are computed anew, of {damaged[0]}.json on", file=sys.stderr)
+    return missing
+
+
+def _shots_within(vectors: ModelVectors, task: str, shots: int | Sequence[int]) -> list[int]:
+    """Return the shots that every class has samples for; where there are none, the least, which then is refused."""
+    wanted = [shots] if isinstance(shots, int) else list(shots)
+    counts = available(vectors.store.samples, vectors.store.benchmark, task, vectors.usable)
+    return [few for few in wanted if few <= min(counts.values())] or [min(wanted)]
+
+
+def base_cell(vectors: ModelVectors, pattern: Cell) -> Cell:
+    """Return the pattern with the identity of these vectors."""
+    benchmark = vectors.store.benchmark
+    records = f"{short_hash(vectors.records.tobytes()):016x}"
+    return replace(
+        pattern,
+        benchmark=benchmark.name,
+        model=vectors.name,
+        fingerprint=vectors.fingerprint,
+        index_hash=vectors.store.index_hash,
+        records=records,
+        metric=benchmark.metric,
+    )
+
+
+def tasks_with_logits(vectors: ModelVectors) -> dict[str, bool]:
+    """Tell of each task whether every usable sample has a logit for each class.
+
+    A store made from arrays may have none, and a task whose answers begin with the same token has none.
+    """
+    return {task: bool(has.all()) for task, has in _have_logits(vectors).items()}
+
+
+def zero_shot_notes(vectors: ModelVectors) -> Iterator[str]:
+    """Yield notes on the tasks that zero-shot is left out of, and on those where it reads more than one token."""
+    name = f"{vectors.store.benchmark.name}, {vectors.name}"
+    ways = vectors.identity.get("answers")
+    told = ways if isinstance(ways, dict) else {}
+    if whole := [task for task in vectors.store.benchmark.tasks if told.get(task) == WHOLE_ANSWER]:
+        yield f"{name}: zero-shot sums the log-probabilities of all tokens of an answer in {', '.join(whole)}."
+    found = {task: has for task, has in _have_logits(vectors).items() if not has.all()}
+    if found:
+        tasks = ", ".join(f"{task} ({(~has).sum():,} of {len(has):,} samples)" for task, has in found.items())
+        yield f"{name}: zero-shot is left out, as samples lack a logit for some class: {tasks}."
+
+
+def _have_logits(vectors: ModelVectors) -> dict[str, np.ndarray]:
+    """Return of each task which of its usable samples have a logit for each class."""
+    table, benchmark = vectors.store.samples, vectors.store.benchmark
+    return {
+        task: np.isfinite(vectors.logits[(table.task == code) & vectors.usable, : len(classes)]).all(axis=1)
+        for code, (task, classes) in enumerate(benchmark.tasks.items())
+    }
+
+
+def _run_facts(command: str, folder: Path, plan: Sequence[tuple[ModelVectors, list[Cell]]]) -> dict[str, Any]:
+    versions = {name: version(name) for name in ("savs", "numpy", "scipy", "scikit-learn")}
+    versions["python"] = platform.python_version()
+    sources = [
+        {
+            "store": str(vectors.store.path),
+            "from_here": os.path.relpath(vectors.store.path, folder),
+            "model": vectors.name,
+            "cells": [cell.key for cell in of],
+        }
+        for vectors, of in plan
+    ]
+    keys = [cell.key for _, cells in plan for cell in cells]
+    return {"command": command, "sources": sources, "cells": keys, "versions": versions}

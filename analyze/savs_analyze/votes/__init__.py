@@ -1,0 +1,1 @@
+"""What decides, from arrays alone: similarities of vectors to classes, votes of heads."""

@@ -1,0 +1,1 @@
+"""The embedded benchmarks: handwritten digits, asked about in four ways."""

@@ -1,0 +1,178 @@
+"""Bring your own: a benchmark from a JSON-lines file, one sample a line.
+
+    {"image": "cats/1.jpg", "question": "Which animal is this?", "label": "cat"}
+
+`image` or `images` (paths below the file's folder), `question` and `label` are needed; `id`, `split`
+(pool, test, either), `task`, `group`, `slot` and `options` may be added; null and NaN are as if absent.
+Slots 0..3 = 2 * question + image make groups of four, slots 0 and 1 alone make pairs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from savs_benchmarks.absent import as_word, is_absent
+from savs_benchmarks.errors import BenchmarkError, Fault
+from savs_benchmarks.files.rows import parse_json
+from savs_benchmarks.pictures.pictures import resolve_inside
+from savs_benchmarks.sample import DEFAULT_TASK, SPLITS, Benchmark, Metric, Sample
+
+FIELDS = ("image", "images", "question", "label", "id", "split", "task", "group", "slot", "options")
+
+
+class LineError(ValueError):
+    """What is wrong with a line; `kind` is the same words for all lines of the same fault."""
+
+    def __init__(self, reason: str, kind: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+def load_jsonl(path: Path) -> Benchmark:
+    """Return the benchmark of a JSON-lines file.
+
+    Samples with a `slot` make it a benchmark of groups: of pairs where no slot is above 1, else
+    `question-image-group`. All others are scored by accuracy.
+    Raises `BenchmarkError` listing every bad line with its number and reason.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise BenchmarkError(f"there is no file {path}") from None
+    except UnicodeDecodeError as error:
+        raise BenchmarkError(f"{path} is not UTF-8 text: {error}") from None
+    samples: dict[str, tuple[int, Sample]] = {}
+    faults: list[tuple[int, Exception]] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            sample = _sample(line, number, path.parent)
+            if sample.sample_id in samples:
+                before = f"id {sample.sample_id!r} was used before, in line {samples[sample.sample_id][0]}"
+                raise LineError(before, "its id was used before")
+            samples[sample.sample_id] = (number, sample)
+        except (ValueError, OSError, RuntimeError) as error:  # also names too long, links in a circle, deep nesting
+            faults.append((number, error))
+    faults += [*_option_faults(samples), *_slot_faults(samples)]
+    if not samples and not faults:
+        raise BenchmarkError(f"{path} has no lines")
+    if faults:
+        count = len({number for number, _ in faults})
+        faults.sort(key=lambda fault: fault[0])
+        lines = [Fault(f"line {number}", str(error), getattr(error, "kind", "")) for number, error in faults]
+        raise BenchmarkError(f"{path} has {count} bad {'line' if count == 1 else 'lines'}", lines)
+    return _benchmark(path, text, [sample for _, sample in samples.values()])
+
+
+def _benchmark(path: Path, text: str, samples: list[Sample]) -> Benchmark:
+    slots = {sample.slot for sample in samples}
+    metric: Metric = "accuracy" if None in slots else "pair" if slots <= {0, 1} else "question-image-group"
+    return Benchmark(
+        name=path.stem.lower(),
+        summary=f"your own samples from {path.name}",
+        source=path.name,
+        revision=sha256(text.encode()).hexdigest()[:12],
+        licence="yours",
+        metric=metric,
+        tasks=_classes(samples),
+        prompt="{question}",
+        samples=lambda: iter(samples),
+    )
+
+
+def _classes(samples: list[Sample]) -> dict[str, tuple[str, ...]]:
+    classes: dict[str, set[str]] = {}
+    for sample in samples:
+        classes.setdefault(sample.task, set()).add(sample.label)
+    return {task: tuple(sorted(labels)) for task, labels in classes.items()}
+
+
+def _option_faults(samples: dict[str, tuple[int, Sample]]) -> Iterator[tuple[int, Exception]]:
+    classes = _classes([sample for _, sample in samples.values()])
+    for number, sample in samples.values():
+        if unknown := set(sample.options) - set(classes[sample.task]):
+            kind = "options are the label of no sample"
+            yield number, LineError(f"options {sorted(unknown)} are the label of no sample", kind)
+
+
+def _slot_faults(samples: dict[str, tuple[int, Sample]]) -> Iterator[tuple[int, Exception]]:
+    without = [number for number, sample in samples.values() if sample.slot is None]
+    if len(without) < len(samples):
+        for number in without:
+            yield number, ValueError("it has no 'slot' though other lines have one: all must, or none")
+
+
+def _sample(line: str, number: int, root: Path) -> Sample:
+    """Return the sample of one line; raises ValueError saying what is wrong with it."""
+    row = _object(line)
+    question = row.get("question")
+    if not isinstance(question, str) or not question.strip():
+        raise ValueError("'question' must be a text that is not empty")
+    return Sample(
+        sample_id=_word(row, "id") if "id" in row else str(number),
+        images=tuple(_images(row, root)),
+        question=question,
+        label=_word(row, "label"),
+        split=_one_of(row, "split", SPLITS, "either"),
+        task=_word(row, "task") if "task" in row else DEFAULT_TASK,
+        group=_word(row, "group") if str(row.get("group", "")).strip() else None,
+        slot=_one_of(row, "slot", (0, 1, 2, 3), None),
+        options=tuple(_options(row)),
+    )
+
+
+def _object(line: str) -> dict[str, Any]:
+    try:
+        row = parse_json(line)
+        json.dumps(row, ensure_ascii=False).encode()  # JSON can spell half a character ("\ud800"), hashes cannot
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise ValueError(f"expected an object {{...}}, got {type(row).__name__}")
+    for name in row:
+        if name not in FIELDS and (close := difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.75)):
+            raise ValueError(f"unknown field {name!r}, did you mean {close[0]!r}?")
+    row = {name: value for name, value in row.items() if not is_absent(value)}
+    if missing := {"question", "label"} - set(row):
+        raise ValueError(f"the field {' and '.join(map(repr, sorted(missing)))} is missing")
+    return row
+
+
+def _images(row: dict[str, Any], root: Path) -> Iterator[Path]:
+    if ("image" in row) == ("images" in row):
+        raise ValueError("it needs either 'image' or 'images'")
+    names = row["images"] if "images" in row else [row["image"]]
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+        raise ValueError("'image' must be a path, 'images' a list of paths")
+    for name in names:
+        picture = resolve_inside(root, name)
+        if not picture.is_file():
+            raise LineError(f"there is no picture {name!r} below {root}", f"there is no such picture below {root}")
+        yield picture
+
+
+def _word(row: dict[str, Any], name: str) -> str:
+    value = as_word(row[name])
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{name!r} must be a text or a whole number, got {value!r}")
+    return value.strip()
+
+
+def _one_of(row: dict[str, Any], name: str, values: tuple[Any, ...], default: Any) -> Any:
+    value = row.get(name, default)
+    if value != default and (isinstance(value, bool) or value not in values):
+        raise ValueError(f"{name!r} must be one of {', '.join(map(str, values))}, got {value!r}")
+    return int(value) if isinstance(value, float) else value
+
+
+def _options(row: dict[str, Any]) -> list[str]:
+    options = row.get("options", [])
+    if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
+        raise ValueError(f"'options' must be a list of labels, got {options!r}")
+    return options

@@ -1,0 +1,1 @@
+"""Files of pictures: what cameras write, read right or refused."""

@@ -1,0 +1,1 @@
+"""How samples run together: plans, layouts, packing, the runner, and what is checked of them at the start."""

@@ -1,0 +1,316 @@
+"""Running batches: samples in their layout through the model, into the buffers of a shard on the device."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from savs_harvest.batches.layouts import (
+    POSITIONS,
+    Inputs,
+    Layout,
+    branch_masks,
+    packed,
+    padded,
+    positions,
+    rope_positions,
+    shared,
+)
+from savs_harvest.batches.packing import segments
+from savs_harvest.batches.plan import plan_batches, plan_groups, plan_packs
+from savs_harvest.batches.whole_answers import score_answers
+from savs_harvest.errors import ModelError
+from savs_harvest.models.answers import WHOLE, Answers
+from savs_harvest.models.families import Family, most_positions
+from savs_harvest.models.heads import capture_heads
+from savs_harvest.models.last_position import last_position_only, token_wise_rest
+from savs_harvest.models.loading import LoadedModel
+from savs_stores import Shard, Status
+
+# What is said where memory is full, but for torch's own error: by CUDA's libraries, and without a GPU.
+FULL = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDA error: out of memory", "DefaultCPUAllocator")
+ALONE = "out_of_memory: does not fit, even alone"
+
+# Places in a shard, grouped by what they show: each group runs as one row.
+Groups = list[list[int]]
+
+
+@dataclass
+class Buffers:
+    """What the model gives for a shard, on its device until the shard is whole: vectors [sample, head, dim].
+
+    `batches` are the samples of each call, `halved` how many calls did not fit into memory.
+    """
+
+    vectors: Tensor
+    logits: Tensor
+    n_tokens: np.ndarray
+    status: np.ndarray
+    reasons: dict[int, str] = field(default_factory=dict)
+    batches: list[int] = field(default_factory=list)
+    halved: int = 0
+
+    @classmethod
+    def empty(cls, model: LoadedModel, samples: int, shape: tuple[int, int], classes: int) -> Buffers:
+        vectors = torch.zeros((samples, *shape), dtype=model.model.dtype, device=model.device)
+        logits = torch.full((samples, classes), torch.nan, device=model.device)
+        return cls(vectors, logits, np.full(samples, -1, np.int32), np.full(samples, Status.PENDING, np.uint8))
+
+    def refuse(self, place: int, status: Status, reason: str) -> None:
+        self.status[place] = status
+        self.reasons[place] = reason
+
+    def fetch(self) -> Buffers:
+        """Return the same in the memory of the processor, copied at once."""
+        return replace(self, vectors=self.vectors.cpu(), logits=self.logits.cpu())
+
+    def shard(self) -> Shard:
+        """Return the shard to be written. A sample that was refused keeps its row and has no vectors."""
+        samples, heads, dim = self.vectors.shape
+        content = Shard.empty(samples, heads, dim, self.logits.shape[1])
+        content.status[:] = self.status
+        for place in np.flatnonzero(self.status == Status.PENDING).tolist():
+            content.put(place, self.vectors[place].float().numpy())
+            content.n_tokens[place] = self.n_tokens[place]
+            content.logits[place] = self.logits[place].numpy()
+        return content
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How samples are put together: padded tokens a batch may hold, and what may share a row."""
+
+    token_budget: int
+    share: bool = True
+    pack: bool = False
+
+    def plan(
+        self, family: Family, lengths: Sequence[tuple[int, int]], pictures: Sequence[tuple[int, ...]]
+    ) -> list[Groups]:
+        """Return the batches of a shard; `pictures` are hashes, no two alike where a picture is not known.
+
+        `lengths` are (tokens of a sample, those of all pictures it shows).
+        """
+        totals, seen = [total for total, _ in lengths], [shown for _, shown in lengths]
+        if family.alone:
+            return [[[place]] for place in range(len(totals))]
+        if self.pack:
+            return [[[place] for place in batch] for batch in plan_packs(totals, self.token_budget)]
+        groups = [[place] for place in range(len(totals))]
+        if self.share and family.shares:
+            groups = plan_groups(pictures, totals, seen, self.token_budget)
+        costs = [seen[group[0]] + sum(totals[place] - seen[place] for place in group) for group in groups]
+        kinds = [2 * len(pictures[group[0]]) * family.same_pictures + (len(group) > 1) for group in groups]
+        return [[groups[number] for number in batch] for batch in plan_batches(costs, self.token_budget, kinds)]
+
+    def describe(self, family: Family) -> dict[str, str]:
+        """Return the fields of the identity that say how a sample was run together with others."""
+        if family.alone:
+            return {"batching": "one sample", "padding": "none"}
+        if self.pack:
+            return {"batching": f"at most {self.token_budget} tokens in one row", "padding": "none"}
+        sharing = ", prompts of the same pictures in one row" if self.share and family.shares else ""
+        mask = "no mask" if family.causal else "a mask"
+        return {"batching": f"at most {self.token_budget} padded tokens{sharing}", "padding": f"right, with {mask}"}
+
+
+class Runner:
+    """Runs batches of prepared samples; what fails or does not fit is run in halves, down to one sample."""
+
+    def __init__(self, model: LoadedModel, batching: Batching) -> None:
+        self.model, self.batching = model, batching
+        self.family = model.family
+        self.most_positions = most_positions(model.model.config)
+        self.pad_token = model.processor.tokenizer.pad_token_id or 0
+        config = model.model.config
+        self.image_token = getattr(config, "image_token_id", getattr(config, "image_token_index", None))
+        self.token_wise = token_wise_rest(model.model, model.projections[-1].module)
+
+    @property
+    def shares(self) -> bool:
+        """Whether samples may be branches of one row."""
+        batching = self.batching
+        return batching.share and not batching.pack and self.family.shares and self.image_token is not None
+
+    def run(
+        self, groups: Groups, inputs: Mapping[int, Inputs], answers: Mapping[int, Answers | None], buffers: Buffers
+    ) -> None:
+        """Run all groups and put vectors, logits and lengths at their places in the buffers.
+
+        A prompt that is longer than the positions the model was made for, with its answers where those are read whole,
+        is not run: it would answer, but wrongly.
+        """
+        inputs = self._placed(inputs, answers, buffers)
+        left = [kept for group in groups if (kept := [place for place in group if place in inputs])]
+        waiting = [left] if left else []
+        while waiting:
+            part = waiting.pop(0)
+            if not (failure := self._failure(part, inputs, answers, buffers)):
+                continue
+            # Only here, where the failed call and all it held are gone, is there memory for another.
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            buffers.halved += failure[0] is Status.OUT_OF_MEMORY
+            halves = list(_halves(part))
+            if not halves:
+                buffers.refuse(part[0][0], *failure)
+            waiting = [*halves, *waiting]
+
+    def _placed(
+        self, inputs: Mapping[int, Inputs], answers: Mapping[int, Answers | None], buffers: Buffers
+    ) -> dict[int, Inputs]:
+        """Return the samples that can be run, with their positions; the others get their status."""
+        placed: dict[int, Inputs] = {}
+        for place, sample in inputs.items():
+            try:
+                found = self.with_positions(sample)
+            except (RuntimeError, ValueError) as error:
+                buffers.refuse(place, Status.REJECTED, f"rejected: {error}")
+                continue
+            behind = answered.behind if (answered := answers[place]) else 0
+            if (count := positions(found) + behind) > self.most_positions:
+                of_it = f", {behind:,} of them its answers'" if behind else ""
+                reason = f"too_long: {count:,} positions{of_it}, the model has {self.most_positions:,}"
+                buffers.refuse(place, Status.TOO_LONG, reason)
+            else:
+                placed[place] = found
+        return placed
+
+    def once(self, groups: Groups, inputs: Mapping[int, Inputs], buffers: Buffers) -> None:
+        """Run all groups in one call, without logits; what cannot run so leaves the buffers as they are.
+
+        Raises `ModelError` where there is no memory for it, which says nothing of the model.
+        """
+        ready = {place: self.with_positions(sample) for place, sample in inputs.items()}
+        failure = self._failure(groups, ready, dict.fromkeys(inputs), buffers)
+        if failure and failure[0] is Status.OUT_OF_MEMORY:
+            raise ModelError(f"{self.model.device} has no memory for a few small prompts: is another process using it?")
+
+    def _failure(
+        self, groups: Groups, inputs: Mapping[int, Inputs], answers: Mapping[int, Answers | None], buffers: Buffers
+    ) -> tuple[Status, str] | None:
+        """Run groups in one call; return what became of it, and why, where it failed.
+
+        Some models refuse in the call itself what their processors let through. Nothing runs after an error of CUDA,
+        and a compiler that is missing is no sample's fault: these are raised.
+        """
+        ran = []
+        try:
+            for part, layout in self._layouts(groups, inputs):
+                places = [place for group in part for place in group]
+                first = [found.first if (found := answers[place]) else None for place in places]
+                self._run_layout(layout, places, first, buffers)
+                self._score_whole(places, inputs, answers, buffers)
+                buffers.n_tokens[places] = [inputs[place]["input_ids"].shape[1] for place in places]
+                ran.append(len(places))
+            buffers.batches += ran  # where a later call fails, all are run again
+        except torch.OutOfMemoryError:
+            return Status.OUT_OF_MEMORY, ALONE
+        except (RuntimeError, ValueError) as error:
+            if any(words in str(error) for words in FULL):
+                return Status.OUT_OF_MEMORY, ALONE
+            if isinstance(error, getattr(torch, "AcceleratorError", ())) or "CUDA" in str(error):
+                raise
+            if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise ModelError(f"this model cannot be compiled here, leave out --compile: {error}") from error
+            return Status.REJECTED, f"rejected: {error}"
+        return None
+
+    def _score_whole(
+        self,
+        places: Sequence[int],
+        inputs: Mapping[int, Inputs],
+        answers: Mapping[int, Answers | None],
+        buffers: Buffers,
+    ) -> None:
+        for place in places:
+            if (found := answers[place]) and found.way == WHOLE:
+                buffers.logits[place, : len(found.tokens)] = score_answers(self, inputs[place], found.tokens)
+
+    def _layouts(self, groups: Groups, inputs: Mapping[int, Inputs]) -> Iterator[tuple[Groups, Layout]]:
+        samples = [[inputs[place] for place in group] for group in groups]
+        flat = [sample for group in samples for sample in group]
+        if self.batching.pack:
+            yield groups, packed(flat)
+            return
+        together = None
+        if len(flat) > len(groups) and self.image_token is not None:
+            together = shared(samples, self.pad_token, self.image_token)
+        if together is not None or len(flat) == len(groups):
+            yield groups, together or padded(flat, self.pad_token, mask=not self.family.causal)
+            return
+        for group, members in zip(groups, samples, strict=True):  # the pictures come last in these prompts
+            yield [group], padded(members, self.pad_token, mask=not self.family.causal)
+
+    def with_positions(self, sample: Inputs) -> Inputs:
+        """Return a sample with the positions of its tokens, where its model does not simply count them."""
+        positions = rope_positions(self.model.model, sample)
+        return sample if positions is None else {**sample, POSITIONS: positions}
+
+    def _run_layout(self, layout: Layout, places: list[int], answers: list[list[int] | None], buffers: Buffers) -> None:
+        """Run one call. Nothing of ours waits for the device: the next batch is laid out while this one runs."""
+        place = partial(_move, device=buffers.vectors.device)
+        rows, last, where = place(layout.rows), place(layout.last), place(torch.tensor(places))
+        asked = place(_words_of_answers(answers, buffers.logits.shape[1]))
+        wanted = any(answer is not None for answer in answers)
+        with self.ready(layout) as inputs:
+            with ExitStack() as around:
+                vectors = around.enter_context(capture_heads(self.model.projections, last, rows, stop=not wanted))
+                if wanted:
+                    around.enter_context(last_position_only(self.model.model, last, rows, self.token_wise))
+                output = self.model.model(**inputs, use_cache=False)
+                words = output.logits[:, -1].float().log_softmax(-1)
+                buffers.logits[where] = _of_answers(words, asked)
+            buffers.vectors[where] = vectors
+
+    @contextmanager
+    def ready(self, layout: Layout) -> Iterator[dict[str, Tensor]]:
+        """Give a layout's inputs on the model's device, with its mask, and with attention by segments where it asks."""
+        place = partial(_move, device=self.model.device)
+        inputs = {name: place(tensor) for name, tensor in layout.inputs.items()}
+        if layout.branches is not None:
+            inputs["attention_mask"] = branch_masks(place(layout.branches))
+        with ExitStack() as around:
+            around.enter_context(torch.inference_mode())
+            if layout.segments:
+                bounds = torch.tensor(layout.segments, dtype=torch.int32)
+                around.enter_context(segments(layout.segments, place(bounds)))
+            yield inputs
+
+
+def _move(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on the device. Only out of pinned memory does a GPU copy while the processor goes on."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def _words_of_answers(answers: list[list[int] | None], classes: int) -> Int[Tensor, "sample class"]:
+    """Return the first word of each answer, -1 where there is none."""
+    return torch.tensor([[*(answer or ()), *[-1] * (classes - len(answer or ()))] for answer in answers])
+
+
+def _of_answers(
+    words: Float[Tensor, "sample word"], asked: Int[Tensor, "sample class"]
+) -> Float[Tensor, "sample class"]:
+    """Return the log-probability of each answer's first word, NaN where there is none."""
+    return words.gather(1, asked.clamp(min=0)).masked_fill(asked < 0, torch.nan)
+
+
+def _halves(groups: Groups) -> Iterator[Groups]:
+    """Yield both halves of a batch, or of its only group; nothing where there is one sample."""
+    if len(groups) > 1:
+        yield groups[: len(groups) // 2]
+        yield groups[len(groups) // 2 :]
+    elif len(groups[0]) > 1:
+        yield [groups[0][: len(groups[0]) // 2]]
+        yield [groups[0][len(groups[0]) // 2 :]]

@@ -1,0 +1,123 @@
+"""A benchmark as a person wants to see it before spending a GPU on it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from savs_benchmarks import BENCHMARKS, Benchmark, PictureError, Published, Sample, check, load_picture
+from savs_harvest.asking.checks import Concern
+from savs_harvest.asking.index import index_samples
+from savs_harvest.models.prompts import render
+
+
+def overview(data_root: Path) -> list[dict[str, Any]]:
+    """Return one row a benchmark: what it asks, how much, of whom, and whether it is here or what brings it."""
+    return [
+        _published_row(benchmark, data_root) if isinstance(benchmark, Published) else _embedded_row(benchmark)
+        for benchmark in BENCHMARKS.values()
+    ]
+
+
+def _published_row(benchmark: Published, data_root: Path) -> dict[str, Any]:
+    place = benchmark.source.locate(benchmark.folder(data_root))
+    return {
+        "name": benchmark.name,
+        "asks": benchmark.summary,
+        "samples": _counts(benchmark.counts),
+        "tasks": 1 if callable(benchmark.tasks) else len(benchmark.tasks),
+        "classes": benchmark.classes,
+        "metric": benchmark.metric,
+        "licence": benchmark.licence,
+        "source": benchmark.source.page,
+        "revision": benchmark.source.revision,
+        "size": benchmark.source.size,
+        "here": str(place or ""),
+        "get": [] if place else list(benchmark.source.steps(benchmark.name, data_root)),
+    }
+
+
+def _embedded_row(benchmark: Benchmark) -> dict[str, Any]:
+    classes = sorted({len(classes) for classes in benchmark.tasks.values()})
+    return {
+        "name": benchmark.name,
+        "asks": benchmark.summary,
+        "samples": _counts(Counter(sample.split for sample in benchmark.samples())),
+        "tasks": len(benchmark.tasks),
+        "classes": " to ".join(map(str, classes)),
+        "metric": benchmark.metric,
+        "licence": benchmark.licence,
+        "source": benchmark.source,
+        "revision": benchmark.revision,
+        "size": "",
+        "here": "in the package",
+        "get": [],
+    }
+
+
+def _counts(counts: Mapping[Any, int]) -> str:
+    return ", ".join(f"{split} {count:,}" for split, count in counts.items())
+
+
+def overview_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the overview for people: a few lines a benchmark."""
+    for row in rows:
+        tasks = f"{row['tasks']} tasks, " if row["tasks"] > 1 else ""
+        here = f"here: {row['here']}" if row["here"] else f"not here ({row['size']}); get it with:"
+        yield f"{row['name']:<23} {row['asks']}"
+        yield f"{'':<23} {row['samples']}; {tasks}{row['classes']} classes; {row['metric']}; {row['licence']}"
+        yield f"{'':<23} {row['source']}, {row['revision']}"
+        yield f"{'':<23} {here}"
+        for step in row["get"]:
+            yield f"{'':<25} {step}"
+        yield ""
+
+
+def describe(
+    benchmark: Benchmark, processor: Any, samples_shown: int, on_pictures: Callable[[int, int], None] | None = None
+) -> Iterator[str]:
+    """Yield the header, the counts, and some samples of each task with their rendered prompts.
+
+    With `on_pictures`, all pictures are read and what was found wrong with the samples comes last.
+    """
+    samples = check(benchmark)
+    yield f"{benchmark.name}: {benchmark.summary}"
+    yield f"source     {benchmark.source}, {benchmark.revision}"
+    yield f"licence    {benchmark.licence}"
+    yield f"metric     {benchmark.metric}"
+    if benchmark.split:
+        yield f"split      {benchmark.split}"
+    for task, classes in benchmark.tasks.items():
+        of_task = [sample for sample in samples if sample.task == task]
+        splits = Counter(sample.split for sample in of_task)
+        yield f"task       {task}: {_counts(splits)}"
+        labels = Counter(sample.label for sample in of_task)
+        yield "classes    " + ", ".join(f"{label} ({labels[label]:,})" for label in classes)
+        for sample in islice(of_task, samples_shown):
+            yield ""
+            yield from _sample_lines(sample, processor)
+        yield ""
+    if on_pictures:
+        info = index_samples(benchmark, samples, on_pictures).info
+        for found in info.checks:
+            yield f"check      {Concern(**found)}"
+        if not info.checks:
+            yield "checks     nothing found: ids, pictures, prompts, classes"
+
+
+def _sample_lines(sample: Sample, processor: Any) -> Iterator[str]:
+    yield f"sample     {sample.sample_id} ({sample.split}), label {sample.label!r}"
+    yield f"pictures   {', '.join(_picture_size(image) for image in sample.images)}"
+    yield "prompt"
+    for line in render(processor, len(sample.images), sample.question).splitlines():
+        yield f"  | {line}"
+
+
+def _picture_size(image: Any) -> str:
+    try:
+        return "{} x {} pixels".format(*load_picture(image).size)
+    except PictureError as error:
+        return f"{error.code}: {error}"

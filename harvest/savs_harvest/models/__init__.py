@@ -1,0 +1,1 @@
+"""Who answers: checkpoints, their heads, prompts, answers, processors, families, and the embedded model."""

@@ -1,0 +1,369 @@
+"""Which models there are, and how one is loaded and named."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from savs_harvest.errors import ModelError
+from savs_harvest.models.adapters import find_adapter, merge
+from savs_harvest.models.checkpoints import checkpoint_folder, files_hash, load_config, loading
+from savs_harvest.models.families import Family, rules
+from savs_harvest.models.heads import Projection, check_capture, find_projections, layers_without_heads
+from savs_harvest.models.patches import use_patch_products
+from savs_harvest.models.prompts import check_template, prepare, tokens_before
+from savs_harvest.models.tiny import CHECKPOINT
+from savs_stores.format.fingerprint import canonical
+
+DTYPES = ("float32", "float16", "bfloat16")
+# Positions whose frequencies follow from the longest prompt of a call, or of all calls before it.
+SWITCHING_ROPE = ("dynamic", "longrope")
+# What may compute attention: PyTorch's own function, or products of matrices where a family's code has no place for it.
+ATTENTION = ("sdpa", "eager")
+# How many weights of a quantized model may lie in one number of its files.
+PACKED = 16
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model by name: where its checkpoint is (hub id or folder), the type it computes in, and its adapter.
+
+    Without a type it is the checkpoint's own, see `own_dtype`. `revision` is the commit of the hub that is meant where
+    none is asked for, `adapter` the folder or hub id of a LoRA adapter that is merged into its weights.
+    """
+
+    name: str
+    checkpoint: str
+    dtype: str | None = None
+    summary: str = ""
+    revision: str | None = None
+    adapter: str | None = None
+
+
+MODELS = {
+    spec.name: spec
+    for spec in (
+        ModelSpec("tiny", str(CHECKPOINT), "float32", "embedded: 6 layers x 8 heads x 8, trained on digits"),
+        ModelSpec(
+            "qwen2vl",
+            "Qwen/Qwen2-VL-7B-Instruct",
+            "bfloat16",
+            "both papers: 28 layers x 28 heads x 128",
+            "eed13092ef92e448dd6875b2a00151bd3f7db0ac",
+        ),
+        ModelSpec(
+            "llava-ov",
+            "llava-hf/llava-onevision-qwen2-7b-ov-hf",
+            "float16",
+            "both papers: 28 layers x 28 heads x 128",
+            "0d50680527681998e456c7b78950205bedd8a068",
+        ),
+        ModelSpec(
+            "llava-ov-0.5b",
+            "llava-hf/llava-onevision-qwen2-0.5b-ov-hf",
+            "float16",
+            "24 layers x 14 heads x 64",
+            "74dd0bf867a4cda7950c17663794267c60cf4b40",
+        ),
+        ModelSpec(
+            "qwen2vl-2b",
+            "Qwen/Qwen2-VL-2B-Instruct",
+            "bfloat16",
+            "28 layers x 12 heads x 128",
+            "895c3a49bc3fa70a340399125c650a463535e71c",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to harvest, with every field that makes its vectors comparable or not."""
+
+    name: str
+    model: Any
+    processor: Any
+    projections: list[Projection]
+    identity: Mapping[str, Any]
+    folder: Path
+    # How its samples may run together, and what is worth knowing of it, in words.
+    family: Family
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+
+def find_model(name: str, adapter: str | None = None) -> ModelSpec:
+    """Return the model of a short name, a hub id (`owner/name`) or a folder with a checkpoint.
+
+    With an adapter (a folder or hub id), it is named after both. Raises `ModelError` suggesting the nearest short name.
+    """
+    if adapter:
+        spec = find_model(name)
+        return replace(spec, name=f"{spec.name}-{Path(adapter).resolve().name.lower()}", adapter=adapter)
+    if name in MODELS:
+        return MODELS[name]
+    if Path(name).is_dir():
+        return ModelSpec(Path(name).resolve().name.lower(), name)
+    if name.count("/") == 1 and not name.startswith((".", "/")):
+        return ModelSpec(name.split("/")[1].lower(), name)
+    close = difflib.get_close_matches(name, MODELS, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise ModelError(
+        f"there is no model {name!r}; {hint}There are {', '.join(MODELS)}, any hub id owner/name, or a folder"
+    )
+
+
+def load_model(
+    spec: ModelSpec,
+    device: str = "auto",
+    dtype: str | None = None,
+    revision: str | None = None,
+    local_rank: int = 0,
+) -> LoadedModel:
+    """Load a checkpoint for inference: safetensors only, no code from the checkpoint, no weight missing.
+
+    Its adapter is merged into the weights. Raises `ModelError` where the checkpoint lacks weights (transformers would
+    fill them at random), needs code of its own, has no chat template, no attention output projections, or positions
+    that depend on other prompts.
+    """
+    from savs_harvest.batches.layout_check import verified
+    from savs_harvest.models.processors import read_processor
+
+    place = find_device(local_rank) if device == "auto" else _check_device(device)
+    folder = checkpoint_folder(spec, revision)
+    config = load_config(folder, spec.checkpoint)
+    _refuse_switching_rope(spec, config)
+    torch_dtype = _torch_dtype(dtype or spec.dtype or own_dtype(spec, config))
+    adapter = find_adapter(spec.adapter) if spec.adapter else None
+    model = _load_weights(spec, folder, config, torch_dtype)
+    if adapter:
+        model = merge(model, adapter)
+    processor, remarks = read_processor(folder)
+    with _naming(spec):
+        check_template(processor)
+        tokens_before(processor.tokenizer)
+    model = model.to(place).eval()
+    use_patch_products(model)
+    with loading(spec.checkpoint, "processor", folder):
+        probe = _probe(model, processor)
+    with loading(spec.checkpoint, "model", folder):
+        projections = check_capture(model, find_projections(model), probe)
+    identity = _identity(spec, folder, model, processor, projections)
+    identity["adapter"] = adapter.digest if adapter else None
+    remarks += adapter.remarks(spec.checkpoint) if adapter else ()
+    family = rules(model.config)
+    loaded = LoadedModel(spec.name, model, processor, projections, identity, folder, family, remarks)
+    with loading(spec.checkpoint, "model", folder):
+        return verified(loaded)
+
+
+@contextmanager
+def _naming(spec: ModelSpec) -> Iterator[None]:
+    """Let a `ModelError` inside the block begin with the name of the checkpoint."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{spec.checkpoint}: {error}") from error
+
+
+def own_dtype(spec: ModelSpec, config: Any) -> str:
+    """Return the type that a checkpoint says it computes in, float32 where it says none.
+
+    Raises `ModelError` where it is one that savs does not compute in.
+    """
+    found = next((kind for part in (config, config.get_text_config()) if (kind := getattr(part, "dtype", None))), None)
+    name = str(found or "float32").removeprefix("torch.")
+    if name not in DTYPES:
+        raise ModelError(
+            f"{spec.checkpoint} is of type {name}: say with --dtype in what to compute, {', '.join(DTYPES)}"
+        )
+    return name
+
+
+def _load_weights(spec: ModelSpec, folder: Path, config: Any, dtype: torch.dtype) -> Any:
+    """Return the model of a configuration with all its weights, and with no attention but transformers' own."""
+    from transformers import AutoModelForImageTextToText
+
+    _refuse_without_weights(spec, folder, config, dtype)
+    with loading(spec.checkpoint, "weights", folder):
+        model, found = AutoModelForImageTextToText.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            trust_remote_code=False,
+        )
+    if missing := sorted(found["missing_keys"]):
+        raise ModelError(
+            f"{spec.checkpoint} lacks {len(missing)} weights, first {missing[0]}: the files are not complete"
+        )
+    _refuse_other_attention(spec, model)
+    return model
+
+
+def _refuse_other_attention(spec: ModelSpec, model: nn.Module) -> None:
+    configs = {id(module.config): module.config for module in model.modules() if hasattr(module, "config")}
+    for config in configs.values():
+        attention = getattr(config, "_attn_implementation", None)
+        if attention and attention not in ATTENTION:
+            raise ModelError(f"{spec.checkpoint} computes attention by {attention!r}; there are {', '.join(ATTENTION)}")
+
+
+def compilable(model: Any) -> list[nn.Module]:
+    """Return the feed-forward part of every layer but the last.
+
+    Not the attention, whose projections carry the hooks that capture heads; not the last layer's, which has hooks too.
+    """
+    return [layer.mlp for layer in model.get_decoder().layers[:-1] if hasattr(layer, "mlp")]
+
+
+@contextmanager
+def compiled_layers(model: Any) -> Iterator[None]:
+    """Let torch compile the feed-forward parts inside the block, once for any length."""
+    parts = compilable(model)
+    for part in parts:
+        part.compile(dynamic=True)
+    try:
+        yield
+    finally:
+        for part in parts:
+            part._compiled_call_impl = None
+
+
+def find_device(local_rank: int) -> str:
+    """Return this process's GPU: of those it sees, the one of its rank on this machine; the CPU where there is none."""
+    return f"cuda:{local_rank % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
+
+
+def empty_model(spec: ModelSpec, revision: str | None = None, dtype: str | None = None) -> nn.Module:
+    """Return the model without its weights, in the type it would compute in; needs its configuration only."""
+    folder = checkpoint_folder(spec, revision)
+    if spec.adapter:  # it changes no shape, but may be refused
+        find_adapter(spec.adapter)
+    config = load_config(folder, spec.checkpoint)
+    _refuse_switching_rope(spec, config)
+    return _empty(spec, folder, config, _torch_dtype(dtype or spec.dtype or own_dtype(spec, config)))
+
+
+def _empty(spec: ModelSpec, folder: Path, config: Any, torch_dtype: torch.dtype) -> Any:
+    from transformers import AutoModelForImageTextToText
+
+    with loading(spec.checkpoint, "configuration", folder), torch.device("meta"):
+        return AutoModelForImageTextToText.from_config(config, dtype=torch_dtype, trust_remote_code=False)
+
+
+def _refuse_without_weights(spec: ModelSpec, folder: Path, config: Any, dtype: torch.dtype) -> None:
+    """Refuse a configuration of a far larger model than its files hold: it would be filled at random, and kill us."""
+    needed = sum(parameter.numel() for parameter in _empty(spec, folder, deepcopy(config), dtype).parameters())
+    found = 0
+    with loading(spec.checkpoint, "weights", folder):
+        for path in folder.glob("*.safetensors"):
+            with safe_open(path, "pt") as file:
+                found += sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    if found and needed > found * PACKED:
+        raise ModelError(
+            f"{spec.checkpoint} is a model of {needed:,} weights by its config.json, and its files hold {found:,}"
+        )
+
+
+def _probe(model: Any, processor: Any) -> dict[str, Tensor]:
+    """Return the inputs of a prompt to prove the capture on: a picture that is nowhere flat, and a word."""
+    picture = Image.radial_gradient("L").resize((64, 48)).convert("RGB")
+    inputs = prepare(processor, [picture], "yes")
+    kinds = {name: model.dtype if tensor.is_floating_point() else None for name, tensor in inputs.items()}
+    return {name: tensor.to(model.device, kinds[name]) for name, tensor in inputs.items()}
+
+
+def _torch_dtype(name: str) -> torch.dtype:
+    if name not in DTYPES:
+        raise ModelError(f"unknown type {name!r}; there are {', '.join(DTYPES)}")
+    return getattr(torch, name)
+
+
+def _check_device(name: str) -> str:
+    """Return the device; raises `ModelError` where this machine has none of that name."""
+    try:
+        found = torch.device(name)
+    except RuntimeError:
+        found = None
+    if found is None or found.type not in ("cpu", "cuda"):
+        raise ModelError(f"unknown device {name!r}; there are auto, cpu, cuda, cuda:1 ...")
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if found.type == "cuda" and (found.index or 0) >= gpus:
+        raise ModelError(f"there is no device {name!r}: torch sees {gpus} GPUs on this machine")
+    return name
+
+
+def _refuse_switching_rope(spec: ModelSpec, config: Any) -> None:
+    for rope_type in _rope_types(config.to_dict()):
+        if rope_type in SWITCHING_ROPE:
+            raise ModelError(
+                f"{spec.checkpoint} has rotary positions of type {rope_type!r}: they depend on the longest prompt of a "
+                "batch or of those before it, so no vector would be that of its sample alone"
+            )
+
+
+def _rope_types(content: Any, inside: bool = False) -> Iterator[str]:
+    """Yield the types of all rotary positions of a configuration, also of its parts and of single kinds of layers."""
+    if isinstance(content, dict):
+        if inside:
+            yield from (content[name] for name in ("rope_type", "type") if isinstance(content.get(name), str))
+        for name, value in content.items():
+            yield from _rope_types(value, inside or name in ("rope_parameters", "rope_scaling"))
+
+
+def _identity(
+    spec: ModelSpec, folder: Path, model: Any, processor: Any, projections: list[Projection]
+) -> dict[str, Any]:
+    """Return every field that must be equal for two vectors to be comparable."""
+    from_hub = not Path(spec.checkpoint).is_dir()
+    return {
+        "model": spec.checkpoint if from_hub else None,  # a folder may be renamed: its files say what it is
+        "revision": folder.name if from_hub else None,
+        "weights": None if from_hub else files_hash(folder, "*.safetensors"),
+        "configs": None if from_hub else files_hash(folder, "*config*.json"),
+        "model_type": model.config.model_type,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "attention": model.config._attn_implementation,
+        "heads": [[p.layer, p.heads, p.head_dim, p.kind] for p in projections],
+        "layers_without_heads": [[layer, name] for layer, name in layers_without_heads(model, projections).items()],
+        "hook": "input of the attention output projection",
+        "token": "last of the prompt",
+        "chat_template": _text_hash(processor.chat_template or processor.tokenizer.chat_template),
+        "tokenizer": _text_hash(processor.tokenizer.backend_tokenizer.to_str()),
+        "image_processor": json.loads(processor.image_processor.to_json_string()),
+        "image_backend": type(processor.image_processor).__name__,
+        "control_tokens": "sanitized",
+    }
+
+
+def _text_hash(text: str | Mapping[str, str]) -> str:
+    """Return the hash of a text, or of several by name, as the chat templates of some checkpoints are."""
+    return sha256(text.encode() if isinstance(text, str) else canonical(text)).hexdigest()
+
+
+def quiet_libraries() -> None:
+    """Keep the libraries' progress bars and advice out of our own output."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)

@@ -1,0 +1,262 @@
+"""What a harvest will take: from the model's configuration and the pictures' sizes, or from a few real batches."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from savs_benchmarks import Benchmark, Sample, check
+from savs_benchmarks.pictures.pictures import Picture, StoredPicture
+from savs_harvest.asking.index import index_samples
+from savs_harvest.asking.preparing import Preparer, Question, Refused
+from savs_harvest.batches.runner import Buffers, Runner
+from savs_harvest.models.answers import find_answers
+from savs_harvest.models.families import rules
+from savs_harvest.models.heads import Projection, find_projections
+from savs_harvest.models.loading import LoadedModel, ModelSpec, checkpoint_folder, empty_model, find_device
+from savs_harvest.run.harvest import Settings, Work
+from savs_stores import HeadTable, ModelVectors, ShardPlan, default_shard_samples, open_store, place_of
+from savs_stores.format.plan import spans
+from savs_stores.terminal import size
+
+MEASURED_BATCHES = 10
+# The share of its bare matrix products that a device reaches with a whole model; `--measure` knows better.
+UTILISATION = 0.5
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Floating-point operations of a model: for a token, for a token of a picture before, for a pair of tokens."""
+
+    token: float
+    picture_token: float
+    pair: float
+    prompt: float
+
+    def of(self, tokens: int, picture_tokens: int) -> float:
+        """Return the operations of one prompt alone."""
+        return self.token * tokens + self.picture_token * picture_tokens + self.pair * tokens**2 + self.prompt
+
+
+def model_cost(model: Any, projections: Sequence[Projection], patches_a_token: int = 1) -> Cost:
+    """Return the closed form: two operations a weight and token, and causal attention between all pairs.
+
+    Attention inside the vision tower is left out; of a mixture of experts all are counted.
+    """
+    layers = sum(parameter.numel() for parameter in model.get_decoder().layers.parameters())
+    embeddings = {
+        id(p) for part in (model.get_input_embeddings(), model.get_output_embeddings()) for p in part.parameters()
+    }
+    whole = sum(parameter.numel() for parameter in model.parameters() if id(parameter) not in embeddings)
+    words = sum(parameter.numel() for parameter in model.get_output_embeddings().parameters())
+    width = sum(projection.heads * projection.head_dim for projection in projections)
+    return Cost(2.0 * layers, 2.0 * (whole - layers) * patches_a_token, 2.0 * width, 2.0 * words)
+
+
+def forecast(
+    spec: ModelSpec,
+    benchmark: Benchmark,
+    store: str | Path,
+    name: str,
+    revision: str | None = None,
+    shard_samples: int | None = None,
+    dtype: str | None = None,
+) -> list[tuple[str, str]]:
+    """Return (label, value) lines: samples, shape, shards, bytes on disk, memory, time, and what is left to do."""
+    samples = check(benchmark)
+    model = empty_model(spec, revision, dtype)
+    projections = find_projections(model)
+    heads = HeadTable.from_layers((p.layer, p.heads, p.head_dim, p.kind) for p in projections)
+    begun = begun_model(store, name)
+    plan = (
+        begun.plan
+        if begun
+        else ShardPlan(len(samples), len(heads), heads.dim, shard_samples or default_shard_samples(len(samples)))
+    )
+    splits = Counter(sample.split for sample in samples)
+    weights = sum(parameter.nbytes for parameter in model.parameters())
+    lengths = prompt_lengths(spec, model, samples, revision)
+    return [
+        ("model", f"{name}: {heads.describe()}, {str(model.dtype).removeprefix('torch.')}, {size(weights)} of weights"),
+        ("benchmark", f"{benchmark.name}: " + ", ".join(f"{split} {count:,}" for split, count in splits.items())),
+        ("samples", f"{len(samples):,}"),
+        ("prompts", _prompts(lengths)),
+        ("shards", f"{plan.shards} of {plan.shard_samples} samples, {size(plan.shard_bytes)} each"),
+        ("disk", f"{size(plan.total_bytes)} in {store}"),
+        (
+            "memory",
+            f"{size(weights + 3 * plan.shard_bytes)} and the pixels of a few batches, however many samples there are",
+        ),
+        ("time", _predicted_time(model, projections, lengths)),
+        ("to do", _to_do(begun, plan)),
+    ]
+
+
+def check_space(
+    spec: ModelSpec,
+    benchmark: Benchmark,
+    store: str | Path,
+    name: str,
+    revision: str | None = None,
+    shard_samples: int | None = None,
+    codec: str = "none",
+) -> None:
+    """Raise OSError where a disk has no room for the shards that are still to be written.
+
+    Raises `StoreError` where a new store would lie in another one. Asked before a model is loaded. What a compressed
+    store or one behind a URL will take, or has, nobody knows.
+    """
+    place = place_of(store)
+    place.check_alone()
+    free = place.free()
+    if free is None:
+        return
+    if begun := begun_model(store, name):
+        plan, shards, plain = begun.plan, len(begun.missing), begun.plain
+    else:
+        projections = find_projections(empty_model(spec, revision))
+        heads, dim = sum(p.heads for p in projections), max(p.head_dim for p in projections)
+        samples = sum(1 for _ in benchmark.samples())
+        plan = ShardPlan(samples, heads, dim, shard_samples or default_shard_samples(samples))
+        shards, plain = plan.shards, codec == "none"
+    needed = shards * plan.shard_bytes
+    if plain and needed > free:
+        raise OSError(
+            f"no space for {store}: the {shards:,} shards still to be written need {size(needed)}, {size(free)} are "
+            "free; make room, or name another disk with --store"
+        )
+
+
+def prompt_lengths(
+    spec: ModelSpec, model: nn.Module, samples: Sequence[Sample], revision: str | None = None
+) -> list[tuple[int, int]]:
+    """Return (tokens, tokens of pictures) of every sample, from the headers of its pictures."""
+    family = rules(model.config)
+    preparer = Preparer(checkpoint_folder(spec, revision), torch.float32, (), family.tiles_one_picture)
+    return [
+        preparer.length(Question(sample.images, sample.question), [picture_size(image) for image in sample.images])
+        for sample in samples
+    ]
+
+
+def picture_size(source: Picture) -> tuple[int, int]:
+    """Return (width, height) as a picture's header says, (0, 0) where it cannot be read."""
+    if isinstance(source, Image.Image):
+        return source.size
+    try:
+        with Image.open(io.BytesIO(source.read() or b"") if isinstance(source, StoredPicture) else source) as opened:
+            return opened.size
+    except Exception:  # damaged bytes make Pillow raise whatever they happen to hit
+        return 0, 0
+
+
+def _prompts(lengths: Sequence[tuple[int, int]]) -> str:
+    totals = np.array([total for total, _ in lengths])
+    return f"{totals.sum():,} tokens; a prompt {np.median(totals):,.0f}, the longest {totals.max():,}"
+
+
+def _predicted_time(model: Any, projections: Sequence[Projection], lengths: Sequence[tuple[int, int]]) -> str:
+    merge = getattr(getattr(model.config, "vision_config", None), "spatial_merge_size", 1)
+    cost = model_cost(model, projections, merge**2)
+    operations = sum(cost.of(tokens, shown) for tokens, shown in lengths)
+    device = find_device(0)
+    rate = product_rate(device, model.dtype)
+    seconds = operations / rate / UTILISATION
+    return (
+        f"{duration(seconds)}, {len(lengths) / seconds:,.1f} samples/s: {operations / 1e12:,.3g} TFLOP at half of the "
+        f"{rate / 1e12:,.3g} TFLOP/s that products of matrices reach here ({device}); --measure runs real batches"
+    )
+
+
+def product_rate(device: str, dtype: torch.dtype, width: int = 1024) -> float:
+    """Return floating-point operations a second of a product of matrices, the best of three."""
+    place = torch.device(device)
+    width = width * (8 if place.type == "cuda" else 1)
+    first, second = (torch.ones(width, width, dtype=dtype, device=place) for _ in range(2))
+    best = float("inf")
+    for _ in range(3):
+        started = time.perf_counter()
+        (first @ second)[0, 0].item()
+        best = min(best, time.perf_counter() - started)
+    return 2.0 * width**3 / best
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: `3.2 hours`."""
+    for unit, length in (("hours", 3600), ("minutes", 60)):
+        if seconds >= length:
+            return f"{seconds / length:,.1f} {unit}"
+    return f"{seconds:,.1f} seconds"
+
+
+def measured_time(
+    model: LoadedModel, benchmark: Benchmark, settings: Settings, shard_samples: int | None = None
+) -> str:
+    """Return the time of a whole harvest in words, from real batches spread over it; nothing is written."""
+    samples = check(benchmark)
+    index = index_samples(benchmark, samples)
+    answers = find_answers(model.processor, benchmark, settings.parity, settings.date)
+    work = Work(model, settings, benchmark, samples, index, answers)
+    shard = shard_samples or default_shard_samples(len(samples))
+    rows = [range(start, min(start + shard, len(samples))) for start in range(0, len(samples), shard)]
+    batches = [(of_shard, groups) for of_shard in rows for groups in work.plan(of_shard)]
+    chosen = [batches[i] for i in sorted({*np.linspace(0, len(batches) - 1, MEASURED_BATCHES).round().astype(int)})]
+    runner = Runner(model, settings.batching(model.device))
+    _run(work, runner, *chosen[0])  # the first call of a model is slower than all others
+    started = time.perf_counter()
+    ran = sum(_run(work, runner, *batch) for batch in chosen)
+    seconds = time.perf_counter() - started
+    if not ran:
+        return (
+            f"no sample could be run: pictures of {len(chosen)} of {len(batches)} batches cannot be read or are refused"
+        )
+    total = sum(_tokens(work, *batch) for batch in batches)
+    speed = ran / seconds
+    return (
+        f"{duration(total / speed)}, {len(samples) * speed / total:,.1f} samples/s: {len(chosen)} of {len(batches)} "
+        f"batches took {seconds:,.1f} seconds on {model.device}, pictures prepared in this process"
+    )
+
+
+def _run(work: Work, runner: Runner, rows: range, groups: list[list[int]]) -> int:
+    shape = sum(p.heads for p in work.model.projections), max(p.head_dim for p in work.model.projections)
+    buffers = Buffers.empty(work.model, len(rows), shape, max(map(len, work.benchmark.tasks.values())))
+    prepared = [work.preparer.inputs(question) for question in work.questions(rows, groups)]
+    work.run(runner, rows, groups, prepared, buffers)
+    buffers.fetch()
+    if all(isinstance(found, Refused) for found in prepared):
+        return 0
+    return _tokens(work, rows, groups)
+
+
+def _tokens(work: Work, rows: range, groups: list[list[int]]) -> int:
+    """Return how many tokens a batch runs: of every group the pictures once."""
+
+    def each(group: list[int]) -> Iterator[int]:
+        lengths = [work.length(rows[place]) for place in group]
+        yield lengths[0][1]
+        yield from (total - shown for total, shown in lengths)
+
+    return sum(tokens for group in groups for tokens in each(group))
+
+
+def begun_model(store: str | Path, name: str) -> ModelVectors | None:
+    """Return what a store holds of a model, None where that is nothing yet; its shards are as they were begun."""
+    return opened.peek(name) if place_of(store).exists() and name in (opened := open_store(store)).models else None
+
+
+def _to_do(begun: ModelVectors | None, plan: ShardPlan) -> str:
+    if begun is None:
+        return f"all {plan.shards} shards"
+    missing = begun.missing
+    return f"{len(missing)} of {plan.shards} shards ({spans(missing)})" if missing else "nothing, the store is complete"

@@ -1,0 +1,1 @@
+"""The format: words, tables, plans and hashes; arithmetic on them, no input or output."""

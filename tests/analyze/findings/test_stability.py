@@ -1,0 +1,38 @@
+"""How alike selected heads are, against brute force."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from savs_analyze.findings.stability import chance_jaccard, mean_jaccard, stability
+from savs_analyze.runs.results import Results
+from savs_analyze.runs.sweep import sweep
+
+
+@given(one=st.integers(0, 4), other=st.integers(0, 4), total=st.integers(4, 7))
+def test_the_chance_is_the_mean_over_all_pairs_of_sets(one, other, total):
+    first = set(range(one))
+    overlaps = [
+        len(first & set(s)) / len(first | set(s)) if one + other else 1.0 for s in combinations(range(total), other)
+    ]
+    assert chance_jaccard(one, other, total) == pytest.approx(np.mean(overlaps))
+
+
+@pytest.mark.parametrize(
+    ("draws", "value"),
+    [([{1, 2}, {1, 2}], 1), ([{1}, {2}], 0), ([{1, 2}, {2, 3}, {1, 2}], (1 / 3 + 1 + 1 / 3) / 3), ([set(), set()], 1)],
+)
+def test_jaccard(draws, value):
+    assert mean_jaccard(draws) == pytest.approx(value)
+
+
+def test_planted_heads_are_stable_and_random_ones_are_not(toys, tmp_path):
+    sweep([toys(4).path], tmp_path, shots=5, draws=4, heads=(3,), methods=["zero-shot", "savs", "random"])
+    found = stability(Results(tmp_path).loaded()).set_index("setting")
+    assert found.loc["SAVs, 3 heads", ["draws", "heads", "in all draws", "jaccard"]].tolist() == [4, 3, 3, 1]
+    assert found.loc["random, 3 heads", "jaccard"] < 0.6
+    assert found.loc["random, 3 heads", "by chance"] == pytest.approx(chance_jaccard(3, 3, 12))
+    assert np.isnan(mean_jaccard([{1}]))

@@ -1,0 +1,63 @@
+"""The papers' studies: each runs on a small store, resumes, and shows what it promises."""
+
+import pytest
+from typer.testing import CliRunner
+
+from savs_analyze.cli.commands import app
+from savs_analyze.methods.recipes import METHODS
+from savs_analyze.methods.settings import expand_settings
+from savs_analyze.papers.studies import STUDIES, find_study
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_asks_for_methods_and_values_that_there_are(name):
+    asked = find_study(name)
+    settings = expand_settings(asked.methods, {"k": asked.heads, **asked.grid})
+    assert {setting.name for setting in settings} == set(asked.methods) <= set(METHODS)
+    assert asked.question
+    assert asked.source
+
+
+def test_the_study_of_all_methods_runs_the_papers_grids():
+    asked = find_study("methods")
+    names = [setting.name for setting in expand_settings(asked.methods, {"k": asked.heads, **asked.grid})]
+    assert names.count("savs-artanh") == 36  # a, b in six values each
+    assert names.count("lasso") == names.count("sparse-group-lasso") == 32  # eight penalties, one to four layers
+
+
+@pytest.mark.parametrize(("name", "figure"), [("heads", "heads.svg"), ("shots", "shots.svg"), ("layers", None)])
+def test_a_study_is_one_command(write_toy, generator, tmp_path, monkeypatch, name, figure):
+    monkeypatch.chdir(tmp_path)
+    store = write_toy(tmp_path, generator, count=220).path
+    arguments = ["study", name, "--store", str(store), "--draws", "2"]
+    first = CliRunner().invoke(app, arguments)
+    assert first.exit_code == 0, first.output
+    assert "SAVs" in first.stdout
+    if figure:
+        drawn = (tmp_path / "results" / name / figure).read_bytes()
+        assert b"<svg" in drawn
+        assert CliRunner().invoke(app, arguments).stdout == first.stdout
+        assert (tmp_path / "results" / name / figure).read_bytes() == drawn
+    else:
+        assert "chosen of" in first.stdout
+
+
+def test_the_demo_needs_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shown = CliRunner().invoke(app, ["demo"])
+    assert shown.exit_code == 0, shown.output
+    assert "vectors are made up" in shown.stderr
+    page = tmp_path / "results" / "demo" / "report.html"
+    assert shown.stdout.splitlines()[-1] == "results/demo/report.html"
+    assert "planted" in page.read_text()
+    before = page.read_bytes()
+    again = CliRunner().invoke(app, ["demo"])
+    assert again.stdout == shown.stdout
+    assert page.read_bytes() == before
+
+
+def test_an_unknown_study_suggests_the_nearest():
+    with pytest.raises(ValueError, match="there is no study 'head'; did you mean 'heads'"):
+        find_study("head")
+    with pytest.raises(ValueError, match="there is no study 'x': methods, shots"):
+        find_study("x")

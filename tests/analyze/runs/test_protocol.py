@@ -1,0 +1,91 @@
+"""The papers' protocol, and predictions among the options that a prompt prints."""
+
+import numpy as np
+
+from kit import transcription as slow
+from kit.sweeps import FEW, run
+from savs_analyze.methods.recipes import METHODS
+from savs_analyze.runs.results import Results
+
+
+def papers(store, out, **settings):
+    return run(store, out, papers_order=True, keep_leaks=True, **settings)
+
+
+def test_the_papers_protocol_follows_the_papers_code(make_store, tmp_path):
+    # Weak heads, of which many tie at the cut and in the vote.
+    def weaken(vectors):
+        vectors += np.random.default_rng(7).normal(size=vectors.shape) * 4
+
+    store = make_store(classes=4, change=weaken)
+    papers(store, tmp_path / "out", methods=["savs", "savs-artanh", "class-favoured"], draws=2, heads=(2, 5))
+    vectors, labels = store["planted"].read().astype(float).tolist(), store.samples.label
+    cells = list(Results(tmp_path / "out").loaded())
+    for cell in cells:
+        support, test = cell.facts["support"], cell.arrays["sample"]
+        assert cell.rows[0]["keep_leaks"]
+        for place, k in enumerate((2, 5)):
+            arguments = [vectors[i] for i in support], labels[support].tolist(), 4, k, [vectors[i] for i in test]
+            if cell.facts["method"] == "class-favoured":
+                expected = slow.papers_class_favoured(*arguments)
+            else:
+                kept, expected = slow.papers_savs(*arguments)
+                assert sorted(4 * layer + head for layer, head in cell.facts["kept"][place]) == kept
+            assert cell.arrays["predicted"][place].tolist() == expected
+    assert any(row["tied_at_cut"] for cell in cells for row in cell.rows)
+    ours = run(store, tmp_path / "ours", methods=["savs"], draws=2, heads=(2, 5))
+    assert set(ours.value) != {row["value"] for cell in cells for row in cell.rows if row["method"] == "savs"}
+
+
+def test_leaks_are_kept_by_the_papers_protocol(make_store, tmp_path):
+    images = [(1 + i % 60,) for i in range(120)]  # every test image is one of the pool
+    store = make_store(image_hash=images)
+    ours, theirs = run(store, tmp_path / "ours", draws=1), papers(store, tmp_path / "papers", draws=1)
+    assert set(ours.leaked) == {10}
+    assert set(ours.n) == {50}
+    assert set(theirs.leaked) == {0}
+    assert set(theirs.n) == {60}
+
+
+def test_printed_options_restrict_every_method(make_store, tmp_path):
+    generator = np.random.default_rng(3)
+    names = ["ant", "bee", "cat", "dog"]
+    labels = np.tile(np.repeat(np.arange(4), 30), 2)
+    options = [[names[label], names[(label + generator.integers(1, 4)) % 4]] for label in labels]
+    options[:60] = [[]] * 60  # these print none
+    store = make_store(
+        classes=4,
+        options=options,
+        change=lambda vectors: vectors.__iadd__(generator.normal(size=vectors.shape) * 5),
+        logits=generator.normal(size=(240, 4)).astype(np.float32),
+    )
+    free = run(store, tmp_path / "free", methods=list(METHODS), draws=1, heads=(3,))
+    among = run(store, tmp_path / "among", methods=list(METHODS), draws=1, heads=(3,), restricted=True)
+    assert set(among.setting) == {f"{setting}, printed options" for setting in free.setting}
+    for cell in Results(tmp_path / "among").loaded():
+        for predicted in cell.arrays["predicted"]:
+            for sample, label in zip(cell.arrays["sample"], predicted, strict=True):
+                assert not options[sample] or names[label] in options[sample], cell.facts["method"]
+    # Half of the classes are ruled out, and never the right one.
+    by_method = [rows[rows.metric == "accuracy"].set_index("method").value for rows in (free, among)]
+    assert (by_method[1] > by_method[0]).all()
+
+
+def test_options_that_are_not_printed_restrict_nothing(toys, tmp_path):
+    store = toys(4)
+    free = run(store, tmp_path / "free", methods=FEW, draws=1)
+    among = run(store, tmp_path / "among", methods=FEW, draws=1, restricted=True)
+    assert free.value.tolist() == among.value.tolist()
+
+
+def test_a_restricted_zero_shot_takes_the_best_printed_option(make_store, tmp_path):
+    logits = np.random.default_rng(5).normal(size=(240, 4)).astype(np.float32)
+    names = ["ant", "bee", "cat", "dog"]
+    printed = np.random.default_rng(6).random((240, 4)) < 0.5
+    options = [[name for name, shown in zip(names, row, strict=True) if shown] for row in printed]
+    store = make_store(classes=4, logits=logits, options=options)
+    run(store, tmp_path / "out", methods=["zero-shot"], restricted=True)
+    [cell] = Results(tmp_path / "out").loaded()
+    for sample, label in zip(cell.arrays["sample"], cell.arrays["predicted"][0], strict=True):
+        among = [names.index(name) for name in options[sample]] or range(4)
+        assert label == max(among, key=lambda place: logits[sample, place])

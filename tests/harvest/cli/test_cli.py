@@ -1,0 +1,359 @@
+"""The command line: every command explains itself, an error is one sentence, the exit code tells the outcome."""
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import huggingface_hub
+import pandas as pd
+import pytest
+import typer
+from huggingface_hub.errors import LocalEntryNotFoundError
+from typer.testing import CliRunner
+
+from savs_benchmarks import BENCHMARKS
+from savs_harvest.cli import commands as cli
+from savs_stores import open_store
+from savs_stores.terminal import DONE_WITH_FAILURES, FAILED, INTERRUPTED, MISUSED
+
+COMMANDS = [["run"], ["plan"], ["models"], ["data"], ["data", "list"], ["data", "get"], ["data", "show"]]
+
+
+@pytest.fixture
+def invoke(tmp_path, monkeypatch):
+    """Return a function that runs a command in an empty folder, in this process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return lambda *arguments: CliRunner().invoke(cli.app, list(map(str, arguments)))
+
+
+def options_of(command):
+    return {option for parameter in command.params for option in getattr(parameter, "opts", ())}
+
+
+def test_help_lists_every_command(invoke):
+    result = invoke("--help")
+    assert result.exit_code == 0
+    assert all(f" {name} " in result.output for name in ("run", "plan", "models", "data"))
+    assert all(f" {name} " in invoke("data", "--help").output for name in ("list", "show"))
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_and_every_option_is_explained(invoke, command):
+    found = typer.main.get_command(cli.app)
+    for name in command:
+        found = found.commands[name]
+    assert found.help
+    assert all(parameter.help for parameter in found.params if parameter.param_type_name == "option")
+    result = invoke(*command, "--help")
+    assert result.exit_code == 0
+    assert all(option in result.output for option in options_of(found))
+
+
+def test_models_lists_every_short_name(invoke):
+    result = invoke("models")
+    assert [line.split()[0] for line in result.stdout.splitlines()] == [
+        "tiny",
+        "qwen2vl",
+        "llava-ov",
+        "llava-ov-0.5b",
+        "qwen2vl-2b",
+    ]
+    assert "hub id owner/name" in result.stderr
+
+
+def test_data_list_describes_every_benchmark(invoke):
+    blocks = {block.split()[0]: block for block in invoke("data", "list").stdout.strip().split("\n\n")}
+    assert list(blocks) == list(BENCHMARKS)
+    assert "pool 400, test 547; 10 classes; accuracy; CC BY 4.0" in blocks["digits"]
+    assert "2 tasks, 2 to 3 classes" in blocks["digits-compare"]
+    assert "question-image-group" in blocks["digits-pairs"]
+    assert "here: in the package" in blocks["digits"]
+    assert "either 1,901; 14 tasks, 2 to 4 classes; accuracy; Apache-2.0" in blocks["blink"]
+    assert re.search(r"not here \(about 1 GB\); get it with:\n +savs-harvest data get blink$", blocks["blink"])
+    assert "accept the conditions at https://huggingface.co/datasets/ys-zong/VLGuard" in blocks["vlguard"]
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_data_list_for_programs(invoke, form):
+    read = {"csv": pd.read_csv, "json": pd.read_json}[form]
+    found = read(io.StringIO(invoke("data", "list", "--format", form, "--data-root", "elsewhere").stdout))
+    assert found.name.tolist() == list(BENCHMARKS)
+    assert "savs-harvest data get blink --data-root elsewhere" in str(found.set_index("name")["get"]["blink"])
+
+
+def test_data_show_renders_the_prompt_as_the_model_reads_it(invoke):
+    result = invoke("data", "show", "digits", "--samples", 1)
+    assert result.exit_code == 0
+    for words in ("licence    CC BY 4.0", "pool 400, test 547", "32 x 32 pixels", "What number is written here?"):
+        assert words in result.stdout
+    assert result.stdout.count("<|im_start|>user") == 1
+    assert result.stdout.count("<|image_pad|>") == 1
+
+
+def test_a_plan_tells_samples_shards_bytes_and_memory_and_does_nothing(invoke, tmp_path):
+    result = invoke("plan", "--model", "tiny", "--data", "digits")
+    lines = dict(line.split(None, 1) for line in result.stdout.splitlines())
+    assert lines["samples"] == "947"
+    assert lines["shards"].startswith("4 of 256 samples")
+    assert lines["disk"] == "789.5 kB in stores/digits.zarr"
+    assert "1.5 MB of weights" in lines["model"]
+    assert {"memory", "benchmark"} < set(lines)
+    assert list(tmp_path.iterdir()) == []
+
+
+def run_parity(invoke, file, *options):
+    return invoke("run", "--model", "tiny", "--data", file, "--store", "s.zarr", "--shard-samples", 4, *options)
+
+
+def test_run_fills_a_store_that_a_plan_and_a_second_run_find_complete(invoke, write_benchmark, lines, tmp_path):
+    file = write_benchmark(lines)
+    result = run_parity(invoke, file)
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert "10 samples in 3 shards to do, 0 of 3 shards done" in result.stderr
+    assert "next: savs-analyze sweep --store s.zarr" in result.stderr
+    stored = open_store(tmp_path / "s.zarr")["tiny"]
+    assert stored.read().shape == (10, 48, 8)
+    assert stored.provenance["command"] == "savs-harvest run --model tiny --data FOLDER/parity.jsonl"
+    again = run_parity(invoke, file)
+    assert "nothing to do, 3 of 3 shards done" in again.stderr
+    plan = invoke("plan", "--model", "tiny", "--data", file, "--store", "s.zarr", "--shard-samples", 4)
+    assert "nothing, the store is complete" in plan.stdout
+
+
+def test_options_reach_the_store(invoke, write_benchmark, lines, tmp_path):
+    file = write_benchmark(lines)
+    options = ["--as", "mine", "--dtype", "bfloat16", "--batch-tokens", 99, "--codec", "blosc-lz4-bitshuffle"]
+    options += ["--no-logits", "--no-share", "--parity", "image-tag"]
+    result = run_parity(invoke, file, *options, "--rank", 1, "--world", 2)
+    assert result.exit_code == 0
+    assert "mine (rank 1 of 2) on parity" in result.stderr
+    stored = open_store(tmp_path / "s.zarr").peek("mine")
+    assert stored.identity["batching"] == "at most 99 padded tokens"
+    assert (stored.identity["logits"], stored.identity["parity"]) == ("none", ["image-tag"])
+    resume = "--as mine --dtype bfloat16 --batch-tokens 99 --no-logits --no-share --parity image-tag"
+    assert stored.provenance["command"].endswith(resume)
+    assert stored.identity["dtype"] == "bfloat16"
+    assert "99" in stored.identity["batching"]
+    assert stored.missing == [0, 2]
+    plan = invoke("plan", "--model", "tiny", "--data", file, "--store", "s.zarr", "--shard-samples", 4, "--as", "mine")
+    assert "2 of 3 shards (0, 2)" in plan.stdout
+
+
+def test_shots_and_packing_reach_the_store(invoke, write_benchmark, lines, tmp_path):
+    file = write_benchmark(lines)
+    result = run_parity(invoke, file, "--icl", 2, "--icl-seed", 3, "--pack")
+    assert result.exit_code == 0
+    stored = open_store(tmp_path / "s.zarr")["tiny-icl2"]
+    assert stored.identity["in_context"] == {"shots": 2, "seed": 3}
+    assert stored.identity["padding"] == "none"
+    assert stored.provenance["command"].endswith("--pack --icl 2 --icl-seed 3")
+
+
+def test_a_process_of_a_launcher_does_its_own_shards(invoke, write_benchmark, lines, tmp_path, monkeypatch):
+    for name, value in {"SLURM_PROCID": "2", "SLURM_STEP_NUM_TASKS": "3", "SLURM_LOCALID": "0"}.items():
+        monkeypatch.setenv(name, value)
+    assert run_parity(invoke, write_benchmark(lines)).exit_code == 0
+    assert open_store(tmp_path / "s.zarr").peek("tiny").missing == [0, 1]
+
+
+def test_under_torchrun_failed_samples_end_no_other_process(invoke, write_benchmark, lines, monkeypatch):
+    file = write_benchmark(lines)
+    (file.parent / "3.png").write_bytes(b"")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    result = run_parity(invoke, file)
+    assert result.exit_code == 0
+    assert "1 samples failed" in result.stderr
+
+
+def test_a_failed_sample_is_told_and_gives_exit_code_3(invoke, write_benchmark, lines, tmp_path):
+    file = write_benchmark(lines)
+    (file.parent / "3.png").write_bytes(b"")
+    result = run_parity(invoke, file)
+    assert result.exit_code == DONE_WITH_FAILURES
+    assert "failed: 4: not_an_image" in result.stderr
+    assert "1 samples failed" in result.stderr
+    assert open_store(tmp_path / "s.zarr")["tiny"].usable.sum() == 9
+
+
+def test_samples_that_failed_alike_are_told_in_one_line(invoke, write_benchmark, lines):
+    file = write_benchmark(lines)
+    for number in range(1, 8):
+        picture = file.parent / f"{number}.png"
+        picture.write_bytes(picture.read_bytes()[: 0 if number < 7 else -40])
+    result = run_parity(invoke, file)
+    told = [line for line in result.stderr.splitlines() if line.startswith("failed: ")]
+    assert len(told) == 2
+    assert told[0].startswith("failed: 2: not_an_image: ")
+    assert told[0].endswith("(6 times, also 3, 4, two pictures, 6 ...)")
+    assert told[1].startswith("failed: 8: image_corrupt: ")
+    assert "times" not in told[1]
+
+
+@pytest.fixture
+def entry(tmp_path, monkeypatch, capfd):
+    """Return a function that runs the whole program in this process: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["/somewhere/bin/savs-harvest", *arguments])
+        with pytest.raises(SystemExit) as raised:
+            cli.entry()
+        return raised.value.code, *capfd.readouterr()
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
+
+
+# Arguments, exit code, words of the one sentence on stderr.
+MISTAKES = {
+    "unknown benchmark": (["plan", "--model", "tiny", "--data", "digit"], MISUSED, "did you mean 'digits'?"),
+    "unknown model": (["plan", "--model", "tinny", "--data", "digits"], MISUSED, "did you mean 'tiny'?"),
+    "no such file": (["run", "--model", "tiny", "--data", "mine.jsonl"], MISUSED, "there is no file mine.jsonl"),
+    "unknown type": (
+        ["run", "--model", "tiny", "--data", "digits", "--dtype", "int8"],
+        MISUSED,
+        "error: unknown type 'int8'",
+    ),
+    "unknown device": (["run", "--model", "tiny", "--data", "digits", "--device", "foo"], MISUSED, "device 'foo'"),
+    "no such GPU": (["run", "--model", "tiny", "--data", "digits", "--device", "cuda:99"], MISUSED, "torch sees"),
+    "not text": (["plan", "--model", "tiny", "--data", "noise.jsonl"], MISUSED, "noise.jsonl is not UTF-8 text"),
+    "bad name": (["run", "--model", "tiny", "--data", "digits", "--as", "A/B"], MISUSED, "cannot name a model"),
+    "bad codec": (["run", "--model", "tiny", "--data", "digits", "--codec", "zip"], MISUSED, "unknown codec 'zip'"),
+    "rank without world": (
+        ["run", "--model", "tiny", "--data", "digits", "--world", "2"],
+        MISUSED,
+        "--world 2 needs --rank",
+    ),
+    "parity of others": (
+        ["run", "--model", "tiny", "--data", "digits", "--parity", "anyres"],
+        MISUSED,
+        "is for llava_onevision, the model is a qwen2_vl",
+    ),
+    "rank too high": (["run", "--model", "tiny", "--data", "digits", "--rank", "2"], MISUSED, "rank 2 of 1"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_sentence_on_stderr_with_its_exit_code(entry, mistake):
+    arguments, code, words = MISTAKES[mistake]
+    Path("noise.jsonl").write_bytes(b"\xff")
+    found, out, err = entry(*arguments)
+    assert found == code
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith("error: ")
+    assert words in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["harvest"], "No such command"),
+        (["run", "--model", "tiny"], "Missing option '--data'"),
+        (["run", "--model", "tiny", "--data", "digits", "--shard-samples", "0"], "Invalid value for '--shard-samples'"),
+    ],
+)
+def test_wrong_use_is_answered_by_the_usage(entry, arguments, words):
+    code, out, err = entry(*arguments)
+    assert (code, out) == (MISUSED, "")
+    assert "Usage: savs-harvest" in err
+    assert words in err
+
+
+def test_an_unexpected_error_is_a_sentence_too_and_a_traceback_with_v(entry, monkeypatch):
+    def fail():
+        raise ZeroDivisionError("by chance")
+
+    monkeypatch.setattr("savs_harvest.models.loading.quiet_libraries", fail)
+    arguments = ["plan", "--model", "tiny", "--data", "digits"]
+    assert entry(*arguments) == (FAILED, "", "error: ZeroDivisionError: by chance (-v shows where)\n")
+    for words in (["-v", *arguments], [*arguments, "-v"]):
+        code, out, err = entry(*words)
+        assert (code, out) == (FAILED, "")
+        assert err.startswith("Traceback")
+        assert err.endswith("ZeroDivisionError: by chance\n")
+
+
+def test_without_a_connection_the_way_out_is_named(entry, monkeypatch):
+    def fail(*args, **kwargs):
+        raise LocalEntryNotFoundError("no connection")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    code, out, err = entry("run", "--model", "qwen2vl", "--data", "digits")
+    assert (code, out) == (FAILED, "")
+    assert err.startswith("error: the Hugging Face hub cannot be reached")
+    assert "hf download Qwen/Qwen2-VL-7B-Instruct" in err
+    assert "Traceback" not in err
+
+
+def test_an_interruption_names_the_command_that_goes_on(entry, monkeypatch):
+    def stop():
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("savs_harvest.models.loading.quiet_libraries", stop)
+    code, out, err = entry("run", "--model", "tiny", "--data", "digits")
+    assert (code, out) == (INTERRUPTED, "")
+    assert err == "interrupted; what is finished is kept, go on with: savs-harvest run --model tiny --data digits\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_process_keeps_what_is_finished(tmp_path, stop):
+    """Stop a real process after its first shard; the same command then finishes the store."""
+    program = [sys.executable, "-c", "from savs_harvest.cli.commands import entry; entry()"]
+    program += ["run", "--model", "tiny", "--data", "digits", "--store", "s.zarr", "--shard-samples", "64"]
+    first = tmp_path / "s.zarr" / "tiny" / "shard_crc32c" / "c" / "0"
+    process = subprocess.Popen(program, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not first.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(stop)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == INTERRUPTED
+    assert "Traceback" not in err
+    assert "interrupted; what is finished is kept, go on with: " in err
+    left = open_store(tmp_path / "s.zarr").peek("tiny").missing
+    assert 0 < len(left) < 15
+    subprocess.run(program, cwd=tmp_path, check=True, capture_output=True, timeout=100)
+    assert open_store(tmp_path / "s.zarr")["tiny"].usable.all()
+
+
+def test_a_store_in_a_store_is_refused_before_a_model_is_loaded(invoke, monkeypatch):
+    """It was written among the arrays of the other one, which `verify` then called damaged."""
+    monkeypatch.setattr("savs_harvest.models.loading.load_model", lambda *_: pytest.fail("the model was loaded"))
+    Path("outer.zarr").mkdir()
+    Path("outer.zarr/zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
+    result = invoke("run", "--model", "tiny", "--data", "digits", "--store", "outer.zarr/new/s.zarr")
+    assert isinstance(result.exception, ValueError)
+    assert "outer.zarr/new/s.zarr is in the store" in str(result.exception)
+    assert [path.name for path in Path("outer.zarr").iterdir()] == ["zarr.json"]
+
+
+@pytest.mark.parametrize("codec", ["none", "blosc-lz4-bitshuffle"])
+def test_a_disk_without_room_is_told_before_a_model_is_loaded(invoke, monkeypatch, codec):
+    """A harvest ran for hours into a full disk. What a compressed store takes is not known before."""
+    monkeypatch.setattr("savs_stores.place.place.Folder.free", lambda place: 1_000)
+
+    def loaded(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("savs_harvest.models.loading.load_model", loaded)
+    result = invoke("run", "--model", "tiny", "--data", "digits", "--store", "s.zarr", "--codec", codec)
+    if codec == "none":
+        assert isinstance(result.exception, OSError)
+        assert re.fullmatch(
+            r"no space for s\.zarr: the \d+ shards still to be written need [\d.]+ kB, 1\.0 kB are free; "
+            "make room, or name another disk with --store",
+            str(result.exception),
+        )
+    else:
+        assert "no space" not in result.output + str(result.exception)
+    assert not Path("s.zarr").exists()
