@@ -84,5 +84,5 @@ def test_the_lists_name_everything():
 @pytest.mark.parametrize("package", ["stores", "analyze", "harvest"])
 def test_every_file_is_in_its_readme(package):
     readme = (ROOT / package / "README.md").read_text()
-    files = [p.name for p in (ROOT / package).glob("savs_*/*.py") if not p.name.startswith("__")]
+    files = [p.name for p in (ROOT / package).glob("savs_*/**/*.py") if not p.name.startswith("__")]
     assert [name for name in files if f"`{name}`" not in readme] == []

@@ -12,12 +12,13 @@ import zarr
 from jaxtyping import Bool, Float16, Float32, Int32, UInt8, UInt32
 
 from savs_stores.errors import IncompleteStoreError, StoreError
+from savs_stores.faults import faults_in_words, zarr_errors_in_words
 from savs_stores.format.checksums import BESIDE, crc32c, record, wrong_heads
 from savs_stores.format.fingerprint import fingerprint
 from savs_stores.format.heads import HeadChoice, HeadTable
 from savs_stores.format.layout import COMPRESSORS
 from savs_stores.format.plan import missing_shards, spans
-from savs_stores.format.provenance import OF_RECORD, describe_provenance, read_provenances, read_texts
+from savs_stores.format.provenance import OF_RECORD, describe_provenance, read_provenances
 from savs_stores.format.samples import BenchmarkInfo, SampleTable
 from savs_stores.format.schema import (
     FORMAT,
@@ -31,14 +32,12 @@ from savs_stores.format.schema import (
     TABLE,
     VERSIONS,
     Status,
-    zarr_errors_in_words,
 )
 from savs_stores.place import by_zarr
 from savs_stores.place import local as direct
 from savs_stores.place.group import METADATA, Group
-from savs_stores.place.model_group import check_lengths, described, is_changed, plan_of
+from savs_stores.place.model_group import check_lengths, described, is_changed, plan_of, read_texts
 from savs_stores.place.place import StorePath, place_of
-from savs_stores.place.remote import faults_in_words
 from savs_stores.terminal import command, printable
 
 BLOCK_BYTES = 16 * 2**20

@@ -12,12 +12,13 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from savs_stores.errors import MismatchError, StoreError
+from savs_stores.faults import faults_in_words
 from savs_stores.format.checksums import BESIDE, checksums, record
 from savs_stores.format.fingerprint import canonical, differences, fingerprint
 from savs_stores.format.heads import HeadTable
 from savs_stores.format.layout import TEXT_BYTES, Layout, check_size
 from savs_stores.format.plan import ShardPlan, default_shard_samples, missing_shards
-from savs_stores.format.provenance import OF_RECORD, read_provenances, read_texts, to_text
+from savs_stores.format.provenance import OF_RECORD, read_provenances, to_text
 from savs_stores.format.samples import BenchmarkInfo, SampleTable
 from savs_stores.format.schema import (
     CODECS,
@@ -34,8 +35,8 @@ from savs_stores.format.schema import (
 )
 from savs_stores.format.shard import Shard
 from savs_stores.place.group import Group, seal
+from savs_stores.place.model_group import read_texts
 from savs_stores.place.place import StorePath, place_of
-from savs_stores.place.remote import faults_in_words
 from savs_stores.read import ModelVectors, Store, open_store
 
 TABLE_COORDINATES = "sample_id task label split group slot"

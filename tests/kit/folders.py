@@ -4,7 +4,8 @@ import json
 
 from safetensors.torch import load_file, save_file
 
-from savs_harvest.models.loading import ModelSpec, load_model
+from savs_harvest.batches.layout_check import load_model
+from savs_harvest.models.loading import ModelSpec
 
 
 def load_folder(folder, **options):

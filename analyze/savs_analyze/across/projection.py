@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,14 +10,11 @@ from jaxtyping import Float, Int
 from savs_analyze.across.transfer import Task, choose
 from savs_analyze.methods.learners import learn
 from savs_analyze.methods.recipes import Savs
-from savs_analyze.report.figures import REPRODUCIBLE, save_figure
 from savs_analyze.votes.similarity import cosine
 from savs_stores import Store
 
 MOST_SAMPLES = 2000
 PERPLEXITY = 30
-# More classes have no legend: nobody tells so many colours apart.
-MOST_NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -74,15 +69,6 @@ def task_of(store: Store, model: str = "", task: str = "") -> Task:
     return Task(store[choose("model", store.models, model)], choose("task", list(store.benchmark.tasks), task))
 
 
-def parse_head(text: str) -> tuple[int, int]:
-    """Return the (layer, head in layer) of `20,3`. Raises ValueError showing the form."""
-    try:
-        layer, head = map(int, text.split(","))
-    except ValueError:
-        raise ValueError(f"{text!r} is no head: write its layer and its place there, 20,3") from None
-    return layer, head
-
-
 def stratified(
     labels: Int[np.ndarray, " sample"], most: int, generator: np.random.Generator
 ) -> Int[np.ndarray, " shown"]:
@@ -133,41 +119,3 @@ def embed(vectors: Float[np.ndarray, "point dim"], head: tuple[int, int]) -> Flo
         raise ValueError(f"the vectors of head {head} have no two directions to spread in: choose another --head")
     perplexity = min(PERPLEXITY, (len(unit) - 1) / 3)
     return TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(unit).astype(np.float64)
-
-
-def draw_projection(found: Projection, path: Path) -> Path:
-    """Draw the planes side by side, coloured by class, into `path` (its ending says the format) and return it."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    classes = found.task.classes
-    with matplotlib.rc_context(REPRODUCIBLE | {"font.size": 8}):
-        colours = _colours(len(classes))
-        figure, axes = pyplot.subplots(1, 2, figsize=(9.6, 4.8), layout="constrained")
-        for axis, plane in zip(axes, found.planes, strict=True):
-            for label, name in enumerate(classes):
-                points = plane.points[found.labels == label]
-                axis.scatter(*points.T, s=7, color=colours[label], linewidths=0, alpha=0.8, label=name)
-            style: dict[str, Any] = {"marker": "X", "s": 80, "edgecolors": "black", "linewidths": 1.2, "zorder": 3}
-            axis.scatter(*plane.centroids.T, c=colours, **style)
-            axis.set_title(str(plane), fontsize=8)
-            axis.set_xticks([])
-            axis.set_yticks([])
-        if len(classes) <= MOST_NAMED:
-            names = axes[0].get_legend_handles_labels()
-            figure.legend(*names, loc="outside right center", frameon=False, markerscale=2)
-        figure.suptitle(f"{found.task.vectors.name} on {found.task.name}", fontsize=9)
-        figure.supxlabel(found.caption, fontsize=7)
-        save_figure(figure, path)
-    return path
-
-
-def _colours(classes: int) -> np.ndarray:
-    """Return one colour a class: apart from each other for few classes, a wheel of them for many."""
-    from matplotlib import colormaps
-
-    if classes <= MOST_NAMED:
-        return colormaps["tab10" if classes <= 10 else "tab20"](np.arange(classes))
-    return colormaps["hsv"](np.arange(classes) / classes)

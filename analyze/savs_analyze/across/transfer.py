@@ -6,7 +6,6 @@ import difflib
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,10 +19,8 @@ from savs_analyze.measure.metrics import METRICS, Units, unit_scores
 from savs_analyze.methods.learners import learn, predict
 from savs_analyze.methods.learnt import Learnt, Support
 from savs_analyze.methods.recipes import Savs
-from savs_analyze.report.figures import REPRODUCIBLE, save_figure
 from savs_analyze.runs.draw_pass import SIMILARITY_BYTES
 from savs_stores import ModelVectors, Store
-from savs_stores.terminal import printable
 
 # What of the source a prediction takes: nothing, its heads, or its heads and centroids; or random heads, the control.
 OWN, HEADS, ALL, RANDOM = "own", "heads", "heads and centroids", "random heads"
@@ -241,86 +238,3 @@ def _means(sums: np.ndarray) -> np.ndarray:
     """Return `[replicate, key]` from sums of the keys' scores and of the tested units."""
     tested = sums[:, -1:]
     return np.divide(sums[:, :-1], tested, out=np.full(sums[:, :-1].shape, np.nan), where=tested > 0)
-
-
-def laid_out(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows for people, in percent."""
-    percent = [f"{100 * r.value:.1f} [{100 * r.low:.1f}, {100 * r.high:.1f}]" for r in rows.itertuples()]
-    against = [
-        f"{100 * r.against_own:+.1f} [{100 * r.against_own_low:+.1f}, {100 * r.against_own_high:+.1f}]"
-        for r in rows.itertuples()
-    ]
-    return rows[["model", "source", "target", "takes", "metric", "n"]].assign(
-        result=percent, **{"against own": np.where(rows["takes"] == OWN, "", against)}
-    )
-
-
-def footnotes(rows: pd.DataFrame) -> list[str]:
-    """Return what a reader of the table must know."""
-    first = rows.iloc[0]
-    return [
-        "Percent; in brackets 95 % bootstrap intervals over samples and draws; against own is paired by sample.",
-        f"{first.heads} heads, {first.shots} support samples a class, draws: {first.draws}. Centroids are the "
-        f"target's, but for {ALL!r}, which is tried between tasks of the same classes.",
-    ]
-
-
-def grids(rows: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
-    """Return for each panel of the figure the values and the differences from own heads, `[source, target]`.
-
-    The second panel is there where heads and centroids were taken from any other task.
-    """
-    tasks = list(dict.fromkeys(rows["target"]))
-    panels = {"heads of the source, centroids of the target": (HEADS, [*tasks, RANDOM])}
-    if (rows["takes"] == ALL).any():
-        panels["heads and centroids of the source"] = (ALL, tasks)
-    found = {}
-    for title, (takes, order) in panels.items():
-        of_panel = rows[rows["takes"].isin([OWN, takes])]
-        value, against = (
-            of_panel.pivot(index="source", columns="target", values=name).reindex(index=order, columns=tasks)
-            for name in ("value", "against_own")
-        )
-        found[title] = value, against
-    return found
-
-
-def draw_transfer(rows: pd.DataFrame, path: Path) -> Path:
-    """Draw a heat map, source by target, into `path` (its ending says the format) and return it."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    panels = grids(rows)
-    tasks = rows["target"].nunique()
-    most = max(0.01, *(np.nanmax(np.abs(against.to_numpy())) for _, against in panels.values()))
-    with matplotlib.rc_context(REPRODUCIBLE | {"font.size": 8}):
-        size = 0.55 * tasks
-        figure, axes = pyplot.subplots(
-            1, len(panels), figsize=((size + 2.6) * len(panels), size + 2.2), squeeze=False, layout="constrained"
-        )
-        for axis, (title, (value, against)) in zip(axes.flat, panels.items(), strict=True):
-            axis.patch.set(hatch="////", edgecolor="0.85")  # shows where nothing was tried
-            image = axis.imshow(against, cmap="RdBu", vmin=-most, vmax=most)
-            for (row, column), number in np.ndenumerate(value.to_numpy()):
-                if np.isfinite(number):
-                    dark = abs(against.iloc[row, column]) > 0.6 * most
-                    own = value.index[row] == value.columns[column]
-                    style: dict[str, Any] = {
-                        "color": "white" if dark else "black",
-                        "weight": "bold" if own else "normal",
-                    }
-                    axis.text(column, row, f"{100 * number:.0f}", ha="center", va="center", **style)
-            axis.set_xticks(
-                range(tasks), map(printable, value.columns), rotation=45, ha="right", rotation_mode="anchor"
-            )
-            axis.set_yticks(range(len(value)), map(printable, value.index))
-            axis.set_xlabel("target")
-            axis.set_ylabel("source")
-            axis.set_title(title, fontsize=8)
-            axis.spines[:].set_visible(False)
-        bar = figure.colorbar(image, ax=list(axes.flat), shrink=0.8, format=lambda points, _: f"{100 * points:+.0f}")
-        bar.set_label("points against own heads")
-        save_figure(figure, path)
-    return path

@@ -100,10 +100,10 @@ def sweep(
     part: Annotated[str, typer.Option("--part", help="Only this part, as in an array job: 1/4.")] = "1/1",
 ) -> None:
     """Run methods over stores: SAVs and zero-shot, or any others. The same command resumes."""
+    from savs_analyze.cli.parse import parse_grids, parse_part, parse_range
     from savs_analyze.cli.progress import CellProgress
     from savs_analyze.draws.validation import Validation
     from savs_analyze.methods.recipes import SAVS, ZERO_SHOT
-    from savs_analyze.runs.cells import parse_grids, parse_part, parse_range
     from savs_analyze.runs.sweep import expand, sweep
 
     stores, heads = expand(store), parse_range(k)
@@ -148,9 +148,9 @@ def study(
 ) -> None:
     """Run a study of the papers: a sweep of what it asks for, its table, and its curves. The same command resumes."""
     from savs_analyze.findings.choice import choose
+    from savs_analyze.findings.summary import summarize
     from savs_analyze.papers.studies import find_study
     from savs_analyze.report.figures import draw_curves
-    from savs_analyze.report.tables import summarize
     from savs_analyze.runs.results import Results
 
     asked, folder = find_study(name), out or Path("results") / name
@@ -223,7 +223,9 @@ def table(
     """Print means over draws with 95 % intervals, of each method with the hyperparameters that validation chooses."""
     from savs_analyze.findings.choice import choose
     from savs_analyze.findings.comparisons import compare
-    from savs_analyze.report.tables import columns_of, footnotes, listed, spread, summarize
+    from savs_analyze.findings.summary import summarize
+    from savs_analyze.report.layout import columns_of, listed, spread
+    from savs_analyze.report.notes import footnotes
     from savs_analyze.runs.results import Results
 
     cells = list(Results(results).loaded())
@@ -240,7 +242,7 @@ def compare(results: ResultsArgument, form: TableFormatOption = TableFormat.tabl
     """Test which methods differ on the same samples, corrected for how many pairs there are."""
     from savs_analyze.findings.choice import choose
     from savs_analyze.findings.comparisons import compare
-    from savs_analyze.report.tables import differences
+    from savs_analyze.report.layout import differences
     from savs_analyze.runs.results import Results
 
     cells = list(Results(results).loaded())
@@ -297,14 +299,16 @@ def audit(
 @app.command("compare-paper")
 def compare_paper(results: ResultsArgument, form: TableFormatOption = TableFormat.table) -> None:
     """Print results beside the published numbers, and whether they agree within the noise of both."""
-    from savs_analyze.papers.published import compare, footnotes, laid_out, without_counterpart
+    from savs_analyze.papers.published import compare, without_counterpart
+    from savs_analyze.report.layout import papers_table
+    from savs_analyze.report.notes import papers_notes
     from savs_analyze.runs.results import Results
 
     cells = list(Results(results).loaded())
     compared = compare(cells)
     if compared.empty:
         terminal.say(without_counterpart(cells), file=sys.stderr)
-    print_rows(compared, form, laid_out(compared), footnotes(compared))
+    print_rows(compared, form, papers_table(compared), papers_notes(compared))
 
 
 @app.command()
@@ -339,6 +343,9 @@ def transfer(
 ) -> None:
     """Classify each task with the heads of every other one, and draw source by target."""
     from savs_analyze.across import transfer as transfers
+    from savs_analyze.report.across import draw_transfer
+    from savs_analyze.report.layout import transfer_table
+    from savs_analyze.report.notes import transfer_notes
     from savs_analyze.runs.results import refuse_store
     from savs_analyze.runs.sweep import expand
     from savs_stores import open_store
@@ -346,8 +353,8 @@ def transfer(
     refuse_store(out)
     tasks = transfers.tasks_of([open_store(path, allow_partial) for path in expand(store)], model)
     rows = transfers.transfer(tasks, k, shots, draws)
-    print_rows(rows, form, transfers.laid_out(rows), transfers.footnotes(rows))
-    print(transfers.draw_transfer(rows, out), file=sys.stderr)
+    print_rows(rows, form, transfer_table(rows), transfer_notes(rows))
+    print(draw_transfer(rows, out), file=sys.stderr)
 
 
 @app.command()
@@ -361,7 +368,9 @@ def projection(
     allow_partial: PartialOption = False,
 ) -> None:
     """Draw one head's vectors of the test samples in the plane, beside those of a median head."""
-    from savs_analyze.across.projection import draw_projection, parse_head, project, task_of
+    from savs_analyze.across.projection import project, task_of
+    from savs_analyze.cli.parse import parse_head
+    from savs_analyze.report.across import draw_projection
     from savs_analyze.runs.results import refuse_store
     from savs_stores import open_store
 

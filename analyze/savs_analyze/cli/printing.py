@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from savs_analyze.cli.options import TableFormat
-from savs_stores.terminal import printable, shown
+from savs_analyze.runs.spreadsheet import csv_text
+from savs_stores.terminal import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,11 +16,6 @@ WORDS = (
     *"benchmark model task metric method setting other formula source hyperparameters target takes verdict".split(),
     "published in",
 )
-
-
-# Columns of names that come from a store; a spreadsheet computes a text that begins so.
-NAMES = ("benchmark", "model", "task", "source", "target")
-COMPUTED = ("=", "+", "-", "@")
 
 
 def print_rows(rows: pd.DataFrame, form: TableFormat, people: pd.DataFrame, notes: list[str]) -> None:
@@ -37,18 +33,6 @@ def print_rows(rows: pd.DataFrame, form: TableFormat, people: pd.DataFrame, note
         print(escaped.to_latex(hrules=True, convert_css=False), end="")
     else:
         _print_table(people, notes, markdown=form is TableFormat.markdown)
-
-
-def csv_text(rows: pd.DataFrame) -> str:
-    """Return rows as CSV: names with an apostrophe where a spreadsheet would compute them, nothing unprintable."""
-    texts = {name: rows[name].map(_inert) for name in NAMES if name in rows}
-    return shown(rows.assign(**texts).to_csv(index=False))
-
-
-def _inert(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    return printable(f"'{value}" if value.startswith(COMPUTED) else value)
 
 
 def _print_table(table: pd.DataFrame, notes: list[str], markdown: bool = False) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from savs_analyze.findings.summary import summarize
 from savs_analyze.measure.intervals import LEVEL
 from savs_analyze.methods.recipes import METHODS, ZERO_SHOT
 from savs_analyze.methods.settings import Setting
-from savs_analyze.report.tables import summarize
 from savs_analyze.runs.results import CellResult
 
 FIGURES = Path(__file__).with_name("published.csv")
@@ -31,19 +31,6 @@ SAME = ["model", "metric", "task"]
 COLUMNS = ["model", "benchmark", "task", "metric", "method", "setting", "shots", "draws", "n", "value", "low", "high"]
 COLUMNS += ["paper", "place", "reading", "published_method", "published_settings", "published_n", "published"]
 COLUMNS += ["half_width", "draw_sd", "difference", "z", "verdict", "notes"]
-SHOWN = [
-    "model",
-    "benchmark",
-    "metric",
-    "setting",
-    "ours",
-    "theirs",
-    "published in",
-    "difference",
-    "z",
-    "verdict",
-    "notes",
-]
 # What is known to be wrong or different about a published number.
 NOTES = {
     "retrieval": "The second paper's NaturalBench is NaturalBench-Retrieval: 950 groups, not 9,500, of which 713 are "
@@ -221,47 +208,6 @@ def _pair(row: dict[str, Any]) -> tuple:
     return tuple(row[name] for name in (*SAME, "benchmark", "method", "paper", "place", "reading"))
 
 
-def laid_out(compared: pd.DataFrame) -> pd.DataFrame:
-    """Return the comparison for people, in percent; numbers in `notes` are those of `footnotes`."""
-    notes = _used(compared)
-    lines = []
-    for row in compared.itertuples():
-        by = row.published_method if row.published_method != row.method else ""
-        where = ", ".join(word for word in (row.paper, row.place, by, row.published_settings, row.reading) if word)
-        lines.append(
-            {
-                "model": row.model,
-                "benchmark": row.benchmark + ("" if row.task == "all" else f", {row.task}"),
-                "metric": row.metric,
-                "setting": row.setting,
-                "ours": f"{100 * row.value:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]",
-                "theirs": f"{100 * row.published:.1f} ± {100 * row.half_width:.1f}",
-                "published in": where,
-                "difference": f"{100 * row.difference:+.1f}",
-                "z": f"{row.z:+.1f}",
-                "verdict": row.verdict,
-                "notes": " ".join(str(place) for place, note in enumerate(notes, start=1) if note in row.notes),
-            }
-        )
-    return pd.DataFrame(lines, columns=SHOWN)
-
-
-def footnotes(compared: pd.DataFrame) -> list[str]:
-    """Return what a reader of the comparison must know, then the numbered notes that its rows need."""
-    if compared.empty:
-        return []
-    notes = [
-        "Percent; in brackets 95 % bootstrap intervals over samples and draws; ± is 95 % of the sampling noise alone, "
-        "from the number of tested samples or groups.",
-        "z: the difference, less what rounding may hide, over the standard errors of both. The published numbers are "
-        "one draw, so ours between single draws is added. Neither paper gives an uncertainty: std in the second's "
-        "result files is that of single outcomes.",
-        "By noise alone, one of 20 rows is not in agreement: "
-        f"about {round(len(compared) / 20, 1):g} of these {len(compared)}.",
-    ]
-    return notes + [f"{place}. {note}" for place, note in enumerate(_used(compared), start=1)]
-
-
 def without_counterpart(cells: Iterable[CellResult]) -> str:
     """Say in a sentence that none of the results is published, what they are, and what is published."""
     cells, figures = list(cells), published_figures()
@@ -272,7 +218,3 @@ def without_counterpart(cells: Iterable[CellResult]) -> str:
         f"Nothing here has a published counterpart: these are results of {', '.join(ours)}; "
         f"the papers have the models {models} on {benchmarks}."
     )
-
-
-def _used(compared: pd.DataFrame) -> list[str]:
-    return [note for note in NOTES.values() if compared["notes"].str.contains(note, regex=False).any()]

@@ -15,6 +15,7 @@ from jaxtyping import Int
 from savs_analyze.findings.choice import Choice, choose, hyperparameters
 from savs_analyze.findings.comparisons import compare
 from savs_analyze.findings.stability import stability
+from savs_analyze.findings.summary import summarize
 from savs_analyze.measure.confusion import confusion
 from savs_analyze.measure.metrics import METRICS, OF_CLASSES
 from savs_analyze.methods.recipes import DISPLAYED, SAVS, ZERO_SHOT
@@ -23,7 +24,8 @@ from savs_analyze.papers import published as papers
 from savs_analyze.report.blocks import Cell, Chart, Classes, HeadMap, Section, Table
 from savs_analyze.report.charts import Curve, inline_curves
 from savs_analyze.report.figures import most_heads, most_shots, selection_frequency
-from savs_analyze.report.tables import LEFT_OUT, columns_of, differences, footnotes, spread, summarize
+from savs_analyze.report.layout import columns_of, differences, papers_table, spread
+from savs_analyze.report.notes import LEFT_OUT, footnotes, papers_notes
 from savs_analyze.runs.results import CellResult
 
 # Maps and curves against shots are of the papers' number of heads, or the nearest that there is.
@@ -153,8 +155,8 @@ def published(found: Found) -> Section | None:
     beside = papers.compare(found.cells)
     if beside.empty:
         return None
-    first, *notes = papers.footnotes(beside)
-    return Section("Beside the papers' numbers", first, [Table.of(papers.laid_out(beside))], notes)
+    first, *notes = papers_notes(beside)
+    return Section("Beside the papers' numbers", first, [Table.of(papers_table(beside))], notes)
 
 
 def hyperparameters_of(found: Found) -> Section | None:

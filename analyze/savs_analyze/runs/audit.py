@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from savs_analyze.cli.printing import csv_text
 from savs_analyze.runs.cells import Cell
 from savs_analyze.runs.draw_pass import run_cells
 from savs_analyze.runs.results import CellResult, Results
 from savs_analyze.runs.saved import MOST_JSON_BYTES, read_bytes
+from savs_analyze.runs.spreadsheet import csv_text
 from savs_analyze.runs.sweep import base_cell
 from savs_stores import ModelVectors, StoreError, open_store
 

@@ -26,9 +26,9 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
-from savs_analyze.cli.printing import csv_text
 from savs_analyze.measure.metrics import Units, unit_scores
 from savs_analyze.runs.saved import MOST_ARRAY_BYTES, check_cell, check_run, read_arrays, read_bytes, read_json
+from savs_analyze.runs.spreadsheet import csv_text
 from savs_stores.place.place import enclosing_store
 from savs_stores.terminal import command
 

@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from savs_harvest.batches.layouts import Inputs
 from savs_harvest.batches.packing import packed_attention
 from savs_harvest.batches.runner import Batching, Buffers, Groups, Runner
+from savs_harvest.models.checkpoints import loading
 from savs_harvest.models.families import Family
-from savs_harvest.models.loading import LoadedModel
+from savs_harvest.models.inputs import Inputs
+from savs_harvest.models.loading import LoadedModel, ModelSpec, load_checkpoint
 from savs_harvest.models.prompts import prepare
 
 # How far the vectors of a sample may lie from those it has alone, of their own length. Rounding moves them by some
@@ -25,6 +26,19 @@ FARTHEST = {torch.float32: 0.01, torch.float16: 0.3, torch.bfloat16: 0.3}
 QUESTIONS = ((64, 48), "yes"), ((64, 48), "is it yes or no ? say yes or no"), ((48, 72), "say what it is")
 BATCH: Groups = [[0], [1], [2]]
 SHARED: Groups = [[0, 1], [2]]
+
+
+def load_model(
+    spec: ModelSpec,
+    device: str = "auto",
+    dtype: str | None = None,
+    revision: str | None = None,
+    local_rank: int = 0,
+) -> LoadedModel:
+    """Load a checkpoint and try how its samples may run together. Raises `ModelError` as `load_checkpoint`."""
+    loaded = load_checkpoint(spec, device, dtype, revision, local_rank)
+    with loading(spec.checkpoint, "model", loaded.folder):
+        return verified(loaded)
 
 
 def verified(loaded: LoadedModel) -> LoadedModel:

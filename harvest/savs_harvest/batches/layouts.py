@@ -7,7 +7,7 @@ to each other. Packed: one row for all, without padding.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,13 +15,10 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-Inputs = Mapping[str, Tensor]
+from savs_harvest.models.heads import last_real_token
+from savs_harvest.models.inputs import PER_TOKEN, Inputs
 
-# What belongs to tokens, in every family that shares prefixes or packs; all else belongs to pictures.
-PER_TOKEN = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")
 POSITIONS = "position_ids"
-# Which pictures each token sees, in families that look at them from beside the prompt: [sample, token, picture, tile].
-CROSS_MASK = "cross_attention_mask"
 
 
 @dataclass(frozen=True)
@@ -37,12 +34,6 @@ class Layout:
     last: Int[Tensor, " sample"]
     segments: list[int] = field(default_factory=list)
     branches: Int[Tensor, "row token"] | None = None
-
-
-def last_real_token(attention_mask: Int[Tensor, "sample token"]) -> Int[Tensor, " sample"]:
-    """Return the place of the last token that is no padding, whichever side the padding is on."""
-    places = torch.arange(attention_mask.shape[1], device=attention_mask.device)
-    return (places * (attention_mask != 0)).argmax(dim=1)
 
 
 def rope_positions(model: Any, inputs: Inputs) -> Tensor | None:
@@ -71,29 +62,6 @@ def collate(samples: Sequence[Inputs], pad_token: int) -> dict[str, Tensor]:
     """
     names = {name: None for sample in samples for name in sample}
     return {name: _join(name, [sample[name] for sample in samples], pad_token) for name in names}
-
-
-def begun_with(tokens: Sequence[int], sample: Inputs) -> dict[str, Tensor]:
-    """Return a sample with more tokens of words in front of it."""
-    return {name: _joined(name, tokens, tensor, front=True) for name, tensor in sample.items()}
-
-
-def ended_with(tokens: Sequence[int], sample: Inputs, token_type: int = 0) -> dict[str, Tensor]:
-    """Return a sample with more tokens of words behind it, which see the pictures that its last token sees."""
-    return {name: _joined(name, tokens, tensor, False, token_type) for name, tensor in sample.items()}
-
-
-def _joined(name: str, tokens: Sequence[int], tensor: Tensor, front: bool, token_type: int = 0) -> Tensor:
-    if name == CROSS_MASK:
-        more = (tensor[:, :1] if front else tensor[:, -1:]).expand(-1, len(tokens), *tensor.shape[2:])
-    elif name == "input_ids":
-        more = tensor.new_tensor([tokens])
-    elif name in PER_TOKEN:
-        fill = {"attention_mask": 1, "token_type_ids": token_type}.get(name, 0)
-        more = tensor.new_full((1, len(tokens)), fill)
-    else:
-        return tensor
-    return torch.cat([more, tensor] if front else [tensor, more], dim=1) if tokens else tensor
 
 
 def padded(samples: Sequence[Inputs], pad_token: int, mask: bool) -> Layout:

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from savs_harvest.batches.layouts import (
     POSITIONS,
-    Inputs,
     Layout,
     branch_masks,
     packed,
@@ -31,6 +30,7 @@ from savs_harvest.errors import ModelError
 from savs_harvest.models.answers import WHOLE, Answers
 from savs_harvest.models.families import Family, most_positions
 from savs_harvest.models.heads import capture_heads
+from savs_harvest.models.inputs import Inputs
 from savs_harvest.models.last_position import last_position_only, token_wise_rest
 from savs_harvest.models.loading import LoadedModel
 from savs_stores import Shard, Status

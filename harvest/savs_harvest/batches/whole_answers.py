@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from savs_harvest.batches.layouts import Inputs, Layout, common_prefix, ended_with, packed, padded, shared
+from savs_harvest.batches.layouts import Layout, common_prefix, packed, padded, shared
+from savs_harvest.models.inputs import Inputs, ended_with
 from savs_harvest.models.last_position import last_position_only
 
 if TYPE_CHECKING:

@@ -110,8 +110,9 @@ def run(
 ) -> None:
     """Harvest a benchmark into a store. The same command resumes an unfinished harvest."""
     from savs_harvest.asking.few_shot import InContext
+    from savs_harvest.batches.layout_check import load_model
     from savs_harvest.cli.progress import HarvestProgress
-    from savs_harvest.models.loading import find_model, load_model, quiet_libraries
+    from savs_harvest.models.loading import find_model, quiet_libraries
     from savs_harvest.models.templates import check_date
     from savs_harvest.run.forecast import check_space
     from savs_harvest.run.harvest import Settings, default_workers, harvest
@@ -201,7 +202,8 @@ def plan(
     ] = False,
 ) -> None:
     """Show what a harvest would do, without doing it: samples, shards, bytes, memory, time."""
-    from savs_harvest.models.loading import find_model, load_model, quiet_libraries
+    from savs_harvest.batches.layout_check import load_model
+    from savs_harvest.models.loading import find_model, quiet_libraries
     from savs_harvest.run.forecast import begun_model, forecast, measured_time
     from savs_harvest.run.harvest import Settings
 

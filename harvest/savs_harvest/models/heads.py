@@ -18,7 +18,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from savs_harvest.batches.layouts import last_real_token
 from savs_harvest.errors import ModelError
 from savs_harvest.models.last_position import last_position_only
 
@@ -49,6 +48,12 @@ class Projection:
 
 class _Captured(Exception):
     """Ends a forward pass: the last projection has been reached."""
+
+
+def last_real_token(attention_mask: Int[Tensor, "sample token"]) -> Int[Tensor, " sample"]:
+    """Return the place of the last token that is no padding, whichever side the padding is on."""
+    places = torch.arange(attention_mask.shape[1], device=attention_mask.device)
+    return (places * (attention_mask != 0)).argmax(dim=1)
 
 
 def find_projections(model: Any) -> list[Projection]:

@@ -130,7 +130,7 @@ def find_model(name: str, adapter: str | None = None) -> ModelSpec:
     )
 
 
-def load_model(
+def load_checkpoint(
     spec: ModelSpec,
     device: str = "auto",
     dtype: str | None = None,
@@ -143,7 +143,6 @@ def load_model(
     fill them at random), needs code of its own, has no chat template, no attention output projections, or positions
     that depend on other prompts.
     """
-    from savs_harvest.batches.layout_check import verified
     from savs_harvest.models.processors import read_processor
 
     place = find_device(local_rank) if device == "auto" else _check_device(device)
@@ -169,9 +168,7 @@ def load_model(
     identity["adapter"] = adapter.digest if adapter else None
     remarks += adapter.remarks(spec.checkpoint) if adapter else ()
     family = rules(model.config)
-    loaded = LoadedModel(spec.name, model, processor, projections, identity, folder, family, remarks)
-    with loading(spec.checkpoint, "model", folder):
-        return verified(loaded)
+    return LoadedModel(spec.name, model, processor, projections, identity, folder, family, remarks)
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor
 from transformers.utils.chat_template_utils import encode_marked_chat, mark_control_tokens
 
-from savs_harvest.batches.layouts import begun_with
 from savs_harvest.errors import ModelError
+from savs_harvest.models.inputs import begun_with
 from savs_harvest.models.templates import DATE, ChatTemplate, Refusal, texts_of
 
 # Processors that count control tokens in the text before it is sanitized, or ask for places of characters in it.

@@ -11,7 +11,8 @@ from typing import Any
 from numcodecs import Blosc, Zstd
 
 from savs_stores.errors import StoreError
-from savs_stores.format.schema import ALLOWED_CODECS, HEADS, ArraySpec, zarr_errors_in_words
+from savs_stores.faults import zarr_errors_in_words
+from savs_stores.format.schema import ALLOWED_CODECS, HEADS, ArraySpec
 
 # What a column, or one chunk of what is written shard by shard, may hold when it is decoded.
 MOST_BYTES = 256 * 2**20

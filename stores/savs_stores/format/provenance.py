@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from savs_stores.faults import zarr_errors_in_words
 from savs_stores.format.plan import spans
-from savs_stores.format.schema import PER_SHARD, zarr_errors_in_words
-from savs_stores.place.group import Group
 from savs_stores.terminal import printable
 
 # What should be the same in all shards of a model, and how the run went that made one.
@@ -32,15 +31,6 @@ def from_text(text: str) -> dict[str, Any]:
     if not isinstance(parts[2].get("seconds", 0), int | float):
         raise ValueError(f"no number of seconds: {str(parts[2]['seconds'])[:40]!r}")
     return found
-
-
-def read_texts(group: Group, unwritten: Collection[int] = ()) -> list[str] | None:
-    """Return what is stored of every shard, "" of those that are not written; None in a store from before it.
-
-    Raises `StoreError` for damaged bytes.
-    """
-    name = "shard_provenance"
-    return group.read(name, PER_SHARD[name], unwritten).tolist() if name in group else None
 
 
 def read_provenances(texts: Sequence[str], where: str) -> list[dict[str, Any]]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -13,7 +11,6 @@ import numpy as np
 from zarr.codecs import BloscCodec
 
 from savs_stores.errors import StoreError
-from savs_stores.place.remote import faults_in_words
 
 FORMAT = "savs"
 FORMAT_VERSION = 2
@@ -96,15 +93,3 @@ def check_model_name(name: str) -> str:
     if not MODEL_NAME.fullmatch(name) or name in TABLE:
         raise StoreError(f"{name!r} cannot name a model: use small letters, digits, '.', '_', '-', and no array's name")
     return name
-
-
-@contextmanager
-def zarr_errors_in_words(where: Any) -> Iterator[None]:
-    """Turn what zarr, its codecs and JSON raise over damaged bytes into a `StoreError` that names the place."""
-    try:
-        with faults_in_words(where):
-            yield
-    except StoreError:
-        raise
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-        raise StoreError(f"{where} cannot be read, it is damaged: {type(error).__name__}: {error}") from error

@@ -8,9 +8,9 @@ import numpy as np
 import zarr
 from jaxtyping import Float16
 
+from savs_stores.faults import zarr_errors_in_words
 from savs_stores.format.checksums import Check
 from savs_stores.format.plan import ShardPlan, runs
-from savs_stores.format.schema import zarr_errors_in_words
 from savs_stores.place.local import shard_rows, span
 
 

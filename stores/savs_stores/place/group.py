@@ -19,9 +19,10 @@ from zarr.core.sync import sync
 from zarr.storage import MemoryStore
 
 from savs_stores.errors import StoreError
+from savs_stores.faults import zarr_errors_in_words
 from savs_stores.format.fingerprint import fingerprint
 from savs_stores.format.layout import MOST_BYTES, Layout, check_inflated, layout_of
-from savs_stores.format.schema import ADDED, ArraySpec, zarr_errors_in_words
+from savs_stores.format.schema import ADDED, ArraySpec
 from savs_stores.place.place import Place
 
 METADATA = "zarr.json"

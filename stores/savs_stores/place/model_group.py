@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from savs_stores.errors import StoreError
@@ -55,3 +56,12 @@ def check_lengths(group: Group, plan: ShardPlan, classes: int, complete: bool) -
                 f"{group}/{name} has shape {layout.shape} in chunks of {layout.chunks}, the vectors ask for {shape} in "
                 f"chunks of {chunks}"
             )
+
+
+def read_texts(group: Group, unwritten: Collection[int] = ()) -> list[str] | None:
+    """Return what is stored of every shard, "" of those that are not written; None in a store from before it.
+
+    Raises `StoreError` for damaged bytes.
+    """
+    name = "shard_provenance"
+    return group.read(name, PER_SHARD[name], unwritten).tolist() if name in group else None

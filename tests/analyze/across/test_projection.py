@@ -12,8 +12,10 @@ from matplotlib import image
 from sklearn.metrics import silhouette_score
 from typer.testing import CliRunner
 
-from savs_analyze.across.projection import Projection, draw_projection, embed, parse_head, project, stratified, task_of
+from savs_analyze.across.projection import Projection, embed, project, stratified, task_of
 from savs_analyze.cli.commands import app
+from savs_analyze.cli.parse import parse_head
+from savs_analyze.report.across import draw_projection
 from savs_stores import BenchmarkInfo, IncompleteStoreError, open_store, write_store
 
 

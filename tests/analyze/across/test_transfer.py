@@ -9,18 +9,9 @@ import pytest
 from matplotlib import image
 from typer.testing import CliRunner
 
-from savs_analyze.across.transfer import (
-    ALL,
-    HEADS,
-    OWN,
-    RANDOM,
-    draw_transfer,
-    grids,
-    tasks_of,
-    transfer,
-    without_leaks,
-)
+from savs_analyze.across.transfer import ALL, HEADS, OWN, RANDOM, tasks_of, transfer, without_leaks
 from savs_analyze.cli.commands import app
+from savs_analyze.report.across import draw_transfer, grids
 from savs_stores import BenchmarkInfo, open_store, write_store
 
 HEADS_THERE, DIM, PER_CLASS = 24, 6, 30

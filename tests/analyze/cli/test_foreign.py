@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from savs_analyze.cli.commands import app
 from savs_analyze.cli.options import TableFormat
-from savs_analyze.cli.printing import csv_text, print_rows
+from savs_analyze.cli.printing import print_rows
+from savs_analyze.runs.spreadsheet import csv_text
 from savs_stores import BenchmarkInfo, open_store, terminal, write_store
 
 ESCAPE, TURN = "\x1b[2J\x1b]0;owned\x07", "\u202e\u2066"

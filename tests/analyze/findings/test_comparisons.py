@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from savs_analyze.report.tables import _is_close
 from scipy.stats import binomtest, norm, permutation_test
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
@@ -16,8 +17,10 @@ from savs_analyze.cli.commands import app
 from savs_analyze.cli.planted import write_planted
 from savs_analyze.findings.choice import choose, hyperparameters
 from savs_analyze.findings.comparisons import compare, holm, indistinct, sign_flip_test
+from savs_analyze.findings.summary import summarize
 from savs_analyze.methods.settings import make_setting
-from savs_analyze.report.tables import _is_close, differences, footnotes, spread, summarize
+from savs_analyze.report.layout import differences, spread
+from savs_analyze.report.notes import footnotes
 from savs_analyze.runs.results import CellResult, Results
 from savs_analyze.runs.sweep import sweep
 

@@ -11,7 +11,7 @@ from savs_analyze.methods.learners import learn, predict, probabilities
 from savs_analyze.methods.learnt import Support
 from savs_analyze.methods.recipes import METHODS, Sparse
 from savs_analyze.methods.settings import make_setting
-from savs_analyze.report.tables import footnotes
+from savs_analyze.report.notes import footnotes
 from savs_analyze.runs.results import Results
 from savs_analyze.runs.sweep import sweep
 from savs_stores import ModelVectors

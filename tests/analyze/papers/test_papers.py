@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from savs_analyze.cli.commands import app
+from savs_analyze.findings.summary import summarize
 from savs_analyze.measure.metrics import METRICS
 from savs_analyze.methods.recipes import METHODS
 from savs_analyze.methods.settings import make_setting
@@ -17,15 +18,14 @@ from savs_analyze.papers.published import (
     NOTES,
     compare,
     draw_variance,
-    footnotes,
     hidden_gap,
     judge,
-    laid_out,
     parse_settings,
     published_figures,
     sampling_error,
 )
-from savs_analyze.report.tables import summarize
+from savs_analyze.report.layout import papers_table
+from savs_analyze.report.notes import papers_notes
 from savs_analyze.runs.results import Results
 from savs_analyze.runs.sweep import sweep
 from savs_benchmarks.registry import PUBLISHED
@@ -225,7 +225,7 @@ def test_one_draw_says_that_it_is_one(tmp_path):
 
 
 def test_what_is_printed_has_numbered_notes(compared):
-    table, notes = laid_out(compared), footnotes(compared)
+    table, notes = papers_table(compared), papers_notes(compared)
     assert len(table) == len(compared)
     numbered = dict(note.split(". ", 1) for note in notes[3:])
     for shown, row in zip(table.itertuples(), compared.itertuples(), strict=True):

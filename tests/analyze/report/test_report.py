@@ -15,10 +15,13 @@ from sklearn.metrics import confusion_matrix, recall_score
 from typer.testing import CliRunner
 
 from savs_analyze.cli.commands import app
+from savs_analyze.findings.summary import summarize
 from savs_analyze.measure.confusion import confused, confusion, recalls, worst_first
 from savs_analyze.measure.metrics import OF_CLASSES
 from savs_analyze.report.blocks import MOST_CLASSES, WORST, Classes, Table
 from savs_analyze.report.figures import selection_frequency
+from savs_analyze.report.layout import spread
+from savs_analyze.report.notes import footnotes
 from savs_analyze.report.page import write_report
 from savs_analyze.report.sections import (
     MOST_COLUMNS,
@@ -30,7 +33,6 @@ from savs_analyze.report.sections import (
     paired_tests,
     results,
 )
-from savs_analyze.report.tables import footnotes, spread, summarize
 from savs_analyze.runs.results import Results
 from savs_analyze.runs.sweep import sweep
 from savs_stores import BenchmarkInfo, write_store

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from savs_analyze.cli.parse import parse_grid, parse_grids, parse_range
 from savs_analyze.draws.validation import Validation
 from savs_analyze.methods.settings import Setting, expand_settings
-from savs_analyze.runs.cells import Cell, cap_settings, parse_grid, parse_grids, parse_range, plan_cells
+from savs_analyze.runs.cells import Cell, cap_settings, plan_cells
 
 
 def test_cells_differ_in_name_when_anything_differs():

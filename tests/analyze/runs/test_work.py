@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from savs_analyze.cli.parse import parse_part
 from savs_analyze.methods.settings import make_setting
-from savs_analyze.runs.cells import Cell, deal, of_one_draw, parse_part
+from savs_analyze.runs.cells import Cell, deal, of_one_draw
 from savs_analyze.runs.results import Results
 from savs_analyze.runs.sweep import sweep
 from savs_analyze.runs.work import share_out

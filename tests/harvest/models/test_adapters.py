@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 
 from kit.folders import edit_json
 from savs_benchmarks.digits.digits import benchmark_pictures
+from savs_harvest.batches.layout_check import load_model
 from savs_harvest.cli import commands as cli
 from savs_harvest.errors import ModelError
 from savs_harvest.models.adapters import find_adapter
-from savs_harvest.models.loading import ModelSpec, empty_model, find_model, load_model
+from savs_harvest.models.loading import ModelSpec, empty_model, find_model
 from savs_harvest.models.prompts import prepare
 from savs_stores import open_store
 

@@ -13,11 +13,11 @@ from kit.families import FAMILIES, build_processor, save
 from kit.hub import IDEFICS, LLAVA, THINKING, byte_tokenizer, llama_tokenizer, save_as_on_hub
 from savs_benchmarks import Benchmark, Sample, load_picture
 from savs_harvest.batches import whole_answers
-from savs_harvest.batches.layout_check import verified
+from savs_harvest.batches.layout_check import load_model, verified
 from savs_harvest.batches.whole_answers import MOST_WORDS, chunks
 from savs_harvest.errors import ModelError
 from savs_harvest.models.answers import FIRST, NONE, WHOLE, _telling, find_answers, ways
-from savs_harvest.models.loading import ModelSpec, load_model
+from savs_harvest.models.loading import ModelSpec
 from savs_harvest.models.prompts import prepare
 from savs_harvest.run.harvest import Settings, harvest
 from savs_stores import open_store

@@ -14,11 +14,10 @@ from transformers.utils import is_torchvision_available
 
 from kit.folders import edit_json, load_folder
 from savs_benchmarks.digits.digits import benchmark_pictures
-from savs_harvest.batches.layouts import last_real_token
 from savs_harvest.errors import ModelError
 from savs_harvest.models import loading as models
 from savs_harvest.models.checkpoints import JSON_BYTES, JSON_DEPTH, checkpoint_folder, load_config, read_json
-from savs_harvest.models.heads import capture_heads
+from savs_harvest.models.heads import capture_heads, last_real_token
 from savs_harvest.models.loading import ModelSpec, empty_model
 from savs_harvest.models.processors import load_processor
 from savs_harvest.models.prompts import prepare

@@ -6,9 +6,10 @@ from PIL import Image
 from kit.alone import SHAPES, check_store, shared_pictures
 from kit.families import FAMILIES, save
 from savs_benchmarks import load_jsonl
+from savs_harvest.batches.layout_check import load_model
 from savs_harvest.errors import ModelError
 from savs_harvest.models.families import rules
-from savs_harvest.models.loading import ModelSpec, load_model
+from savs_harvest.models.loading import ModelSpec
 from savs_harvest.models.prompts import Shot, prepare
 from savs_harvest.run.harvest import Settings, harvest
 from savs_stores import open_store

@@ -10,11 +10,19 @@ from transformers import AutoModelForImageTextToText
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from kit.families import FAMILIES, TEXT, build_processor, new_model, randomize
-from savs_harvest.batches.layouts import collate, last_real_token
+from savs_harvest.batches.layout_check import load_model
+from savs_harvest.batches.layouts import collate
 from savs_harvest.errors import ModelError
-from savs_harvest.models.heads import COUNT_NAMES, WIDTH_NAMES, capture_heads, check_capture, find_projections
+from savs_harvest.models.heads import (
+    COUNT_NAMES,
+    WIDTH_NAMES,
+    capture_heads,
+    check_capture,
+    find_projections,
+    last_real_token,
+)
 from savs_harvest.models.last_position import last_position_only, token_wise_rest
-from savs_harvest.models.loading import ModelSpec, load_model
+from savs_harvest.models.loading import ModelSpec
 from savs_harvest.models.prompts import prepare
 
 ROUNDING = 1e-5

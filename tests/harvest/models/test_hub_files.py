@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from savs_benchmarks.digits.digits import benchmark_pictures
-from savs_harvest.batches.layouts import last_real_token
-from savs_harvest.models.heads import capture_heads
-from savs_harvest.models.loading import ModelSpec, load_model
+from savs_harvest.batches.layout_check import load_model
+from savs_harvest.models.heads import capture_heads, last_real_token
+from savs_harvest.models.loading import ModelSpec
 from savs_harvest.models.prompts import prepare
 
 # Weights in a model's own words: (how a name begins in files of 2024 and in saved ones, how in the model).

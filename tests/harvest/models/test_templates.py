@@ -16,10 +16,11 @@ from kit.families import FAMILIES, build_processor
 from kit.hub import IDEFICS, LLAVA, THINKING
 from savs_benchmarks import load_jsonl
 from savs_harvest import DATE
+from savs_harvest.batches.layout_check import load_model
 from savs_harvest.errors import ModelError
 from savs_harvest.models import renderer as renderer_module
 from savs_harvest.models import rendering
-from savs_harvest.models.loading import ModelSpec, load_model
+from savs_harvest.models.loading import ModelSpec
 from savs_harvest.models.prompts import QUESTION, Shot, conversation, prepare, prompt_hash, render
 from savs_harvest.models.renderer import renderer
 from savs_harvest.models.templates import ChatTemplate, Refusal, check_date

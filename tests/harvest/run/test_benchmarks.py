@@ -8,7 +8,8 @@ from kit.replicas import REPLICAS
 from savs_analyze.measure.metrics import METRICS
 from savs_analyze.runs.sweep import sweep
 from savs_benchmarks import BENCHMARKS, check, find_benchmark
-from savs_harvest.models.loading import find_model, load_model
+from savs_harvest.batches.layout_check import load_model
+from savs_harvest.models.loading import find_model
 from savs_harvest.run.harvest import harvest
 from savs_stores import open_store
 from savs_stores.format.schema import SPLITS

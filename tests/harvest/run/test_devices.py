@@ -14,10 +14,10 @@ from PIL import Image
 
 from kit import families
 from savs_benchmarks import Benchmark, Sample, load_picture
-from savs_harvest.batches.layouts import last_real_token
+from savs_harvest.batches.layout_check import load_model
 from savs_harvest.batches.runner import _move
-from savs_harvest.models.heads import capture_heads, find_projections
-from savs_harvest.models.loading import ModelSpec, load_model
+from savs_harvest.models.heads import capture_heads, find_projections, last_real_token
+from savs_harvest.models.loading import ModelSpec
 from savs_harvest.models.prompts import prepare
 from savs_harvest.models.tiny.corpus import vocabulary
 from savs_harvest.run.harvest import Settings, harvest

@@ -9,7 +9,8 @@ import pytest
 
 from kit.objects import content_of
 from savs_benchmarks import load_jsonl
-from savs_harvest.models.loading import find_model, load_model
+from savs_harvest.batches.layout_check import load_model
+from savs_harvest.models.loading import find_model
 from savs_harvest.run.harvest import harvest
 from savs_stores import open_store, verify
 from savs_stores.place import place as places
@@ -22,7 +23,8 @@ import sys, time, torch
 from pathlib import Path
 from savs_benchmarks import load_jsonl
 from savs_harvest.run import harvest as run
-from savs_harvest.models.loading import find_model, load_model, quiet_libraries
+from savs_harvest.batches.layout_check import load_model
+from savs_harvest.models.loading import find_model, quiet_libraries
 
 torch.set_num_threads(1)  # as in this process: sums of another number of threads have other last bits
 quiet_libraries()

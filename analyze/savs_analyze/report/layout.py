@@ -1,0 +1,126 @@
+"""Rows laid out for people: in percent, one line a task or a method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from savs_analyze.across.transfer import OWN
+from savs_analyze.measure.metrics import OF_CLASSES
+from savs_analyze.methods.recipes import DISPLAYED
+from savs_analyze.report.notes import used_notes
+
+SHOWN = [
+    "model",
+    "benchmark",
+    "metric",
+    "setting",
+    "ours",
+    "theirs",
+    "published in",
+    "difference",
+    "z",
+    "verdict",
+    "notes",
+]
+
+
+def columns_of(summary: pd.DataFrame) -> pd.Series:
+    """Return the column of each row: its setting, the method where models chose different ones, with its shots."""
+    per_model = summary.groupby(["method", "model", "shots"])["setting"].transform("nunique")
+    per_method = summary.groupby("method")["setting"].transform("nunique")
+    named = summary["method"].map(lambda name: f"{DISPLAYED.get(name, name)}, chosen")
+    columns = summary["setting"].where((per_model > 1) | (per_method == 1), named)
+    learnt = summary["shots"] > 0
+    if summary.loc[learnt, "shots"].nunique() > 1:
+        columns = columns.where(~learnt, columns + ", " + summary["shots"].astype(str) + " shots")
+    return columns
+
+
+def spread(summary: pd.DataFrame, all_metrics: bool = False) -> pd.DataFrame:
+    """Return the table for people: one line a benchmark, model, task and metric, one column a method, in percent.
+
+    `n` lists the numbers of tested units, of the first columns first, where methods differ in them. Balanced
+    accuracy and macro-F1 have lines with `all_metrics` only.
+    """
+    if not all_metrics:
+        summary = summary[~summary["metric"].isin(OF_CLASSES)]
+    lines = summary.assign(
+        column=columns_of(summary),
+        text=[_text(row) for row in summary.itertuples()],
+    )
+    index = ["benchmark", "model", "task", "metric"]
+    columns = list(dict.fromkeys(lines["column"]))
+    cells = lines.groupby([*index, "column"], sort=False)["text"].first().unstack("column", fill_value="")
+    counts = lines.groupby(index, sort=False)["n"].agg(lambda n: " / ".join(f"{count:,}" for count in dict.fromkeys(n)))
+    # In the order of the summary: pandas sorts what it unstacks.
+    return cells.reindex(index=counts.index, columns=columns).assign(n=counts).reset_index()[[*index, "n", *columns]]
+
+
+def listed(summary: pd.DataFrame, all_metrics: bool = False) -> pd.DataFrame:
+    """Return the table for people where there are many methods: one line a method, in percent."""
+    if not all_metrics:
+        summary = summary[~summary["metric"].isin(OF_CLASSES)]
+    text = [_text(row) for row in summary.itertuples()]
+    # Here a chosen setting can be named for each model.
+    labels = summary["setting"]
+    if summary.loc[summary["shots"] > 0, "shots"].nunique() > 1:
+        labels = labels.where(summary["shots"] == 0, labels + ", " + summary["shots"].astype(str) + " shots")
+    lines = summary.assign(setting=labels, result=text, n=summary["n"].map("{:,}".format)).rename(
+        columns={"same_as": "same as"}
+    )
+    index = ["benchmark", "model", "task", "metric"]
+    columns = [*index, "setting", "n", "result", "same as"]
+    order = np.argsort(lines.groupby(index, sort=False).ngroup(), kind="stable")  # as they appear, not by letter
+    return lines.iloc[order][columns].drop(columns=[] if any(lines["same as"]) else ["same as"])
+
+
+def differences(compared: pd.DataFrame) -> pd.DataFrame:
+    """Return tested differences for people: in points, with p and the verdict."""
+    text = [f"{100 * r.difference:+.1f} [{100 * r.low:+.1f}, {100 * r.high:+.1f}]" for r in compared.itertuples()]
+    chances = {name: compared[name].map(lambda p: "<0.001" if p < 0.001 else f"{p:.3f}") for name in ("p", "holm")}
+    drop = [] if compared["shots"].nunique() > 1 else ["shots"]
+    return compared.assign(difference=text, **chances).drop(columns=["low", "high", *drop])
+
+
+def transfer_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows for people, in percent."""
+    percent = [f"{100 * r.value:.1f} [{100 * r.low:.1f}, {100 * r.high:.1f}]" for r in rows.itertuples()]
+    against = [
+        f"{100 * r.against_own:+.1f} [{100 * r.against_own_low:+.1f}, {100 * r.against_own_high:+.1f}]"
+        for r in rows.itertuples()
+    ]
+    return rows[["model", "source", "target", "takes", "metric", "n"]].assign(
+        result=percent, **{"against own": np.where(rows["takes"] == OWN, "", against)}
+    )
+
+
+def papers_table(compared: pd.DataFrame) -> pd.DataFrame:
+    """Return the comparison for people, in percent; numbers in `notes` are those of `footnotes`."""
+    notes = used_notes(compared)
+    lines = []
+    for row in compared.itertuples():
+        by = row.published_method if row.published_method != row.method else ""
+        where = ", ".join(word for word in (row.paper, row.place, by, row.published_settings, row.reading) if word)
+        lines.append(
+            {
+                "model": row.model,
+                "benchmark": row.benchmark + ("" if row.task == "all" else f", {row.task}"),
+                "metric": row.metric,
+                "setting": row.setting,
+                "ours": f"{100 * row.value:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]",
+                "theirs": f"{100 * row.published:.1f} ± {100 * row.half_width:.1f}",
+                "published in": where,
+                "difference": f"{100 * row.difference:+.1f}",
+                "z": f"{row.z:+.1f}",
+                "verdict": row.verdict,
+                "notes": " ".join(str(place) for place, note in enumerate(notes, start=1) if note in row.notes),
+            }
+        )
+    return pd.DataFrame(lines, columns=SHOWN)
+
+
+def _text(row: Any) -> str:
+    return f"{100 * row.value:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]{' °' if row.close else ''}"

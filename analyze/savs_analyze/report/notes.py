@@ -1,0 +1,155 @@
+"""Footnotes: what a reader of a table must know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from savs_analyze.across.transfer import ALL
+from savs_analyze.findings.choice import Choice
+from savs_analyze.findings.comparisons import LEVEL, indistinct
+from savs_analyze.methods.recipes import SAVS, ZERO_SHOT
+from savs_analyze.papers.published import NOTES
+from savs_analyze.runs.results import CellResult
+
+# What the papers' protocol does not follow, as it cannot be had or says nothing of the data.
+DEVIATIONS = (
+    "supports are random draws from the pool; theirs is one fixed file.",
+    "means and similarities are in double precision; theirs are summed in half precision.",
+    "of equal heads the later ones stay; theirs depend on the processor.",
+    "a sparse-group lasso is multinomial; theirs knows two classes.",
+)
+LEFT_OUT = {
+    "leaked": "because the support shows their image or belongs to their group",
+    "failed": "because they have no vectors",
+    "incomplete": "because their group is not tested whole",
+}
+
+
+def footnotes(
+    cells: Iterable[CellResult],
+    choices: Sequence[Choice] = (),
+    compared: pd.DataFrame | None = None,
+    noted: Sequence[str] = (),
+) -> list[str]:
+    """Return what a reader of the table must know: choices, exclusions, ties at the cut, unfinished stores.
+
+    `noted` is what the sweep itself wrote down.
+    """
+    cells = list(cells)
+    rows = pd.DataFrame([row for cell in cells for row in cell.rows])
+    learnt = rows[rows["method"] != ZERO_SHOT]
+    shots, draws = sorted(set(learnt["shots"])), learnt["draw"].nunique()
+    over = "samples and draws" if draws > 1 else "samples"
+    notes = [f"Percent; in brackets 95 % bootstrap intervals over {over}. n counts what the metric averages."]
+    if draws:
+        who = "SAVs" if set(learnt["method"]) == {SAVS} else "All but zero-shot"
+        times = f"mean of {draws} random draws of them." if draws > 1 else "one random draw of them."
+        notes.append(f"{who} learn from {'/'.join(map(str, shots))} samples a class; {times}")
+    notes += _validation_notes(cells, choices)
+    if compared is not None and indistinct(compared):
+        same = " with as many shots" if len(shots) > 1 else ""
+        notes.append(
+            f"°: not distinguishable from the best of its line{same} "
+            f"(paired test, Holm-corrected, {100 * LEVEL:.0f} %)."
+        )
+    for reason, words in LEFT_OUT.items():
+        for name, most in rows.groupby("benchmark")[reason].max().items():
+            if most:
+                notes.append(f"{name}: up to {most} test samples a draw left out, {words}.")
+    notes += _tie_notes(learnt) + _lasso_notes(learnt)
+    if (rows["same_as"] != "").any():
+        notes.append("Same as: predicts the same by algebra; computed once.")
+    if any(cell.facts["validation"]["first"] for cell in cells):
+        notes += [f"Unlike the papers: {words}" for words in DEVIATIONS]
+    if rows["keep_leaks"].any():
+        notes.append("Leaks kept: some test samples show an image or belong to a group of the support.")
+    for name in rows.loc[rows["partial"], "benchmark"].unique():
+        notes.append(f"{name}: from an unfinished store, finished samples only.")
+    return [*notes, *noted]
+
+
+def _validation_notes(cells: Sequence[CellResult], choices: Sequence[Choice]) -> list[str]:
+    """Return what chose hyperparameters, and which."""
+    validated = {cell.facts["benchmark"]: cell.facts for cell in cells if cell.arrays["validation"].any()}
+    if not validated:
+        return []
+    rule = next(iter(validated.values()))["validation"]
+    which = "the first in file order" if rule["first"] else "stratified, whole groups and images"
+    share, names = f"{100 * rule['share']:.0f} %", ", ".join(validated)
+    notes = [f"{share} of the test samples of {names} validate ({which}) and are not reported."]
+    if idle := [name for name, facts in validated.items() if not facts["chooses"]]:
+        notes.append(f"Those of {', '.join(idle)} choose nothing, as in the paper: they are set aside.")
+    several = len({choice.shots for choice in choices if choice.shots}) > 1
+    for choice in choices:
+        if choice.settings > 1:
+            shots = f", {choice.shots} shots" if several else ""
+            equal = f", {choice.tied} as good" if choice.tied > 1 else ""
+            over = f"{len(choice.benchmarks)} benchmarks" if len(choice.benchmarks) > 1 else choice.benchmarks[0]
+            notes.append(
+                f"{choice.model}: {choice.setting}{shots} chosen of {choice.settings}{equal} by validation on {over} "
+                f"({100 * choice.value:.1f} %)."
+            )
+    return notes
+
+
+def _tie_notes(learnt: pd.DataFrame) -> list[str]:
+    """Return how many heads tie at the cut, and what decides, if there are any."""
+    if not (learnt["tied_at_cut"] > 0).any():
+        return []
+    most = learnt["tied_at_cut"].max()
+    papers = learnt["setting"].str.endswith("papers' way").any()
+    decides = "the later head stays" if papers else "margin, then layer and head decide"
+    what = "count" if set(learnt["method"]) == {SAVS} else "score"
+    return [f"Up to {most} heads share the {what} at the cut; {decides}."]
+
+
+def _lasso_notes(learnt: pd.DataFrame) -> list[str]:
+    """Return what is wrong with the fits of the lasso and its relatives, if there are any."""
+    if "gap" not in learnt:
+        return []
+    first = learnt["metric"] == learnt.groupby("benchmark")["metric"].transform("first")
+    fits = learnt[(learnt["split"] == "test") & learnt["gap"].notna() & first]
+    notes = []
+    if missed := int((~fits["converged"].astype(bool)).sum()):
+        open_ones = fits[~fits["converged"].astype(bool)]
+        excess = open_ones["gap"] / (open_ones["objective"] - open_ones["gap"]).clip(lower=1e-300)
+        most = f"{100 * excess.max():.2g} %" if excess.max() < 100 else "many times"
+        notes.append(f"{missed} of {len(fits)} fits are not certified: an objective may be {most} above the least.")
+    if empty := int(fits["degenerate"].astype(bool).sum()):
+        notes.append(f"{empty} of {len(fits)} fits use no feature: all classes tie, the first is the answer.")
+    if full := int(fits["saturated"].astype(bool).sum()):
+        notes.append(f"{full} of {len(fits)} fits saturate: their training loss is below 1 % of that without features.")
+    return notes
+
+
+def transfer_notes(rows: pd.DataFrame) -> list[str]:
+    """Return what a reader of the table must know."""
+    first = rows.iloc[0]
+    return [
+        "Percent; in brackets 95 % bootstrap intervals over samples and draws; against own is paired by sample.",
+        f"{first.heads} heads, {first.shots} support samples a class, draws: {first.draws}. Centroids are the "
+        f"target's, but for {ALL!r}, which is tried between tasks of the same classes.",
+    ]
+
+
+def papers_notes(compared: pd.DataFrame) -> list[str]:
+    """Return what a reader of the comparison must know, then the numbered notes that its rows need."""
+    if compared.empty:
+        return []
+    notes = [
+        "Percent; in brackets 95 % bootstrap intervals over samples and draws; ± is 95 % of the sampling noise alone, "
+        "from the number of tested samples or groups.",
+        "z: the difference, less what rounding may hide, over the standard errors of both. The published numbers are "
+        "one draw, so ours between single draws is added. Neither paper gives an uncertainty: std in the second's "
+        "result files is that of single outcomes.",
+        "By noise alone, one of 20 rows is not in agreement: "
+        f"about {round(len(compared) / 20, 1):g} of these {len(compared)}.",
+    ]
+    return notes + [f"{place}. {note}" for place, note in enumerate(used_notes(compared), start=1)]
+
+
+def used_notes(compared: pd.DataFrame) -> list[str]:
+    """Return the numbered notes that the rows of a comparison with the papers need."""
+    return [note for note in NOTES.values() if compared["notes"].str.contains(note, regex=False).any()]
