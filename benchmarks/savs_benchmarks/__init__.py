@@ -1,5 +1,6 @@
 """What is asked: benchmarks of samples, each a prompt of pictures and text with a label."""
 
+import savs_moved  # noqa: F401  old import paths go on for one version
 from savs_benchmarks.errors import BenchmarkError, PictureError
 from savs_benchmarks.files.jsonl import load_jsonl
 from savs_benchmarks.files.published import Published

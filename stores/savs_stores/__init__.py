@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import savs_moved  # noqa: F401  old import paths go on for one version
+
 if TYPE_CHECKING:
     from savs_stores.arrays import write_store
     from savs_stores.errors import IncompleteStoreError, MismatchError, StoreError

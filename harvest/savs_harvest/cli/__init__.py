@@ -1,5 +1,8 @@
 """The command line of the harvest: one file a group of commands."""
 
 from savs_harvest.cli.commands import app, entry
+from savs_moved import names
 
 __all__ = ["app", "entry"]
+
+__getattr__ = names(__name__)

@@ -1,0 +1,150 @@
+"""Where the modules of version 0.1.0 are now, and what is called otherwise."""
+
+PACKAGES = {
+    "savs_analyze": """
+        audit: runs.audit
+        baseline_learner: methods.kinds.baselines
+        blocks: report.blocks
+        cells: runs.cells cli.parse
+        charts: report.charts
+        choice: findings.choice
+        classifier: methods.estimator
+        cli: cli.commands
+        comparisons: findings.comparisons
+        confusion: measure.confusion
+        criterion: parts.criterion
+        draws: draws.draws
+        figures: report.figures
+        group: runs.draw_pass
+        intervals: measure.intervals
+        lasso: lasso.path
+        lasso_classifier: lasso.estimator
+        lasso_penalty: lasso.penalty
+        lasso_problem: lasso.problem
+        lasso_references: lasso.references
+        learners: methods.learners
+        learnt: methods.learnt
+        methods: methods.recipes
+        metrics: measure.metrics
+        options: cli.options
+        papers: papers.published report.layout
+        planted: cli.planted
+        printing: cli.printing runs.spreadsheet
+        progress: cli.progress
+        projection: across.projection report.across cli.parse
+        report: report.page
+        results: runs.results
+        saved: runs.saved
+        savs_learner: methods.kinds.savs
+        sections: report.sections
+        selection: parts.selection
+        settings: methods.settings
+        similarity: votes.similarity
+        sparse_learner: methods.kinds.sparse
+        stability: findings.stability
+        studies: papers.studies
+        sweep: runs.sweep
+        tables: report.notes findings.summary report.layout
+        transfer: across.transfer report.across
+        transform: parts.transform
+        validation: draws.validation
+        voting: votes.voting
+        work: runs.work
+    """,
+    "savs_benchmarks": """
+        archives: files.archives
+        blink: papers.blink
+        classification: papers.classification
+        containers: pictures.containers
+        cub: papers.cub
+        digits: digits.digits
+        digits_claims: digits.claims
+        digits_compare: digits.compare
+        digits_pairs: digits.pairs
+        eurosat: papers.eurosat
+        exif: pictures.exif
+        flowers: papers.flowers
+        imagenet: papers.imagenet
+        jsonl: files.jsonl
+        mhalu: papers.mhalu
+        naturalbench: papers.naturalbench
+        naturalbench_retrieval: papers.naturalbench_retrieval
+        pets: papers.pets
+        pictures: pictures.pictures
+        published: files.published
+        rows: files.rows
+        source: files.source
+        sugarcrepe: papers.sugarcrepe
+        tiff: pictures.tiff
+        vizwiz: papers.vizwiz
+        vlguard: papers.vlguard
+    """,
+    "savs_harvest": """
+        adapters: models.adapters
+        answers: models.answers
+        batches: batches.plan
+        checkpoints: models.checkpoints
+        checks: asking.checks
+        cli: cli.commands
+        families: models.families
+        few_shot: asking.few_shot
+        forecast: run.forecast
+        heads: models.heads
+        index: asking.index
+        last_position: models.last_position
+        layout_check: batches.layout_check
+        layouts: batches.layouts models.inputs models.heads
+        models: models.loading
+        packing: batches.packing
+        patches: models.patches
+        preparing: asking.preparing
+        processors: models.processors
+        progress: cli.progress
+        prompts: models.prompts
+        provenance: run.provenance
+        ranks: run.ranks
+        renderer: models.renderer
+        rendering: models.rendering
+        run: run.harvest
+        runner: batches.runner
+        show: cli.show
+        templates: models.templates
+        tiny: models.tiny
+        tiny.corpus: models.tiny.corpus
+        tiny.processor: models.tiny.processor
+        tiny.train: models.tiny.train
+        whole_answers: batches.whole_answers
+    """,
+    "savs_stores": """
+        by_zarr: place.by_zarr
+        checksums: format.checksums
+        direct: place.local
+        fingerprint: format.fingerprint
+        group: place.group
+        heads: format.heads
+        layout: format.layout
+        model_group: place.model_group
+        place: place.place
+        plan: format.plan
+        provenance: format.provenance place.model_group
+        ranged: place.ranged
+        remote: place.remote faults
+        samples: format.samples
+        schema: format.schema faults
+        shard: format.shard
+    """,
+}
+MODULES = {
+    f"{package}.{old}": tuple(f"{package}.{new}" for new in places.split())
+    for package, lines in PACKAGES.items()
+    for old, places in (line.strip().split(": ") for line in lines.strip().splitlines())
+}
+RENAMED = {
+    "savs_analyze.papers.footnotes": "savs_analyze.report.notes.papers_notes",
+    "savs_analyze.papers.laid_out": "savs_analyze.report.layout.papers_table",
+    "savs_analyze.transfer.footnotes": "savs_analyze.report.notes.transfer_notes",
+    "savs_analyze.transfer.laid_out": "savs_analyze.report.layout.transfer_table",
+    "savs_harvest.models.load_model": "savs_harvest.batches.layout_check.load_model",
+}
+# What has no successor under another name: see CHANGELOG.md.
+GONE = ()
