@@ -21,8 +21,7 @@ def names(module: str) -> Callable[[str], Any]:
     """Return a module's `__getattr__`, which finds what an old module held where it is now, and warns."""
 
     def find(name: str) -> Any:
-        # What begins so, Python and its tools ask every module for.
-        places = () if name.startswith("__") else MODULES.get(module, ())
+        places = () if name.startswith("_") else MODULES.get(module, ())
         wanted = RENAMED.get(f"{module}.{name}", "")
         if wanted:
             places, name = (wanted.rpartition(".")[0],), wanted.rpartition(".")[2]

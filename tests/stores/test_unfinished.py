@@ -22,7 +22,6 @@ from savs_stores import (
     StoreError,
     create_store,
     open_store,
-    place,
     verify,
 )
 

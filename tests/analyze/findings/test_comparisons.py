@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from savs_analyze.report.tables import _is_close
 from scipy.stats import binomtest, norm, permutation_test
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
@@ -17,7 +16,7 @@ from savs_analyze.cli.commands import app
 from savs_analyze.cli.planted import write_planted
 from savs_analyze.findings.choice import choose, hyperparameters
 from savs_analyze.findings.comparisons import compare, holm, indistinct, sign_flip_test
-from savs_analyze.findings.summary import summarize
+from savs_analyze.findings.summary import _is_close, summarize
 from savs_analyze.methods.settings import make_setting
 from savs_analyze.report.layout import differences, spread
 from savs_analyze.report.notes import footnotes

@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from savs_analyze.report.tables import _columns, _values_of_sums
 from sklearn.metrics import f1_score
 
-from savs_analyze.findings.summary import summarize
+from savs_analyze.findings.summary import _columns, _values_of_sums, summarize
 from savs_analyze.measure.metrics import unit_scores
 from savs_analyze.report.figures import draw_head_maps, selection_frequency
 from savs_analyze.report.layout import listed, spread
