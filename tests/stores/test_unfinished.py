@@ -24,6 +24,7 @@ from savs_stores import (
     open_store,
     verify,
 )
+from savs_stores.place import place
 
 SHARDS = 3
 WRITES = 8  # a shard: heads, status, n_tokens, absmax, logits, provenance, checksums, record
