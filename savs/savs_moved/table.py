@@ -14,7 +14,7 @@ PACKAGES = {
         confusion: measure.confusion
         criterion: parts.criterion
         draws: draws.draws
-        figures: report.figures
+        figures: report.head_maps report.curves report.drawing
         group: runs.draw_pass
         intervals: measure.intervals
         lasso: lasso.path
@@ -140,6 +140,7 @@ MODULES = {
     for old, places in (line.strip().split(": ") for line in lines.strip().splitlines())
 }
 RENAMED = {
+    "savs_analyze.figures.REPRODUCIBLE": "savs_analyze.report.drawing.STYLE",
     "savs_analyze.papers.footnotes": "savs_analyze.report.notes.papers_notes",
     "savs_analyze.papers.laid_out": "savs_analyze.report.layout.papers_table",
     "savs_analyze.transfer.footnotes": "savs_analyze.report.notes.transfer_notes",
@@ -147,4 +148,4 @@ RENAMED = {
     "savs_harvest.models.load_model": "savs_harvest.batches.layout_check.load_model",
 }
 # What has no successor under another name: see CHANGELOG.md.
-GONE = ()
+GONE = ("savs_analyze.sections.X_LABELS",)
