@@ -57,7 +57,7 @@ class HeadVotes(Fitted):
 class LayerVotes(Fitted):
     """Layers vote by the centroid nearest to their concatenated heads: `layers` are (heads, centroids)."""
 
-    layers: tuple[tuple[Int[np.ndarray, " head"], Float[np.ndarray, "class 1 width"]], ...]
+    layers: tuple[tuple[Int[np.ndarray, " _"], Float[np.ndarray, "class 1 _"]], ...]
     similarity: Similarity = COSINE
 
     def votes(self, batch: Batch) -> Votes:

@@ -16,6 +16,8 @@ from savs_analyze.methods.recipes import METHODS, ZERO_SHOT
 from savs_analyze.methods.settings import expand_settings, make_setting
 from savs_analyze.parts.selection import Scoring
 from savs_analyze.votes.batch import Batch
+from savs_analyze.votes.heads import HeadVotes
+from savs_analyze.votes.vote import VOTES
 
 seeds = st.integers(0, 2**32 - 1)
 # Draws have equally many samples of every class.
@@ -50,7 +52,11 @@ def run(methods, problem, seed, shape, restricted=False):
         allowed[np.arange(len(unseen)), generator.integers(0, shape["classes"], len(unseen))] = True
     votes = predict(learnt, Batch(np.arange(shape["heads"]), unseen, allowed))
     return [
-        (one.heads.tolist(), one.of_class.tolist(), of.predicted.tolist())
+        (
+            one.heads.tolist(),
+            np.asarray(one.own if isinstance(one, HeadVotes) else None).tolist(),
+            of.predicted.tolist(),
+        )
         for one, of in zip(learnt, votes, strict=True)
     ]
 

@@ -35,8 +35,8 @@ def clean_cut(counts):
 
 
 def by_papers_order(name, k, vectors, labels, tests, classes):
-    support = Context(vectors, labels, classes, np.zeros(vectors.shape[1], dtype=np.int64))
-    learnt = learn([make_setting(name, papers_order=True, k=k).method], support)
+    context = Context(vectors, labels, classes, np.zeros(vectors.shape[1], dtype=np.int64))
+    learnt = learn([make_setting(name, papers_order=True, k=k).method], context)
     [votes] = predict(learnt, Batch(np.arange(vectors.shape[1]), tests))
     return learnt[0], votes.predicted.tolist()
 
@@ -100,9 +100,9 @@ def test_the_order_matters_only_where_heads_or_votes_tie(problem):
     differ = 0
     for seed in range(40):
         (vectors, labels), (tests, _) = problem(seed), problem(seed + 1000)
-        support = Context(vectors, labels, 3, np.zeros(6, dtype=np.int64))
-        ours, papers = learn([Savs(3), Savs(3, papers_order=True)], support)
-        votes = predict([ours, papers], np.arange(6), tests, support.centroids)
+        context = Context(vectors, labels, 3, np.zeros(6, dtype=np.int64))
+        ours, papers = learn([Savs(3), Savs(3, papers_order=True)], context)
+        votes = predict([ours, papers], Batch(np.arange(6), tests))
         if not ours.tied:
             assert set(ours.heads) == set(papers.heads)
             most = np.sort(votes[0].scores, axis=1)
