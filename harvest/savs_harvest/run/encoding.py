@@ -22,13 +22,14 @@ from savs_stores import Status
 Shown: TypeAlias = Image.Image | Path | str | UInt8[np.ndarray, "height width 3"]
 # Samples that run between two yields.
 BLOCK = 256
+VECTORS_ONLY = Settings(logits=False)
 
 
 def encode(
     model: LoadedModel,
     images: Sequence[Shown | Sequence[Shown]],
     question: str | Sequence[str],
-    settings: Settings = Settings(logits=False),
+    settings: Settings = VECTORS_ONLY,
 ) -> Float16[np.ndarray, "sample head dim"]:
     """Return what the heads give at the last token of each prompt, as a harvest would store it.
 
@@ -44,7 +45,7 @@ def encode_blocks(
     model: LoadedModel,
     images: Sequence[Shown | Sequence[Shown]],
     question: str | Sequence[str],
-    settings: Settings = Settings(logits=False),
+    settings: Settings = VECTORS_ONLY,
 ) -> Iterator[Float16[np.ndarray, "sample head dim"]]:
     """Yield the vectors of at most 256 samples at a time, in order and in bounded memory. Raises as `encode`."""
     check_settings(model, settings)
@@ -87,8 +88,7 @@ def _vectors(
     model, table = runner.model, head_table(runner.model)
     hashed = [[hash_picture(picture) for picture in question.pictures] for question in asked]
     lengths = [
-        preparer.length(question, [picture.size for picture in of])
-        for question, of in zip(asked, hashed, strict=True)
+        preparer.length(question, [picture.size for picture in of]) for question, of in zip(asked, hashed, strict=True)
     ]
     buffers = Buffers.empty(model, len(asked), (len(table), table.dim), 1)
     pictures = [tuple(picture.hash for picture in of) for of in hashed]
