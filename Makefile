@@ -10,6 +10,8 @@ SCALE ?= 7b
 TORCH ?= torch==2.13.0
 PYTHON ?= python3
 BIN = .venv/bin
+# Tests of a file share what its fixtures make, so a file stays in one process
+WORKERS = -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 DEMO = digits digits-claims digits-pairs digits-compare
 
 help: ## list the targets
@@ -42,15 +44,15 @@ sweep: setup ## classify from STORE and print the table
 report: setup ## write results/NAME/report.html of the results of STORE
 	$(BIN)/savs-analyze report results/$(basename $(notdir $(STORE)))
 
-test: setup ## run the tests
-	$(BIN)/pytest
+test: setup ## run the tests, a process on each core
+	$(BIN)/pytest $(WORKERS)
 
 check: setup ## format, lint, types, import contracts, tests
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest $(WORKERS)
 
 perf: setup ## measure speed and memory, print the tables
 	$(BIN)/pytest tests/perf -m perf -s -q -o addopts=--import-mode=importlib
