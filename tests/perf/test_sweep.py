@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from savs_analyze.methods.context import Context
 from savs_analyze.methods.learners import learn
-from savs_analyze.methods.learnt import Support
 from savs_analyze.methods.settings import expand_settings
 from savs_analyze.runs.results import Results
 from savs_analyze.votes.similarity import class_means
@@ -246,7 +246,7 @@ def test_the_papers_grid(vectors, tmp_path):
     table = vectors.store.samples
     samples = int(table.in_split("test").sum())
     support = np.array(cells[0].facts["support"])
-    seen = Support(vectors.read(support), table.label[support], CLASSES, vectors.heads.layer)
+    seen = Context(vectors.read(support), table.label[support], CLASSES, vectors.heads.layer)
     by_similarity, settings, different = voters(seen)
     union = sorted(set().union(*by_similarity.values()))
     kept = {LAYERS * layer + head for cell in cells for heads in cell.facts["kept"] for layer, head in heads}

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from savs_analyze.methods.recipes import DISPLAYED, SAVS
+from savs_analyze.methods.recipes import SAVS, displayed
 from savs_analyze.runs.results import CellResult, replaced
 from savs_stores.terminal import shown
 
@@ -84,7 +84,7 @@ def draw_curves(summary: pd.DataFrame, along: str, path: Path) -> Path:
         )
         for axis, (names, panel) in zip(axes.flat, panels, strict=False):
             for method, curve in panel.sort_values(along, kind="stable").groupby("method", sort=False):
-                _draw_curve(axis, curve, along, DISPLAYED.get(method, method), colours[method])
+                _draw_curve(axis, curve, along, displayed(method), colours[method])
             axis.set(title=" / ".join(names), xlabel={"shots": "support samples a class"}.get(along, along))
             axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
             axis.set_ylabel(f"{panel['metric'].iloc[0].replace('_', ' ')}, %")

@@ -18,7 +18,7 @@ from savs_analyze.findings.stability import stability
 from savs_analyze.findings.summary import summarize
 from savs_analyze.measure.confusion import confusion
 from savs_analyze.measure.metrics import METRICS, OF_CLASSES
-from savs_analyze.methods.recipes import DISPLAYED, SAVS, ZERO_SHOT
+from savs_analyze.methods.recipes import SAVS, ZERO_SHOT, displayed
 from savs_analyze.methods.settings import Setting
 from savs_analyze.papers import published as papers
 from savs_analyze.report.blocks import Cell, Chart, Classes, HeadMap, Section, Table
@@ -286,7 +286,7 @@ def against_shots(found: Found) -> Section | None:
         heads = min(set(rows["heads"]) - {0}, key=lambda count: abs(count - PAPERS_HEADS), default=0)
         rows = rows[rows["heads"].isin([0, heads])]
     several = rows.groupby(["benchmark", "model", "method", "shots"])["setting"].transform("nunique").max() > 1
-    names = rows["setting"] if several else rows["method"].map(lambda name: DISPLAYED.get(name, name))
+    names = rows["setting"] if several else rows["method"].map(displayed)
     return _against(found, "shots", "Against the number of samples a class", rows.assign(curve=names))
 
 
