@@ -61,6 +61,9 @@ perf-gpu: setup ## check a harvest on this machine's GPU, measure it against the
 	$(BIN)/pytest tests/harvest -m gpu -q -W default -o addopts=--import-mode=importlib
 	$(BIN)/python tests/perf/gpu.py --scale $(SCALE)
 
+mutants: setup ## put small faults into the arithmetic: how many do the tests beside it see? docs/mutants.md (half an hour)
+	$(BIN)/python tests/mutants.py
+
 planted: setup ## sparse-group lasso on planted stores: docs/sparse-group-lasso.md and its figure
 	$(BIN)/python docs/planted.py
 
@@ -70,5 +73,5 @@ tiny: setup ## train the embedded model again (a few minutes)
 clean: ## remove results and the demo's stores
 	rm -rf results $(DEMO:%=stores/%.zarr)
 
-.PHONY: help setup demo harvest sweep report test check perf perf-gpu planted tiny clean
+.PHONY: help setup demo harvest sweep report test check perf perf-gpu mutants planted tiny clean
 .DEFAULT_GOAL := help
