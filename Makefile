@@ -10,6 +10,8 @@ SCALE ?= 7b
 TORCH ?= torch==2.13.0
 PYTHON ?= python3
 BIN = .venv/bin
+# Tests of a file share what its fixtures make, so a file stays in one process
+WORKERS = -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 DEMO = digits digits-claims digits-pairs digits-compare
 
 help: ## list the targets
@@ -42,15 +44,15 @@ sweep: setup ## classify from STORE and print the table
 report: setup ## write results/NAME/report.html of the results of STORE
 	$(BIN)/savs-analyze report results/$(basename $(notdir $(STORE)))
 
-test: setup ## run the tests
-	$(BIN)/pytest
+test: setup ## run the tests, a process on each core
+	$(BIN)/pytest $(WORKERS)
 
 check: setup ## format, lint, types, import contracts, tests
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest $(WORKERS)
 
 perf: setup ## measure speed and memory, print the tables
 	$(BIN)/pytest tests/perf -m perf -s -q -o addopts=--import-mode=importlib
@@ -58,6 +60,9 @@ perf: setup ## measure speed and memory, print the tables
 perf-gpu: setup ## check a harvest on this machine's GPU, measure it against the papers' way (SCALE=small: 0.5B and 2B)
 	$(BIN)/pytest tests/harvest -m gpu -q -W default -o addopts=--import-mode=importlib
 	$(BIN)/python tests/perf/gpu.py --scale $(SCALE)
+
+mutants: setup ## put small faults into the arithmetic: how many do the tests beside it see? docs/mutants.md (half an hour)
+	$(BIN)/python tests/mutants.py
 
 planted: setup ## sparse-group lasso on planted stores: docs/sparse-group-lasso.md and its figure
 	$(BIN)/python docs/planted.py
@@ -68,5 +73,5 @@ tiny: setup ## train the embedded model again (a few minutes)
 clean: ## remove results and the demo's stores
 	rm -rf results $(DEMO:%=stores/%.zarr)
 
-.PHONY: help setup demo harvest sweep report test check perf perf-gpu planted tiny clean
+.PHONY: help setup demo harvest sweep report test check perf perf-gpu mutants planted tiny clean
 .DEFAULT_GOAL := help

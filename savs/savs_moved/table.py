@@ -3,10 +3,10 @@
 PACKAGES = {
     "savs_analyze": """
         audit: runs.audit
-        baseline_learner: methods.kinds.baselines
+        baseline_learner: votes.neighbours
         blocks: report.blocks
         cells: runs.cells cli.parse
-        charts: report.charts
+        charts: report.charts report.curves
         choice: findings.choice
         classifier: methods.estimator
         cli: cli.commands
@@ -23,8 +23,8 @@ PACKAGES = {
         lasso_problem: lasso.problem
         lasso_references: lasso.references
         learners: methods.learners
-        learnt: methods.learnt
-        methods: methods.recipes
+        learnt: methods.context
+        methods: methods.recipes lasso.estimator methods.kinds.heads methods.kinds.sparse
         metrics: measure.metrics
         options: cli.options
         papers: papers.published report.layout
@@ -35,14 +35,14 @@ PACKAGES = {
         report: report.page
         results: runs.results
         saved: runs.saved
-        savs_learner: methods.kinds.savs
-        sections: report.sections
+        savs_learner: methods.kinds.heads
+        sections: report.sections report.curves
         selection: parts.selection
         settings: methods.settings
         similarity: votes.similarity
         sparse_learner: methods.kinds.sparse
         stability: findings.stability
-        studies: papers.studies
+        studies: papers.studies runs.request
         sweep: runs.sweep
         tables: report.notes findings.summary report.layout
         transfer: across.transfer report.across
@@ -140,12 +140,39 @@ MODULES = {
     for old, places in (line.strip().split(": ") for line in lines.strip().splitlines())
 }
 RENAMED = {
-    "savs_analyze.figures.REPRODUCIBLE": "savs_analyze.report.drawing.STYLE",
+    "savs_analyze.criterion.CRITERIA": "savs_analyze.parts.criterion.CRITERIA",
+    "savs_analyze.group.SIMILARITY_BYTES": "savs_analyze.draws.testing.SIMILARITY_BYTES",
+    "savs_analyze.learnt.Learnt": "savs_analyze.votes.fitted.Fitted",
+    "savs_analyze.learnt.Support": "savs_analyze.methods.context.Context",
+    "savs_analyze.methods.Method": "savs_analyze.methods.method.Method",
+    "savs_analyze.methods.SELECTIONS": "savs_analyze.methods.kinds.heads.SELECTIONS",
     "savs_analyze.papers.footnotes": "savs_analyze.report.notes.papers_notes",
     "savs_analyze.papers.laid_out": "savs_analyze.report.layout.papers_table",
+    "savs_analyze.sections.Found": "savs_analyze.findings.findings.Findings",
+    "savs_analyze.similarity.SIMILARITIES": "savs_analyze.votes.similarity.KERNELS",
+    "savs_analyze.transfer.Task": "savs_analyze.draws.task.Task",
+    "savs_analyze.transfer.choose": "savs_analyze.across.transfer.choose_name",
     "savs_analyze.transfer.footnotes": "savs_analyze.report.notes.transfer_notes",
     "savs_analyze.transfer.laid_out": "savs_analyze.report.layout.transfer_table",
+    "savs_analyze.transform.TRANSFORMS": "savs_analyze.parts.transform.TRANSFORMS",
+    "savs_analyze.voting.VOTES": "savs_analyze.votes.vote.VOTES",
     "savs_harvest.models.load_model": "savs_harvest.batches.layout_check.load_model",
 }
 # What has no successor under another name: see CHANGELOG.md.
-GONE = ("savs_analyze.sections.X_LABELS",)
+GONE = (
+    "savs_analyze.baseline_learner.baseline_votes",
+    "savs_analyze.baseline_learner.learn_baseline",
+    "savs_analyze.criterion.CLASS_CRITERIA",
+    "savs_analyze.figures.REPRODUCIBLE",
+    "savs_analyze.learners.probabilities",
+    "savs_analyze.methods.BASELINES",
+    "savs_analyze.methods.Baseline",
+    "savs_analyze.methods.DISPLAYED",
+    "savs_analyze.savs_learner.layer_votes",
+    "savs_analyze.savs_learner.learn_savs",
+    "savs_analyze.savs_learner.savs_votes",
+    "savs_analyze.similarity.BASES",
+    "savs_analyze.sparse_learner.learn_sparse",
+    "savs_analyze.sparse_learner.sparse_votes",
+    "savs_analyze.voting.CLASS_VOTES",
+)

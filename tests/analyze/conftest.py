@@ -4,11 +4,11 @@ from itertools import product
 import numpy as np
 import pytest
 
-from savs_analyze.methods.recipes import Savs
+from savs_analyze.methods.kinds.heads import Savs
 from savs_analyze.parts.selection import Scoring
 from savs_analyze.parts.transform import NONE, Transform
-from savs_analyze.votes.similarity import SIMILARITIES, Similarity
-from savs_analyze.votes.voting import CLASS_VOTES, VOTES
+from savs_analyze.votes.similarity import KERNELS, Similarity
+from savs_analyze.votes.vote import VOTES
 from savs_stores import BenchmarkInfo, write_store
 
 CLASSES = {2: ["cat", "dog"], 4: ["ant", "bee", "cat", "dog"], 10: [f"class {i}" for i in range(10)]}
@@ -43,7 +43,7 @@ def problem():
 def every_recipe():
     def recipes(k):
         """Return every recipe that the parts can be put together to, named or not."""
-        kinds = [*(Similarity(name, 0.3, 0.2) for name in SIMILARITIES), Similarity("rbf", saturating=True)]
+        kinds = [*(Similarity(name, 0.3, 0.2) for name in KERNELS), Similarity("rbf", saturating=True)]
         recipes = []
         for kind, transform, criterion, leave_one_out, vote, order in product(
             kinds,
@@ -54,7 +54,7 @@ def every_recipe():
             [False, True],
         ):
             per_class = criterion if criterion in ("recall", "one-vs-rest") else ""
-            fits = bool(per_class) == (vote in CLASS_VOTES)
+            fits = bool(per_class) == VOTES[vote].per_class
             makes_sense = transform.name != "artanh" or kind.name == "cosine"
             if fits and makes_sense and (criterion, transform) != ("score", NONE):
                 scoring = Scoring(kind, transform, "count" if per_class else criterion, leave_one_out, per_class)

@@ -5,6 +5,8 @@ from collections import Counter
 
 import numpy as np
 
+from savs_analyze.methods.kinds.layers import Layers
+
 CLOSE = 1e-10  # values nearer than this, for their size, are equal
 
 
@@ -172,7 +174,7 @@ class Savs:
 
     def __init__(self, method, vectors, labels, classes, layer):
         self.method, self.classes, self.layer = method, classes, layer
-        self.whole_layers = method.selection == "layers"
+        self.whole_layers = isinstance(method, Layers)
         seen = self._voters(vectors)
         self.centroids = [centroids([sample[head] for sample in seen], labels, classes) for head in range(len(seen[0]))]
         values, margins = head_scores(method.scoring, seen, labels, classes)
@@ -180,7 +182,7 @@ class Savs:
             self.heads = [self._order(v, m)[: method.k] for v, m in zip(values, margins, strict=True)]
         else:
             kept = self._order(values, margins)[: method.k]
-            self.heads = sorted(kept) if method.papers_order and not self.whole_layers else kept
+            self.heads = sorted(kept) if not self.whole_layers and method.papers_order else kept
         self.values = values
 
     def _voters(self, vectors):
@@ -193,19 +195,20 @@ class Savs:
         ]
 
     def _order(self, values, margins):
-        papers = self.method.papers_order and not self.whole_layers
+        papers = not self.whole_layers and self.method.papers_order
         return paper_ranking(values) if papers else ranking(values, margins)
 
     def votes(self, sample, allowed=None):
         """Return the class that one sample, `[head]`, is given, and the score of every class."""
         method, [sample] = self.method, self._voters([sample])
+        vote = "majority" if self.whole_layers else method.vote
         among = range(self.classes) if allowed is None else allowed
 
         def similarities(head):
             found = [similarity(method.voting, sample[head], mean) for mean in self.centroids[head]]
             return [s if label in among else -math.inf for label, s in enumerate(found)]
 
-        if method.vote == "class-favoured":
+        if vote == "class-favoured":
             counts = [
                 float(sum(first_best(similarities(head)) == label for head in of_class))
                 for label, of_class in enumerate(self.heads)
@@ -218,19 +221,19 @@ class Savs:
                 for label, of_class in enumerate(self.heads)
             ]
             return first_best(near), scores
-        if method.vote.startswith("max-similarity"):
-            read = standard_scores if method.vote.endswith("normalised") else list
+        if vote.startswith("max-similarity"):
+            read = standard_scores if vote.endswith("normalised") else list
             scores = [
                 mean([read(similarities(head))[label] for head in of_class])
                 for label, of_class in enumerate(self.heads)
             ]
             return first_best(scores), scores
-        if method.vote == "soft":
+        if vote == "soft":
             of_heads = [softmax(similarities(head), method.temperature) for head in self.heads]
             scores = [mean(column) for column in zip(*of_heads, strict=True)]
             return first_best(scores), scores
         votes = [first_best(similarities(head)) for head in self.heads]
-        weights = [self.values[head] if method.vote == "weighted" else 1.0 for head in self.heads]
+        weights = [self.values[head] if vote == "weighted" else 1.0 for head in self.heads]
         scores = [sum(w for v, w in zip(votes, weights, strict=True) if v == label) for label in range(self.classes)]
         most = max(scores[vote] for vote in votes)
         return next(vote for vote in votes if scores[vote] >= most - CLOSE * abs(most)), scores

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from savs_analyze.methods.context import Context
 from savs_analyze.methods.learners import learn
-from savs_analyze.methods.learnt import Support
 from savs_analyze.methods.settings import expand_settings
 from savs_analyze.runs.results import Results
 from savs_analyze.votes.similarity import class_means
@@ -65,7 +65,8 @@ are those of all voting heads of a similarity with the centroids: {products}.
 SWEEP = """
 import json, sys, time
 from pathlib import Path
-from savs_analyze.runs.sweep import sweep
+sys.path.append(sys.argv[2])
+from kit.sweeps import sweep
 def peak():  # ru_maxrss would begin with that of the process that started this one
     [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) * 1024
@@ -133,7 +134,7 @@ def swept(vectors, out):
         "methods": METHODS + PER_CLASS,
         "grid": {"a": PAIRS, "b": PAIRS},
     }
-    command = [sys.executable, "-c", SWEEP, json.dumps(arguments)]
+    command = [sys.executable, "-c", SWEEP, json.dumps(arguments), str(Path(__file__).parents[1])]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return json.loads(printed), list(Results(out).loaded())
 
@@ -246,7 +247,7 @@ def test_the_papers_grid(vectors, tmp_path):
     table = vectors.store.samples
     samples = int(table.in_split("test").sum())
     support = np.array(cells[0].facts["support"])
-    seen = Support(vectors.read(support), table.label[support], CLASSES, vectors.heads.layer)
+    seen = Context(vectors.read(support), table.label[support], CLASSES, vectors.heads.layer)
     by_similarity, settings, different = voters(seen)
     union = sorted(set().union(*by_similarity.values()))
     kept = {LAYERS * layer + head for cell in cells for heads in cell.facts["kept"] for layer, head in heads}

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from savs_analyze.across.transfer import Task, choose
-from savs_analyze.methods.learners import learn
-from savs_analyze.methods.recipes import Savs
+from savs_analyze.across.transfer import choose_name
+from savs_analyze.draws.task import Task
+from savs_analyze.methods.kinds.heads import Savs
 from savs_analyze.votes.similarity import cosine
 from savs_stores import Store
 
@@ -66,7 +66,9 @@ def task_of(store: Store, model: str = "", task: str = "") -> Task:
 
     Raises ValueError suggesting the nearest name, and where one has to be chosen.
     """
-    return Task(store[choose("model", store.models, model)], choose("task", list(store.benchmark.tasks), task))
+    return Task(
+        store[choose_name("model", store.models, model)], choose_name("task", list(store.benchmark.tasks), task)
+    )
 
 
 def stratified(
@@ -88,15 +90,15 @@ def project(task: Task, head: tuple[int, int] | None = None, shots: int = 20) ->
     Heads are ranked as SAVs rank them: by count, then margin. Raises ValueError for a head that is not there.
     """
     draw = task.draw(shots, 0)
-    support = task.support(draw)
+    context = task.context(draw)
     heads = task.vectors.heads
-    ranking = learn([Savs(len(heads))], support)[0].heads
+    ranking = Savs(len(heads)).learn(context).heads
     chosen = int(ranking[0]) if head is None else heads.index([head])[0]
     labels = task.vectors.store.samples.label[draw.test]
     shown = stratified(labels, MOST_SAMPLES, np.random.default_rng(0))
     planes = []
     for one in (chosen, int(ranking[len(ranking) // 2])):
-        vectors, centroids = task.vectors.read(draw.test, [one]), support.centroids[:, [one]]
+        vectors, centroids = task.vectors.read(draw.test, [one]), context.centroids[:, [one]]
         right = cosine(vectors, centroids)[:, :, 0].argmax(axis=1) == labels
         place = int(heads.layer[one]), int(heads.head_in_layer[one])
         points = embed(np.concatenate([vectors[shown, 0].astype(np.float64), centroids[:, 0]]), place)

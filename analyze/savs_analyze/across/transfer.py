@@ -13,14 +13,15 @@ import pandas as pd
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
-from savs_analyze.draws.draws import Draw, draw_support, in_whole_groups, leaked
+from savs_analyze.draws.draws import Draw, in_whole_groups, leaked
+from savs_analyze.draws.task import Task
+from savs_analyze.draws.testing import Tested, predict_in_one_pass
 from savs_analyze.measure.intervals import interval, replicates
-from savs_analyze.measure.metrics import METRICS, Units, unit_scores
-from savs_analyze.methods.learners import learn, predict
-from savs_analyze.methods.learnt import Learnt, Support
-from savs_analyze.methods.recipes import Savs
-from savs_analyze.runs.draw_pass import SIMILARITY_BYTES
-from savs_stores import ModelVectors, Store
+from savs_analyze.measure.metrics import Units, unit_scores
+from savs_analyze.methods.kinds.heads import Savs
+from savs_analyze.votes.fitted import Fitted, share_centroids
+from savs_analyze.votes.heads import HeadVotes
+from savs_stores import Store
 
 # What of the source a prediction takes: nothing, its heads, or its heads and centroids; or random heads, the control.
 OWN, HEADS, ALL, RANDOM = "own", "heads", "heads and centroids", "random heads"
@@ -29,54 +30,23 @@ COLUMNS += ["against_own", "against_own_low", "against_own_high"]
 
 
 @dataclass(frozen=True)
-class Task:
-    """One task of one model's vectors; its name is that of the benchmark, and of the task where there are several."""
-
-    vectors: ModelVectors
-    task: str
-
-    @property
-    def name(self) -> str:
-        benchmark = self.vectors.store.benchmark
-        return benchmark.name if len(benchmark.tasks) == 1 else f"{benchmark.name} / {self.task}"
-
-    @property
-    def classes(self) -> Sequence[str]:
-        return self.vectors.store.benchmark.tasks[self.task]
-
-    @property
-    def metric(self) -> str:
-        """The benchmark's metric, by the name of the first number that it reports."""
-        return METRICS[self.vectors.store.benchmark.metric][0]
-
-    def draw(self, shots: int, seed: int) -> Draw:
-        store = self.vectors.store
-        return draw_support(store.samples, store.benchmark, self.task, self.vectors.usable, shots, seed)
-
-    def support(self, draw: Draw) -> Support:
-        labels = self.vectors.store.samples.label[draw.support]
-        return Support(self.vectors.read(draw.support), labels, len(self.classes), self.vectors.heads.layer, draw.seed)
-
-
-@dataclass(frozen=True)
 class Source:
     """What one draw of a task gives to others: its heads, best first, and the centroids of all heads."""
 
     task: Task
-    learnt: Learnt
+    fitted: HeadVotes
     centroids: Float[np.ndarray, "class head dim"]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What is tried on a target: `key` is (source, what is taken), `given` lends the centroids."""
+    """What is tried on a target: `key` is (source, what is taken)."""
 
     key: tuple[str, str]
-    learnt: Learnt
-    given: Source
+    fitted: Fitted
 
 
-def choose(kind: str, there: Sequence[str], wanted: str = "") -> str:
+def choose_name(kind: str, there: Sequence[str], wanted: str = "") -> str:
     """Return the wanted name, or the only one there is.
 
     Raises ValueError suggesting the nearest name, and where one has to be chosen.
@@ -103,7 +73,7 @@ def tasks_of(stores: Sequence[Store], model: str = "") -> list[Task]:
     if not common:
         held = "; ".join(f"{store.path}: {', '.join(store.models) or 'none'}" for store in stores)
         raise ValueError(f"no model is in all of these stores: {held}")
-    name = choose("model", common, model)
+    name = choose_name("model", common, model)
     tasks = [Task(store[name], task) for store in stores for task in store.benchmark.tasks]
     for task in tasks:
         if task.vectors.fingerprint != tasks[0].vectors.fingerprint:
@@ -162,47 +132,34 @@ def without_leaks(target: Task, draw: Draw, tasks: Sequence[Task], draws: Sequen
 
 
 def _source(task: Task, draw: Draw, k: int) -> Source:
-    support = task.support(draw)
-    return Source(task, learn([Savs(min(k, len(task.vectors.heads)))], support)[0], support.centroids)
+    context = task.context(draw)
+    return Source(task, Savs(min(k, len(task.vectors.heads))).learn(context), context.centroids)
 
 
 def _trials(target: Task, sources: Sequence[Source], place: int, k: int, seed: int) -> list[Trial]:
     """Return what is tried on the target, whose own source stands at `place`."""
     own, heads = sources[place], len(target.vectors.heads)
-    chance = replace(own.learnt, heads=np.random.default_rng([seed, heads]).permutation(heads)[:k])
-    trials = [Trial((target.name, OWN), own.learnt, own), Trial((RANDOM, HEADS), chance, own)]
+    chance = replace(own.fitted, heads=np.random.default_rng([seed, heads]).permutation(heads)[:k])
+    lent = [(target.name, OWN, own.fitted), (RANDOM, HEADS, chance)]
+    lent += [(source.task.name, HEADS, source.fitted) for source in sources if source is not own]
+    names = [(source, takes) for source, takes, _ in lent]
+    fitted = share_centroids([one for _, _, one in lent], own.centroids)
+    trials = [Trial(name, one) for name, one in zip(names, fitted, strict=True)]
     for source in sources:
-        if source is not own:
-            trials.append(Trial((source.task.name, HEADS), source.learnt, own))
-            if list(source.task.classes) == list(target.classes):
-                trials.append(Trial((source.task.name, ALL), source.learnt, source))
+        if source is not own and list(source.task.classes) == list(target.classes):
+            trials.append(Trial((source.task.name, ALL), source.fitted))
     return trials
-
-
-def _predict(target: Task, test: Int[np.ndarray, " test"], trials: Sequence[Trial]) -> Int[np.ndarray, "trial test"]:
-    """Return every trial's predictions; each vector that any needs is read once."""
-    predicted = np.empty((len(trials), len(test)), dtype=np.int64)
-    union = np.unique(np.concatenate([trial.learnt.heads for trial in trials]))
-    at_once = max(1, SIMILARITY_BYTES // (8 * len(target.classes) * len(union)))
-    for block, features in target.vectors.blocks(test, union.tolist()):
-        for start in range(0, len(block), at_once):
-            rows = slice(start, start + at_once)
-            places = np.searchsorted(test, block[rows])
-            for given in {id(trial.given): trial.given for trial in trials}.values():
-                mine = [row for row, trial in enumerate(trials) if trial.given is given]
-                votes = predict([trials[row].learnt for row in mine], union, features[rows], given.centroids[:, union])
-                for row, vote in zip(mine, votes, strict=True):
-                    predicted[row, places] = vote.predicted
-    return predicted
 
 
 def _test(target: Task, test: Int[np.ndarray, " test"], trials: Sequence[Trial]) -> dict[tuple[str, str], Units]:
     """Return the scored test samples of one draw by (source, what is taken)."""
     table, metric = target.vectors.store.samples, target.vectors.store.benchmark.metric
     described = {"label": table.label[test], "sample": test, "group": table.group[test], "slot": table.slot[test]}
+    tested = Tested([trial.fitted for trial in trials], test, len(target.classes))
+    predict_in_one_pass(target.vectors, [tested])
     return {
         trial.key: unit_scores(metric, predicted, **described, classes=len(target.classes))
-        for trial, predicted in zip(trials, _predict(target, test, trials), strict=True)
+        for trial, predicted in zip(trials, tested.predicted, strict=True)
     }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from savs_analyze.measure.metrics import METRICS
-from savs_analyze.methods.recipes import DISPLAYED
+from savs_analyze.methods.recipes import displayed
 from savs_analyze.methods.settings import COUNTED, Setting
 from savs_analyze.runs.results import CellResult
 
@@ -104,7 +104,7 @@ def hyperparameters(choices: Sequence[Choice]) -> pd.DataFrame:
         [
             {
                 "model": choice.model,
-                "method": DISPLAYED.get(choice.method, choice.method),
+                "method": displayed(choice.method),
                 "shots": choice.shots,
                 "setting": choice.setting,
                 "validation": f"{100 * choice.value:.1f}",

@@ -23,11 +23,13 @@ from savs_analyze.lasso.references import group_lasso, liblinear
 
 PAPER_GRID = 10.0 ** np.arange(-5, 3)
 RELATIVE_GRID = 10.0 ** -np.linspace(0, 4, 9)
+SOLVERS = ("working-set", "group-lasso", "liblinear")
+SCALINGS = ("none", "head_rms", "feature_std")
 CHOICES = {
     "loss": ("multinomial", "one-vs-rest"),
     "intercept": ("free", "penalised"),
-    "scaling": ("none", "head_rms", "feature_std"),
-    "solver": ("working-set", "group-lasso", "liblinear"),
+    "scaling": SCALINGS,
+    "solver": SOLVERS,
     "precision": ("double", "single"),
 }
 SATURATED = 0.01  # of the loss without features

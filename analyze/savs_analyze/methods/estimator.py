@@ -10,11 +10,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from savs_analyze.methods.learners import learn, predict, probabilities
-from savs_analyze.methods.learnt import Support
+from savs_analyze.methods.context import Context
+from savs_analyze.methods.learners import learn
 from savs_analyze.methods.recipes import METHODS, ZERO_SHOT
 from savs_analyze.methods.settings import make_setting
-from savs_analyze.parts.selection import BY_COUNT, score_heads
+from savs_analyze.parts.selection import BY_COUNT
+from savs_analyze.votes.batch import Batch
 from savs_analyze.votes.voting import Votes
 
 
@@ -74,12 +75,11 @@ class SAVClassifier(ClassifierMixin, BaseEstimator):
         chosen = {**({"k": self.n_heads} if takes_heads else {}), **(self.parameters or {})}
         method = make_setting(self.method, **chosen).method
         layer = np.arange(vectors.shape[1]) // (self.heads_per_layer or vectors.shape[1])
-        support = Support(vectors, labels, len(self.classes_), layer, self.random_state)
-        [self._learnt] = learn([method], support)
-        counts = score_heads(vectors, labels, support.centroids)[BY_COUNT].value
-        self.counts_ = counts.astype(int)
-        self.heads_ = self._learnt.heads
-        self.centroids_ = support.centroids[:, self.heads_]
+        context = Context(vectors, labels, len(self.classes_), layer, self.random_state)
+        [self._fitted] = learn([method], context)
+        self.counts_ = context.scores(BY_COUNT).value.astype(int)
+        self.heads_ = self._fitted.heads
+        self.centroids_ = context.centroids[:, self.heads_]
         return self
 
     def predict(self, X: Any) -> Shaped[np.ndarray, " sample"]:
@@ -93,14 +93,13 @@ class SAVClassifier(ClassifierMixin, BaseEstimator):
         Where votes are equal, the class that is predicted is the one of the best head among the voters.
         """
         votes = self._votes(X)
-        return probabilities(self._learnt.method, votes.scores)
+        return self._fitted.probabilities(votes.scores)
 
     def _votes(self, X: Any) -> Votes:
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        needed, place = np.unique(self.heads_, return_index=True)
-        [votes] = predict([self._learnt], needed, self._heads(X)[:, needed], self.centroids_[:, place])
-        return votes
+        needed = np.unique(self.heads_)
+        return self._fitted.votes(Batch(needed, self._heads(X)[:, needed]))
 
     def _heads(self, X: np.ndarray) -> np.ndarray:
         dim = self.head_dim or X.shape[1]

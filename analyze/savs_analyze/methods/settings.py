@@ -10,9 +10,9 @@ from functools import cached_property
 from itertools import product
 from typing import Any
 
-from savs_analyze.methods.recipes import DISPLAYED, METHODS, SCALINGS, SOLVERS, Method, Savs, Sparse
-from savs_analyze.parts.transform import NONE
-from savs_analyze.votes.similarity import COSINE
+from savs_analyze.lasso.estimator import SCALINGS, SOLVERS
+from savs_analyze.methods.method import Method
+from savs_analyze.methods.recipes import METHODS, displayed
 
 COUNTED = {"k": "heads", "layers": "layers"}
 KNOBS = ("C", "alpha", "share")  # always said: they decide everything
@@ -33,11 +33,8 @@ class Setting:
     @cached_property
     def method(self) -> Method:
         method = METHODS[self.name].make(**dict(self.parameters))
-        if isinstance(method, Savs) and self.papers_order:
-            method = replace(method, papers_order=True, voting=COSINE)
-        if isinstance(method, Sparse):
-            method = replace(method, solver=self.solver or method.solver, scaling=self.scaling or method.scaling)
-        return replace(method, restricted=self.restricted)
+        method = method.in_papers_order() if self.papers_order else method
+        return method.solved_by(self.solver, self.scaling).among_printed(self.restricted)
 
     @cached_property
     def same_as(self) -> str:
@@ -47,13 +44,13 @@ class Setting:
             if name == self.name or not set(recipe.defaults) <= set(mine):
                 continue
             other = replace(self, name=name, parameters=tuple((key, mine[key]) for key in recipe.defaults)).method
-            if other.canonical == canonical and _simplicity(other) < _simplicity(self.method):
+            if other.canonical == canonical and other.simplicity < self.method.simplicity:
                 return name
         return ""
 
     def column(self) -> str:
         """Return the name with the number of heads and the hyperparameters that are not the default, for tables."""
-        defaults, words = METHODS[self.name].defaults, [DISPLAYED.get(self.name, self.name)]
+        defaults, words = METHODS[self.name].defaults, [displayed(self.name)]
         for name, value in self.parameters:
             if name in COUNTED:
                 words.append(f"{value} {COUNTED[name] if value != 1 else COUNTED[name][:-1]}")
@@ -77,14 +74,6 @@ class Setting:
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Setting:
         return cls(**{**found, "parameters": tuple(found["parameters"].items())})
-
-
-def _simplicity(method: Method) -> tuple[bool, ...]:
-    """Order methods that are the same: no transform before one, bases before kernels, the count before others."""
-    if not isinstance(method, Savs):
-        return ()
-    scoring = method.scoring
-    return scoring.transform != NONE, scoring.similarity != scoring.similarity.base, scoring.criterion != "count"
 
 
 def make_setting(
@@ -116,14 +105,11 @@ def make_setting(
             raise ValueError(f"{key} must be a {'whole' if key in WHOLE_NUMBERS else 'finite'} number, got {value}")
     values = tuple((key, int(merged[key]) if key in WHOLE_NUMBERS else float(merged[key])) for key in defaults)
     setting = Setting(name, values, restricted)
-    method = setting.method  # a value out of range shows here
-    if isinstance(method, Sparse):
-        papers = "liblinear" if papers_order and method.l1_ratio == 1 and method.knob == "C" else SOLVERS[0]
-        method = replace(method, solver=solver or papers, scaling=scaling or SCALINGS[0])  # a wrong one shows here
-        return replace(setting, solver=method.solver, scaling=method.scaling)
+    method = setting.method  # a value out of range shows here, a wrong solver or scaling in the next line
+    chosen = (method.in_papers_order() if papers_order else method).solved_by(solver, scaling)
+    solver, scaling = chosen.solving
     # The papers' code has an order of its own for the heads that it keeps.
-    ranks = isinstance(method, Savs) and method.selection == "top"
-    return replace(setting, papers_order=papers_order and ranks)
+    return replace(setting, papers_order=papers_order and method.ranks, solver=solver, scaling=scaling)
 
 
 def expand_settings(
@@ -138,8 +124,8 @@ def expand_settings(
 
     Raises ValueError for a hyperparameter, a solver or a scaling that none of the methods has.
     """
-    sparse = any(isinstance(make_setting(name).method, Sparse) for name in names)  # unknown names first
-    if (solver or scaling) and not sparse:
+    solves = any(any(make_setting(name).method.solving) for name in names)  # unknown names first
+    if (solver or scaling) and not solves:
         raise ValueError(f"no method here has a {'solver' if solver else 'scaling'}: {', '.join(names)}")
     if unused := set(grid) - {key for name in names for key in METHODS[name].defaults}:
         raise ValueError(f"no method here has {', '.join(sorted(unused))}: {', '.join(names)}")

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float, Int
 
-CRITERIA = ("count", "balanced", "margin", "score")
-CLASS_CRITERIA = ("recall", "one-vs-rest")
+from savs_analyze.registry import Registry
+
+Judge = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A criterion by name: `judge` takes scores `[sample, class, head]` and labels `[sample]` to `[head]`.
+
+    One that is `per_class` takes them to `[class, head]`. What the algebra says of it: `by_order`, where only the
+    order of a sample's scores counts, and `same_as`, which criterion then ranks heads alike in a draw, whose classes
+    have equally many samples; `of_differences`, where only differences between classes count; `of_the_others`, where
+    it says nothing unless the scores compare a class with the others.
+    """
+
+    name: str
+    judge: Judge
+    per_class: bool = False
+    by_order: bool = False
+    same_as: str = ""
+    of_differences: bool = False
+    of_the_others: bool = False
 
 
 def head_criterion(
@@ -18,15 +41,7 @@ def head_criterion(
     the classes' shares of such samples. margin: the mean score of the true class less the best other one.
     score: the mean score of the true class, for transforms that compare it with the others (3.1, 3.2).
     """
-    if name == "count":
-        return (scores.argmax(axis=1) == labels[:, None]).sum(axis=0).astype(np.float64)
-    if name == "balanced":
-        return class_criterion("recall", scores, labels).mean(axis=0)
-    if name == "margin":
-        return true_class_margins(scores, labels).mean(axis=0)
-    if name == "score":
-        return scores[np.arange(len(labels)), labels].mean(axis=0)
-    raise ValueError(f"unknown criterion {name!r}; there are {', '.join(CRITERIA)}")
+    return find_criterion(name, per_class=False).judge(scores, labels)
 
 
 def class_criterion(
@@ -38,18 +53,49 @@ def class_criterion(
     it everything is perfect. one-vs-rest: the mean of that share and of the share of other samples that it
     does not give to it; such a head has one half.
     """
-    classes = scores.shape[1]
-    predicted = scores.argmax(axis=1)
-    given = np.stack([predicted == label for label in range(classes)])  # [class, sample, head]
-    own = np.stack([labels == label for label in range(classes)])
-    counts = own.sum(axis=1)
-    recall = (given & own[:, :, None]).sum(axis=1) / counts[:, None]
-    if name == "recall":
-        return recall
-    if name == "one-vs-rest":
-        rest = np.maximum(len(labels) - counts, 1)
-        return (recall + 1 - (given & ~own[:, :, None]).sum(axis=1) / rest[:, None]) / 2
-    raise ValueError(f"unknown criterion of a class {name!r}; there are {', '.join(CLASS_CRITERIA)}")
+    return find_criterion(name, per_class=True).judge(scores, labels)
+
+
+def find_criterion(name: str, per_class: bool) -> Criterion:
+    """Return a criterion of heads, or of heads for each class. Raises ValueError naming those there are."""
+    there = [known for known in CRITERIA.values() if known.per_class == per_class]
+    if found := [known for known in there if known.name == name]:
+        return found[0]
+    of = "criterion of a class" if per_class else "criterion"
+    raise ValueError(f"unknown {of} {name!r}; there are {', '.join(known.name for known in there)}")
+
+
+def _count(scores: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, " head"]:
+    return (scores.argmax(axis=1) == labels[:, None]).sum(axis=0).astype(np.float64)
+
+
+def _balanced(scores: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, " head"]:
+    return _recall(scores, labels).mean(axis=0)
+
+
+def _margin(scores: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, " head"]:
+    return true_class_margins(scores, labels).mean(axis=0)
+
+
+def _score(scores: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, " head"]:
+    return scores[np.arange(len(labels)), labels].mean(axis=0)
+
+
+def _given(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return which samples heads give to each class [class, sample, head], and which are its own [class, sample]."""
+    predicted, classes = scores.argmax(axis=1), range(scores.shape[1])
+    return np.stack([predicted == label for label in classes]), np.stack([labels == label for label in classes])
+
+
+def _recall(scores: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, "class head"]:
+    given, own = _given(scores, labels)
+    return (given & own[:, :, None]).sum(axis=1) / own.sum(axis=1)[:, None]
+
+
+def _one_vs_rest(scores: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, "class head"]:
+    given, own = _given(scores, labels)
+    rest = np.maximum(len(labels) - own.sum(axis=1), 1)
+    return (_recall(scores, labels) + 1 - (given & ~own[:, :, None]).sum(axis=1) / rest[:, None]) / 2
 
 
 def true_class_margins(
@@ -69,3 +115,16 @@ def class_margins(
 ) -> Float[np.ndarray, "class head"]:
     """Return the mean margin over each class's samples."""
     return np.stack([margins[labels == label].mean(axis=0) for label in range(classes)])
+
+
+CRITERIA = Registry(
+    "criterion",
+    (
+        Criterion("count", _count, by_order=True, same_as="count"),
+        Criterion("balanced", _balanced, by_order=True, same_as="count"),
+        Criterion("margin", _margin, of_differences=True),
+        Criterion("score", _score, of_the_others=True),
+        Criterion("recall", _recall, per_class=True, by_order=True),
+        Criterion("one-vs-rest", _one_vs_rest, per_class=True, by_order=True),
+    ),
+)

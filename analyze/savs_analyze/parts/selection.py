@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from savs_analyze.parts.criterion import class_criterion, class_margins, head_criterion, true_class_margins
+from savs_analyze.parts.criterion import Criterion, class_margins, find_criterion, true_class_margins
 from savs_analyze.parts.transform import NONE, Transform, transformed
 from savs_analyze.votes.similarity import (
     COSINE,
@@ -33,10 +33,35 @@ class Scoring:
     per_class: str = ""
 
     def __post_init__(self) -> None:
-        if self.transform.name == "artanh" and self.similarity.name != "cosine":
-            raise ValueError(f"artanh takes cosines, not {self.similarity.name}")
-        if self.criterion == "score" and self.transform.name == "none" and not self.per_class:
+        criterion = find_criterion(self.criterion, per_class=False)
+        if self.per_class:
+            criterion = find_criterion(self.per_class, per_class=True)
+        if self.transform.rule.of_cosines and self.similarity.name != "cosine":
+            raise ValueError(f"{self.transform.name} takes cosines, not {self.similarity.name}")
+        if criterion.of_the_others and self.transform == NONE:
             raise ValueError("the mean score of the true class says nothing without the others: use penalty or artanh")
+
+    @property
+    def judged_by(self) -> Criterion:
+        return find_criterion(self.per_class or self.criterion, bool(self.per_class))
+
+    @property
+    def canonical(self) -> Scoring:
+        """The simplest scoring that provably ranks heads alike in a draw.
+
+        Where only the order of classes counts, penalty and artanh change nothing (both grow with the class's own
+        similarity), and kernels are their bases. A positive factor changes no ranking of heads either. A draw has
+        equally many samples of every class, so the mean of the classes' shares is the count, but for a factor.
+        """
+        criterion, kernel = self.judged_by, self.similarity.kernel
+        # Margins of similarities break ties: a base and its kernel may break them differently, but for a factor.
+        scaled = self.similarity.base if kernel.linear else self.similarity
+        if criterion.by_order and self.transform.rule.increasing:
+            same = criterion.same_as or self.criterion
+            return replace(self, similarity=self.similarity.base, transform=NONE, criterion=same)
+        if criterion.of_differences and self.transform.rule.affine:
+            return replace(self, similarity=scaled, transform=NONE)
+        return replace(self, similarity=scaled)
 
 
 BY_COUNT = Scoring()
@@ -102,10 +127,10 @@ def _base_similarities(
 def _block_scores(scoring: Scoring, found: np.ndarray, labels: np.ndarray) -> HeadScores:
     scores = transformed(scoring.transform, of_base(scoring.similarity, found))
     margins = true_class_margins(found, labels)
-    if scoring.per_class:
-        value = class_criterion(scoring.per_class, scores, labels)
-        return HeadScores(value, class_margins(margins, labels, found.shape[1]))
-    return HeadScores(head_criterion(scoring.criterion, scores, labels), margins.mean(axis=0))
+    value = scoring.judged_by.judge(scores, labels)
+    return HeadScores(
+        value, class_margins(margins, labels, found.shape[1]) if scoring.per_class else margins.mean(axis=0)
+    )
 
 
 def rank_heads(value: Float[np.ndarray, " head"], margin: Float[np.ndarray, " head"]) -> Int[np.ndarray, " head"]:

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-TRANSFORMS = ("none", "penalty", "artanh")
+from savs_analyze.registry import Registry
+
 # Rounding takes a cosine to 1 and beyond, where artanh is infinite.
 LARGEST = 1 - 1e-15
+Formula = Callable[[np.ndarray, np.ndarray, float, float], np.ndarray]
+
+
+@dataclass(frozen=True)
+class TransformRule:
+    """A transform by name: `formula` takes similarities s, the mean m of the other classes' ones, a and b to scores.
+
+    What the algebra says of it: `increasing`, where no transform changes which class is best; `affine`, where
+    differences between classes stay but for a positive factor; `of_cosines`, where it takes nothing else.
+    """
+
+    name: str
+    formula: Formula
+    increasing: bool = False
+    affine: bool = False
+    of_cosines: bool = False
 
 
 @dataclass(frozen=True)
@@ -29,8 +47,9 @@ class Transform:
         if not (self.a > 0 and self.b > 0):
             raise ValueError(f"a and b must be above 0, got {self.a} and {self.b}")
 
-
-NONE = Transform()
+    @property
+    def rule(self) -> TransformRule:
+        return TRANSFORMS[self.name]
 
 
 def transformed(
@@ -38,13 +57,24 @@ def transformed(
 ) -> Float[np.ndarray, "sample class head"]:
     """Return the scores of the classes. A single class has no others: it keeps its similarity."""
     classes = similarities.shape[1]
-    if kind.name == "none" or classes == 1:
+    if kind == NONE or classes == 1:
         return similarities
     others = (similarities.sum(axis=1, keepdims=True) - similarities) / (classes - 1)
-    if kind.name == "penalty":
-        return similarities - others
-    return kind.a * (1 + _artanh(similarities)) - kind.b * _artanh(others)
+    return kind.rule.formula(similarities, others, kind.a, kind.b)
 
 
 def _artanh(cosines: np.ndarray) -> np.ndarray:
     return np.arctanh(np.clip(cosines, -LARGEST, LARGEST))
+
+
+TRANSFORMS = Registry(
+    "transform",
+    (
+        TransformRule("none", lambda s, m, a, b: s, increasing=True, affine=True),
+        TransformRule("penalty", lambda s, m, a, b: s - m, increasing=True, affine=True),
+        TransformRule(
+            "artanh", lambda s, m, a, b: a * (1 + _artanh(s)) - b * _artanh(m), increasing=True, of_cosines=True
+        ),
+    ),
+)
+NONE = Transform()

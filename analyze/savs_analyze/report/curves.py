@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from savs_analyze.methods.recipes import DISPLAYED
+from savs_analyze.methods.recipes import displayed
 from savs_analyze.report.drawing import figure_at, panels
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def curve_panels(summary: pd.DataFrame, along: str) -> list[Panel]:
             " / ".join(names),
             panel["metric"].iloc[0].replace("_", " "),
             [
-                Curve.of(points, along, DISPLAYED.get(method, method), places[method])
+                Curve.of(points, along, displayed(method), places[method])
                 for method, points in panel.sort_values(along, kind="stable").groupby("method", sort=False)
             ],
         )

@@ -9,7 +9,7 @@ import pandas as pd
 
 from savs_analyze.across.transfer import OWN
 from savs_analyze.measure.metrics import OF_CLASSES
-from savs_analyze.methods.recipes import DISPLAYED
+from savs_analyze.methods.recipes import displayed
 from savs_analyze.report.notes import used_notes
 
 SHOWN = [
@@ -31,7 +31,7 @@ def columns_of(summary: pd.DataFrame) -> pd.Series:
     """Return the column of each row: its setting, the method where models chose different ones, with its shots."""
     per_model = summary.groupby(["method", "model", "shots"])["setting"].transform("nunique")
     per_method = summary.groupby("method")["setting"].transform("nunique")
-    named = summary["method"].map(lambda name: f"{DISPLAYED.get(name, name)}, chosen")
+    named = summary["method"].map(lambda name: f"{displayed(name)}, chosen")
     columns = summary["setting"].where((per_model > 1) | (per_method == 1), named)
     learnt = summary["shots"] > 0
     if summary.loc[learnt, "shots"].nunique() > 1:

@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial.distance import cdist
 
+from savs_analyze.registry import Registry
+
 HEAD_BLOCK = 64
-# A kernel orders classes as the similarity it is a function of.
-BASES = {"rbf": "l2", "laplacian": "l1", "sigmoid": "dot"}
-SIMILARITIES = ("cosine", "l2", "l1", "dot", *BASES)
+Compare = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Form = Callable[[np.ndarray, float | np.float32, float | np.float32], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A similarity by name: a comparison of vectors with centroids, or a form of another that has one.
+
+    `compare` takes x `[head, sample, dim]` and u `[head, class, dim]` to `[head, sample, class]`. `form` takes the
+    similarity that it is `of`, gamma and beta; it must grow with it, and is `linear` where it is that but for a
+    positive factor and a constant. `saturated` is what the second paper's code computes of it, in float32.
+
+    How a sample compares with a class mean that it is left out of: `distance` says that all of it is stretched by
+    n / (n - 1), else `paired` takes x and u, both `[head, sample, dim]`, to `[head, sample]`; without either, by
+    `compare`.
+    """
+
+    name: str
+    compare: Compare | None = None
+    of: str = ""
+    form: Form | None = None
+    linear: bool = False
+    saturated: Form | None = None
+    distance: bool = False
+    paired: Compare | None = None
+
+    def __post_init__(self) -> None:
+        if (self.compare is None) == (self.form is None) or bool(self.of) != bool(self.form):
+            raise ValueError(f"the similarity {self.name!r} needs either `compare`, or `form` and what it is `of`")
 
 
 @dataclass(frozen=True)
@@ -30,23 +59,24 @@ class Similarity:
     saturating: bool = False
 
     def __post_init__(self) -> None:
-        if self.name not in SIMILARITIES:
-            raise ValueError(f"unknown similarity {self.name!r}; there are {', '.join(SIMILARITIES)}")
+        if self.name not in KERNELS:
+            raise ValueError(f"unknown similarity {self.name!r}; there are {', '.join(KERNELS)}")
         if not self.gamma > 0:
             raise ValueError(f"gamma must be above 0, got {self.gamma}")
 
     @property
     def base(self) -> Similarity:
         """The similarity that orders classes alike and has no parameters; a saturating one has none."""
-        return self if self.saturating else Similarity(self.of)
+        return self if self.saturating else Similarity(self.kernel.of or self.name)
 
     @property
-    def of(self) -> str:
-        """Name of the similarity that this one is a function of."""
-        return BASES.get(self.name, self.name)
+    def kernel(self) -> Kernel:
+        return KERNELS[self.name]
 
-
-COSINE = Similarity()
+    @property
+    def compared(self) -> Kernel:
+        """The kernel that compares vectors: this one's, or that of which it is a form."""
+        return KERNELS[self.kernel.of or self.name]
 
 
 def class_means(
@@ -73,7 +103,7 @@ def similarities(
     """Return the similarity of every vector to every centroid of the same head, in float64."""
     by_head = np.ascontiguousarray(vectors.transpose(1, 0, 2), dtype=np.float64)
     toward = np.ascontiguousarray(centroids.transpose(1, 0, 2), dtype=np.float64)
-    return _form(kind, _compare(kind.of, by_head, toward)).transpose(1, 2, 0)
+    return _form(kind, _compare(kind.compared, by_head, toward)).transpose(1, 2, 0)
 
 
 def left_out_similarities(
@@ -93,15 +123,14 @@ def left_out_similarities(
     x = np.ascontiguousarray(vectors.transpose(1, 0, 2), dtype=np.float64)
     u = np.ascontiguousarray(centroids.transpose(1, 0, 2), dtype=np.float64)
     n = counts[labels].astype(np.float64)
-    base = _compare(kind.of, x, u)  # [head, sample, class]
+    kernel = kind.compared
+    base = _compare(kernel, x, u)  # [head, sample, class]
     own = (slice(None), np.arange(len(labels)), labels)
-    if kind.of in ("l2", "l1"):
+    if kernel.distance:
         base[own] *= n / (n - 1)
     else:
         mine = u[:, labels]
-        without = mine - (x - mine) / (n - 1)[:, None]
-        x, without = (_unit(x), _unit(without)) if kind.of == "cosine" else (x, without)
-        base[own] = np.einsum("hsd,hsd->hs", x, without)
+        base[own] = _paired(kernel, x, mine - (x - mine) / (n - 1)[:, None])
     return _form(kind, base).transpose(1, 2, 0)
 
 
@@ -120,38 +149,55 @@ def cosine(
     return similarities(COSINE, vectors, centroids)
 
 
-def _compare(name: str, x: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """Return the base similarity `[head, sample, class]` of x `[head, sample, dim]` to u `[head, class, dim]`."""
-    if name == "l1":
-        return -np.stack([cdist(of_head, toward, "cityblock") for of_head, toward in zip(x, u, strict=True)])
-    if name == "l2":
-        # Seen from the middle of the centroids, no digits are lost to a large common mean.
-        middle = u.mean(axis=1, keepdims=True)
-        x, u = x - middle, u - middle
-        squares = _squares(x)[:, :, None] + _squares(u)[:, None] - 2 * np.matmul(x, u.transpose(0, 2, 1))
-        return -np.sqrt(np.maximum(squares, 0))
-    if name == "dot":
-        return np.matmul(x, u.transpose(0, 2, 1))
-    dots, norm = np.matmul(x, _unit(u).transpose(0, 2, 1)), np.sqrt(_squares(x))[:, :, None]
-    return np.divide(dots, norm, out=np.zeros_like(dots), where=norm > 0)
+def _compare(kernel: Kernel, x: np.ndarray, u: np.ndarray) -> np.ndarray:
+    assert kernel.compare is not None  # a form is of a kernel that compares
+    return kernel.compare(x, u)
+
+
+def _paired(kernel: Kernel, x: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Return the similarity `[head, sample]` of every x `[head, sample, dim]` to the u at its place."""
+    if kernel.paired:
+        return kernel.paired(x, u)
+    single = (x.shape[0] * x.shape[1], 1, x.shape[2])
+    return _compare(kernel, x.reshape(single), u.reshape(single)).reshape(x.shape[:2])
 
 
 def _form(kind: Similarity, base: np.ndarray) -> np.ndarray:
     """Return the similarity as a function of its base."""
-    if kind.saturating and kind.name in BASES:
-        return _saturating(kind, base.astype(np.float32)).astype(np.float64)
-    if kind.name == "rbf":
-        return -kind.gamma * base**2
-    if kind.name == "laplacian":
-        return kind.gamma * base
-    return 2 * (kind.gamma * base + kind.beta) if kind.name == "sigmoid" else base
+    kernel = kind.kernel
+    if kind.saturating and kernel.saturated:
+        gamma, beta = np.float32(kind.gamma), np.float32(kind.beta)
+        return kernel.saturated(base.astype(np.float32), gamma, beta).astype(np.float64)
+    return kernel.form(base, kind.gamma, kind.beta) if kernel.form else base
 
 
-def _saturating(kind: Similarity, base: np.ndarray) -> np.ndarray:
-    gamma, beta = np.float32(kind.gamma), np.float32(kind.beta)
-    if kind.name == "sigmoid":
-        return np.tanh(gamma * base + beta)
-    return np.exp(-gamma * base**2) if kind.name == "rbf" else np.exp(gamma * base)
+def _cosine(x: np.ndarray, u: np.ndarray) -> np.ndarray:
+    dots, norm = np.matmul(x, _unit(u).transpose(0, 2, 1)), np.sqrt(_squares(x))[:, :, None]
+    return np.divide(dots, norm, out=np.zeros_like(dots), where=norm > 0)
+
+
+def _paired_cosine(x: np.ndarray, u: np.ndarray) -> np.ndarray:
+    return _paired_dot(_unit(x), _unit(u))
+
+
+def _l2(x: np.ndarray, u: np.ndarray) -> np.ndarray:
+    # Seen from the middle of the centroids, no digits are lost to a large common mean.
+    middle = u.mean(axis=1, keepdims=True)
+    x, u = x - middle, u - middle
+    squares = _squares(x)[:, :, None] + _squares(u)[:, None] - 2 * np.matmul(x, u.transpose(0, 2, 1))
+    return -np.sqrt(np.maximum(squares, 0))
+
+
+def _l1(x: np.ndarray, u: np.ndarray) -> np.ndarray:
+    return -np.stack([cdist(of_head, toward, "cityblock") for of_head, toward in zip(x, u, strict=True)])
+
+
+def _dot(x: np.ndarray, u: np.ndarray) -> np.ndarray:
+    return np.matmul(x, u.transpose(0, 2, 1))
+
+
+def _paired_dot(x: np.ndarray, u: np.ndarray) -> np.ndarray:
+    return np.einsum("hsd,hsd->hs", x, u)
 
 
 def _squares(vectors: np.ndarray) -> np.ndarray:
@@ -161,3 +207,35 @@ def _squares(vectors: np.ndarray) -> np.ndarray:
 def _unit(vectors: np.ndarray) -> np.ndarray:
     norm = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.divide(vectors, norm, out=np.zeros_like(vectors), where=norm > 0)
+
+
+KERNELS = Registry(
+    "similarity",
+    (
+        Kernel("cosine", _cosine, paired=_paired_cosine),
+        Kernel("l2", _l2, distance=True),
+        Kernel("l1", _l1, distance=True),
+        Kernel("dot", _dot, paired=_paired_dot),
+        Kernel(
+            "rbf",
+            of="l2",
+            form=lambda base, gamma, beta: -gamma * base**2,
+            saturated=lambda base, gamma, beta: np.exp(-gamma * base**2),
+        ),
+        Kernel(
+            "laplacian",
+            of="l1",
+            form=lambda base, gamma, beta: gamma * base,
+            linear=True,
+            saturated=lambda base, gamma, beta: np.exp(gamma * base),
+        ),
+        Kernel(
+            "sigmoid",
+            of="dot",
+            form=lambda base, gamma, beta: 2 * (gamma * base + beta),
+            linear=True,
+            saturated=lambda base, gamma, beta: np.tanh(gamma * base + beta),
+        ),
+    ),
+)
+COSINE = Similarity()

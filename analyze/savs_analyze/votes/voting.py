@@ -7,9 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-VOTES = ("majority", "weighted", "soft", "class-favoured", "max-similarity", "max-similarity-normalised")
-# These take heads of each class's own.
-CLASS_VOTES = VOTES[3:]
 Allowed = Bool[np.ndarray, "sample class"] | None
 
 

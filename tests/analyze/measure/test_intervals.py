@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
-from scipy.stats import norm, ttest_1samp
+from scipy.stats import norm, t, ttest_1samp, ttest_ind
 
 from savs_analyze.measure.intervals import interval, replicates
 
@@ -105,6 +105,18 @@ def test_tasks_with_draws_of_their_own_pool_what_is_known_of_their_spread():
     plain = np.diff(interval(means, [np.array([0.5])]))[0]
     assert plain < together < 1.1 * plain  # some 32 degrees of freedom, not 4
     assert alone > together
+
+
+@pytest.mark.parametrize("others", [1.0, 1.5])
+def test_the_degrees_of_freedom_of_two_tasks_are_welchs(others):
+    """`others` is how many times the variance is that of the draws: samples add to it, and their spread is known."""
+    of_tasks = [np.array([0.49, 0.50, 0.52]), np.array([0.49, 0.51])]
+    error = np.sqrt(others * sum(of.var(ddof=1) / len(of) for of in of_tasks)) / 2
+    freedom = others**2 * ttest_ind(*of_tasks, equal_var=False).df
+    middle = np.mean([of.mean() for of in of_tasks])
+    means = middle + error * norm.ppf(np.linspace(0.0005, 0.9995, 1000))
+    expected = middle + error * t.ppf([0.025, 0.975], freedom)
+    np.testing.assert_allclose(interval(means, of_tasks), expected, atol=0.02 * error)
 
 
 def test_tasks_of_unequal_draws_still_stretch():

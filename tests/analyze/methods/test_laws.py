@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit import transcription as slow
-from savs_analyze.parts.criterion import CLASS_CRITERIA, CRITERIA, class_criterion, head_criterion, true_class_margins
+from savs_analyze.parts.criterion import CRITERIA as ALL_CRITERIA
+from savs_analyze.parts.criterion import class_criterion, head_criterion, true_class_margins
 from savs_analyze.parts.selection import (
     BY_COUNT,
     Scoring,
@@ -19,10 +20,13 @@ from savs_analyze.parts.selection import (
     tied_at_cut,
 )
 from savs_analyze.parts.transform import NONE, Transform
-from savs_analyze.votes.similarity import BASES, SIMILARITIES, Similarity, class_means
+from savs_analyze.votes.similarity import KERNELS, Similarity, class_means
 
 PENALTY, ARTANH = Transform("penalty"), Transform("artanh", 0.7, 1.3)
-KINDS = [Similarity(name) for name in SIMILARITIES] + [Similarity("sigmoid", 0.2, -1.5)]
+BASES = {name: kernel.of for name, kernel in KERNELS.items() if kernel.of}
+CRITERIA = [name for name, criterion in ALL_CRITERIA.items() if not criterion.per_class]
+CLASS_CRITERIA = [name for name, criterion in ALL_CRITERIA.items() if criterion.per_class]
+KINDS = [Similarity(name) for name in KERNELS] + [Similarity("sigmoid", 0.2, -1.5)]
 seeds = st.integers(0, 2**32 - 1)
 shapes = st.fixed_dictionaries(
     {"classes": st.integers(1, 4), "per_class": st.integers(2, 4), "heads": st.integers(1, 5), "dim": st.integers(2, 7)}
@@ -187,7 +191,7 @@ def test_a_constant_head_is_never_preferred_to_one_that_tells_the_classes(proble
             assert order.index(1) < order.index(0), scoring
 
 
-@pytest.mark.parametrize("kind", [*SIMILARITIES])
+@pytest.mark.parametrize("kind", [*KERNELS])
 @pytest.mark.parametrize("leave_one_out", [False, True])
 @given(seed=seeds, classes=st.integers(2, 6), per_class=st.integers(2, 6), dim=st.sampled_from([3, 8, 17, 128]))
 @settings(max_examples=10)

@@ -13,18 +13,23 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from kit import transcription as slow
-from savs_analyze.methods import learners
-from savs_analyze.methods.learners import learn, predict, probabilities
-from savs_analyze.methods.learnt import Support
-from savs_analyze.methods.recipes import BASELINES, METHODS, ZERO_SHOT, Baseline, Savs, Sparse
+from kit.registered import added
+from savs_analyze.methods.context import Context
+from savs_analyze.methods.kinds.heads import Savs
+from savs_analyze.methods.kinds.layers import Layers
+from savs_analyze.methods.kinds.probes import Gaussian, Logistic, Neighbours, Perceptron, Probe, Ridge
+from savs_analyze.methods.kinds.sparse import Sparse
+from savs_analyze.methods.learners import learn, predict
+from savs_analyze.methods.recipes import METHODS, ZERO_SHOT
 from savs_analyze.methods.settings import make_setting
 from savs_analyze.parts.selection import Scoring
 from savs_analyze.parts.transform import Transform
-from savs_analyze.votes.similarity import BASES, SIMILARITIES, Similarity, class_means
+from savs_analyze.votes.batch import Batch
+from savs_analyze.votes.similarity import KERNELS, Kernel, Similarity, class_means
 
 NAMES = [name for name in METHODS if name != ZERO_SHOT]
 SPARSE = [name for name in NAMES if isinstance(make_setting(name).method, Sparse)]
-OF_TWO_CLASSES = [name for name in NAMES if isinstance(make_setting(name).method, Baseline) and name != "knn"]
+OF_TWO_CLASSES = [name for name in NAMES if isinstance(make_setting(name).method, Probe) and name != "knn"]
 seeds = st.integers(0, 2**32 - 1)
 shapes = st.fixed_dictionaries(
     {
@@ -40,9 +45,8 @@ shapes = st.fixed_dictionaries(
 def run(methods, vectors, labels, unseen, classes, layer=None, allowed=None, seed=0):
     """Return what methods learnt and their votes on unseen samples."""
     layer = np.zeros(vectors.shape[1], dtype=np.int64) if layer is None else layer
-    support = Support(vectors, labels, classes, layer, seed)
-    learnt = learn(methods, support)
-    return learnt, predict(learnt, np.arange(vectors.shape[1]), unseen, support.centroids, allowed)
+    learnt = learn(methods, Context(vectors, labels, classes, layer, seed))
+    return learnt, predict(learnt, Batch(np.arange(vectors.shape[1]), unseen, allowed))
 
 
 def random_allowed(seed, samples, classes):
@@ -56,8 +60,8 @@ def assert_equal_to_the_formulas(method, vectors, labels, unseen, classes, layer
     [learnt], [votes] = run([method], vectors, labels, unseen, classes, layer, allowed)
     expected = slow.Savs(method, vectors.tolist(), labels.tolist(), classes, layer.tolist())
     if method.scoring.per_class:
-        assert learnt.of_class.tolist() == expected.heads
-    elif method.selection == "top":
+        assert learnt.own.tolist() == expected.heads
+    elif isinstance(method, Savs) and method.ranks:
         assert learnt.heads.tolist() == expected.heads
     for row, sample in enumerate(unseen.tolist()):
         among = np.flatnonzero(allowed[row]).tolist() if method.restricted else None
@@ -83,12 +87,17 @@ def test_every_recipe_equals_its_formulas(problem, every_recipe, data, seed, sha
 
 @settings(max_examples=60)
 @given(
-    data=st.data(), seed=seeds, shape=shapes, kind=st.sampled_from(SIMILARITIES), k=st.integers(1, 4), loo=st.booleans()
+    data=st.data(),
+    seed=seeds,
+    shape=shapes,
+    kind=st.sampled_from(list(KERNELS)),
+    k=st.integers(1, 4),
+    loo=st.booleans(),
 )
 def test_layers_equal_their_formulas(problem, data, seed, shape, kind, k, loo):
     criterion = data.draw(st.sampled_from(["count", "balanced", "margin"]))
     kind = Similarity(kind, 0.4, 0.1)
-    method = Savs(k, Scoring(kind, Transform("penalty"), criterion, loo), "layers", voting=kind, restricted=loo)
+    method = Layers(k, Scoring(kind, Transform("penalty"), criterion, loo), kind, restricted=loo)
     vectors, labels = problem(seed, **shape)
     unseen, _ = problem(seed + 1, **{**shape, "per_class": 1})
     layer = np.sort(np.random.default_rng(seed).integers(0, 3, size=shape["heads"])) * 2
@@ -99,7 +108,7 @@ def test_layers_equal_their_formulas(problem, data, seed, shape, kind, k, loo):
 @settings(max_examples=40)
 @given(
     seed=seeds,
-    name=st.sampled_from(list(BASES)),
+    name=st.sampled_from([name for name, kernel in KERNELS.items() if kernel.of]),
     classes=st.integers(1, 4),
     power=st.integers(-1, 3),
     loo=st.booleans(),
@@ -139,9 +148,9 @@ def test_of_a_single_class_it_is_the_answer_or_refused(problem, name):
         with pytest.raises(ValueError, match=f"{who} tells classes apart: samples of one class teach it nothing"):
             run([method], vectors, labels, vectors, 1)
         return
-    _, [votes] = run([method], vectors, labels, vectors, 1)
+    [learnt], [votes] = run([method], vectors, labels, vectors, 1)
     assert votes.predicted.tolist() == [0] * len(labels)
-    assert (probabilities(method, votes.scores) == 1).all()
+    assert (learnt.probabilities(votes.scores) == 1).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -162,10 +171,10 @@ def test_a_class_with_one_sample_is_learnt_or_refused(problem, name):
 def test_zero_vectors_are_given_to_some_class(name):
     labels = np.repeat([0, 1, 2], 4)
     method = make_setting(name).method
-    _, [votes] = run([method], np.zeros((12, 5, 4)), labels, np.zeros((2, 5, 4)), 3)
+    [learnt], [votes] = run([method], np.zeros((12, 5, 4)), labels, np.zeros((2, 5, 4)), 3)
     assert np.isfinite(votes.scores).all()
-    assert probabilities(method, votes.scores).sum(axis=1) == pytest.approx([1, 1])
-    if isinstance(method, Savs):
+    assert learnt.probabilities(votes.scores).sum(axis=1) == pytest.approx([1, 1])
+    if isinstance(method, Savs | Layers):
         assert votes.predicted.tolist() == [0, 0]  # all alike: the first
 
 
@@ -198,14 +207,14 @@ def test_restricted_methods_predict_only_what_is_allowed(problem, name):
     (vectors, labels), (unseen, _) = problem(0, classes=4), problem(1, classes=4, per_class=30)
     free = make_setting(name).method
     allowed = random_allowed(2, len(unseen), 4)
-    _, [unrestricted, restricted] = run(
+    [_, learnt], [unrestricted, restricted] = run(
         [free, replace(free, restricted=True)], vectors, labels, unseen, 4, None, allowed
     )
     assert allowed[np.arange(len(unseen)), restricted.predicted].all()
     assert not allowed[np.arange(len(unseen)), unrestricted.predicted].all()
     same = allowed.all(axis=1)
     assert (restricted.predicted[same] == unrestricted.predicted[same]).all()
-    found = probabilities(free, restricted.scores)
+    found = learnt.probabilities(restricted.scores)
     assert found.sum(axis=1) == pytest.approx(np.ones(len(unseen)))
     assert (found[~allowed] == 0).all()
 
@@ -234,26 +243,31 @@ def test_methods_do_not_disturb_each_other(problem):
 
 def test_only_the_heads_that_are_needed_are_asked_for(problem):
     (vectors, labels), (unseen, _) = problem(0), problem(1)
-    support = Support(vectors, labels, 3, np.repeat([0, 1], 3))
+    context = Context(vectors, labels, 3, np.repeat([0, 1], 3))
     for name in NAMES:
         method = make_setting(name, **{key: 1 for key in ("k", "layers") if key in METHODS[name].defaults}).method
-        learnt = learn([method], support)
+        learnt = learn([method], context)
         needed = np.unique(learnt[0].heads)
-        [few] = predict(learnt, needed, unseen[:, needed], support.centroids[:, needed])
-        [all_of_them] = predict(learnt, np.arange(6), unseen, support.centroids)
+        [few] = predict(learnt, Batch(needed, unseen[:, needed]))
+        [all_of_them] = predict(learnt, Batch(np.arange(6), unseen))
         assert (few.predicted == all_of_them.predicted).all()
 
 
-def test_similarities_of_several_methods_are_computed_once(problem, monkeypatch):
+def test_similarities_of_several_methods_are_computed_once(problem):
     (vectors, labels), (unseen, _) = problem(0), problem(1)
-    support = Support(vectors, labels, 3, np.zeros(6, dtype=np.int64))
-    kinds = ("savs", "savs-l2", "savs-l1")
-    methods = [make_setting(name, k=k).method for name in kinds for k in (1, 2, 5)] + [Savs(3, vote="weighted")]
-    learnt = learn(methods, support)
-    calls, plain = [], learners.similarities
-    monkeypatch.setattr(learners, "similarities", lambda kind, *a: calls.append(kind.name) or plain(kind, *a))
-    predict(learnt, np.arange(6), unseen, support.centroids)
-    assert sorted(calls) == ["cosine", "l1", "l2"]
+    calls = []
+
+    def compare(x, u):
+        calls.append(x.shape[1])
+        return np.matmul(x, u.transpose(0, 2, 1))
+
+    with added(KERNELS, Kernel("counted", compare)):
+        kind = Similarity("counted")
+        methods = [Savs(k, Scoring(kind), vote=vote, voting=kind) for k in (1, 2, 5) for vote in ("majority", "soft")]
+        learnt = learn(methods, Context(vectors, labels, 3, np.zeros(6, dtype=np.int64)))
+        assert calls == [len(vectors)]
+        predict(learnt, Batch(np.arange(6), unseen))
+        assert calls == [len(vectors), len(unseen)]
 
 
 @pytest.mark.parametrize("k", [1, 4, 6])
@@ -263,9 +277,9 @@ def test_random_heads_are_distinct_seeded_and_nested(problem, k):
     for seed in range(20):
         layer = np.zeros(6, dtype=np.int64)
         few, all_of_them = learn(
-            [Savs(k, selection="random"), Savs(6, selection="random")], Support(vectors, labels, 3, layer, seed)
+            [Savs(k, selection="random"), Savs(6, selection="random")], Context(vectors, labels, 3, layer, seed)
         )
-        [other_labels] = learn([Savs(k, selection="random")], Support(vectors, (labels + 1) % 3, 3, layer, seed))
+        [other_labels] = learn([Savs(k, selection="random")], Context(vectors, (labels + 1) % 3, 3, layer, seed))
         assert len(set(few.heads.tolist())) == k
         assert few.heads.tolist() == all_of_them.heads[:k].tolist() == other_labels.heads.tolist()
         chosen[seed] = tuple(few.heads)
@@ -281,9 +295,9 @@ def test_random_heads_are_distinct_seeded_and_nested(problem, k):
         (Savs(2, Scoring(criterion="balanced")), 4),
         (Savs(2, Scoring(per_class="recall"), vote="class-favoured"), 4),
         (Savs(2, selection="random"), 0),
-        (Savs(1, selection="layers"), 2),
-        (Baseline("ridge", 2), 4),
-        (Baseline("last-layer-probe"), 0),
+        (Layers(1), 2),
+        (Ridge(2), 4),
+        (Logistic(last_layer=True), 0),
     ],
     ids=str,
 )
@@ -317,7 +331,7 @@ def nearest_neighbours(vectors, labels, unseen, heads, neighbours, classes):
 @given(seed=seeds)
 def test_neighbours_are_the_nearest_by_cosine(problem, neighbours, seed):
     (vectors, labels), (unseen, _) = problem(seed), problem(seed + 1, per_class=2)
-    [learnt], [votes] = run([Baseline("knn", 4, neighbours=neighbours)], vectors, labels, unseen, 3)
+    [learnt], [votes] = run([Neighbours(4, neighbours=neighbours)], vectors, labels, unseen, 3)
     expected = nearest_neighbours(vectors, labels, unseen, learnt.heads, neighbours, 3)
     assert votes.predicted.tolist() == expected
 
@@ -326,7 +340,7 @@ def test_neighbours_are_the_nearest_by_cosine(problem, neighbours, seed):
 @given(seed=seeds)
 def test_the_gaussian_is_the_mean_posterior_by_mahalanobis_distances(problem, seed):
     (vectors, labels), (unseen, _) = problem(seed, per_class=6), problem(seed + 1)
-    [learnt], [votes] = run([Baseline("gaussian", 4)], vectors, labels, unseen, 3)
+    [learnt], [votes] = run([Gaussian(4)], vectors, labels, unseen, 3)
     means = class_means(vectors, labels, 3)
     posteriors = []
     for head in learnt.heads:
@@ -347,7 +361,7 @@ def test_the_gaussian_is_the_mean_posterior_by_mahalanobis_distances(problem, se
 @pytest.mark.parametrize("strength", [0.01, 1, 50])
 def test_ridge_is_its_closed_form(problem, classes, strength):
     (vectors, labels), (unseen, _) = problem(0, classes=classes, per_class=8), problem(1, classes=classes)
-    [learnt], [votes] = run([Baseline("ridge", 3, strength)], vectors, labels, unseen, classes)
+    [learnt], [votes] = run([Ridge(3, strength)], vectors, labels, unseen, classes)
     flat, new = (x[:, learnt.heads].reshape(len(x), -1) for x in (vectors, unseen))
     scaler = StandardScaler().fit(flat)
     x, targets = scaler.transform(flat), 2.0 * np.eye(classes)[labels] - 1
@@ -377,6 +391,6 @@ def test_probes_are_scikit_learns_on_standardised_heads(problem, name):
 
 def test_baselines_learn_on_the_heads_that_savs_choose(problem):
     vectors, labels = problem(0, heads=10, per_class=8)
-    named = [name for name in BASELINES if name != "last-layer-probe"]
-    learnt, _ = run([Savs(4), *(Baseline(name, 4) for name in named)], vectors, labels, vectors, 3)
+    probes = Neighbours, Gaussian, Logistic, Perceptron, Ridge
+    learnt, _ = run([Savs(4), *(probe(4) for probe in probes)], vectors, labels, vectors, 3)
     assert len({tuple(one.heads) for one in learnt}) == 1

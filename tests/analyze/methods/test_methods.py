@@ -8,12 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.sweeps import GRID
+from savs_analyze.methods.context import Context
+from savs_analyze.methods.kinds.heads import SELECTIONS, Savs
+from savs_analyze.methods.kinds.layers import Layers
 from savs_analyze.methods.learners import learn, predict
-from savs_analyze.methods.learnt import Support
-from savs_analyze.methods.recipes import METHODS, SELECTIONS, ZERO_SHOT, Savs
+from savs_analyze.methods.recipes import METHODS, ZERO_SHOT
 from savs_analyze.methods.settings import expand_settings, make_setting
 from savs_analyze.parts.selection import Scoring
-from savs_analyze.votes.voting import CLASS_VOTES
+from savs_analyze.votes.batch import Batch
+from savs_analyze.votes.heads import HeadVotes
+from savs_analyze.votes.vote import VOTES
 
 seeds = st.integers(0, 2**32 - 1)
 # Draws have equally many samples of every class.
@@ -30,7 +34,7 @@ shapes = st.fixed_dictionaries(
 
 def every_setting(k):
     """Return all methods with several values of all their hyperparameters, also in the papers' order."""
-    names = [name for name in METHODS if isinstance(make_setting(name).method, Savs)]
+    names = [name for name in METHODS if isinstance(make_setting(name).method, Savs | Layers)]
     return [s for order in (False, True) for s in expand_settings(names, {**GRID, "k": k}, papers_order=order)]
 
 
@@ -39,16 +43,20 @@ def run(methods, problem, seed, shape, restricted=False):
     vectors, labels = problem(seed, **shape)
     unseen, _ = problem(seed + 1, **shape)
     layer = np.arange(shape["heads"]) // 3
-    support = Support(vectors, labels, shape["classes"], layer, seed=3)
+    support = Context(vectors, labels, shape["classes"], layer, seed=3)
     learnt = learn(methods, support)
     allowed = None
     if restricted:
         generator = np.random.default_rng(seed)
         allowed = generator.random((len(unseen), shape["classes"])) < 0.5
         allowed[np.arange(len(unseen)), generator.integers(0, shape["classes"], len(unseen))] = True
-    votes = predict(learnt, np.arange(shape["heads"]), unseen, support.centroids, allowed)
+    votes = predict(learnt, Batch(np.arange(shape["heads"]), unseen, allowed))
     return [
-        (one.heads.tolist(), one.of_class.tolist(), of.predicted.tolist())
+        (
+            one.heads.tolist(),
+            np.asarray(one.own if isinstance(one, HeadVotes) else None).tolist(),
+            of.predicted.tolist(),
+        )
         for one, of in zip(learnt, votes, strict=True)
     ]
 
@@ -163,7 +171,6 @@ def test_methods_have_a_formula_a_source_and_their_defaults():
         (lambda: Savs(vote="loudest"), "unknown selection or vote: 'top', 'loudest'"),
         (lambda: Savs(vote="class-favoured"), "vote 'class-favoured' and heads for all classes do not fit"),
         (lambda: Savs(scoring=Scoring(per_class="recall")), "vote 'majority' and heads recall do not fit"),
-        (lambda: Savs(selection="layers", vote="soft"), "the selection 'layers' has no vote 'soft'"),
         (lambda: Savs(selection="random", vote="weighted"), "the selection 'random' has no vote 'weighted'"),
         (
             lambda: Savs(selection="random", vote="class-favoured", scoring=Scoring(per_class="recall")),
@@ -178,7 +185,9 @@ def test_parts_that_do_not_fit_are_refused(make, words):
 
 def test_every_selection_that_is_not_refused_predicts(problem):
     shape = {"classes": 3, "per_class": 4, "heads": 6, "dim": 4}
-    fitting = [Savs(2, selection=s, vote=v) for s, votes in SELECTIONS.items() for v in votes if v not in CLASS_VOTES]
+    votes = {"top": VOTES, "random": [name for name, vote in VOTES.items() if vote.of_any]}
+    assert set(votes) == set(SELECTIONS)
+    fitting = [Savs(2, selection=s, vote=v) for s in votes for v in votes[s] if not VOTES[v].per_class] + [Layers(2)]
     for heads, _, predicted in run(fitting, problem, 0, shape):
         assert heads
         assert set(predicted) <= {0, 1, 2}

@@ -6,12 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit import transcription as slow
+from savs_analyze.methods.context import Context
 from savs_analyze.methods.estimator import SAVClassifier
+from savs_analyze.methods.kinds.heads import Savs
 from savs_analyze.methods.learners import learn, predict
-from savs_analyze.methods.learnt import Support
-from savs_analyze.methods.recipes import METHODS, Savs
+from savs_analyze.methods.recipes import METHODS
 from savs_analyze.methods.settings import make_setting
 from savs_analyze.parts.selection import tied_at_cut
+from savs_analyze.votes.batch import Batch
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -33,9 +35,9 @@ def clean_cut(counts):
 
 
 def by_papers_order(name, k, vectors, labels, tests, classes):
-    support = Support(vectors, labels, classes, np.zeros(vectors.shape[1], dtype=np.int64))
-    learnt = learn([make_setting(name, papers_order=True, k=k).method], support)
-    [votes] = predict(learnt, np.arange(vectors.shape[1]), tests, support.centroids)
+    context = Context(vectors, labels, classes, np.zeros(vectors.shape[1], dtype=np.int64))
+    learnt = learn([make_setting(name, papers_order=True, k=k).method], context)
+    [votes] = predict(learnt, Batch(np.arange(vectors.shape[1]), tests))
     return learnt[0], votes.predicted.tolist()
 
 
@@ -98,9 +100,9 @@ def test_the_order_matters_only_where_heads_or_votes_tie(problem):
     differ = 0
     for seed in range(40):
         (vectors, labels), (tests, _) = problem(seed), problem(seed + 1000)
-        support = Support(vectors, labels, 3, np.zeros(6, dtype=np.int64))
-        ours, papers = learn([Savs(3), Savs(3, papers_order=True)], support)
-        votes = predict([ours, papers], np.arange(6), tests, support.centroids)
+        context = Context(vectors, labels, 3, np.zeros(6, dtype=np.int64))
+        ours, papers = learn([Savs(3), Savs(3, papers_order=True)], context)
+        votes = predict([ours, papers], Batch(np.arange(6), tests))
         if not ours.tied:
             assert set(ours.heads) == set(papers.heads)
             most = np.sort(votes[0].scores, axis=1)

@@ -6,7 +6,8 @@ from itertools import combinations
 import pytest
 
 from kit.sweeps import GRID
-from savs_analyze.methods.recipes import METHODS, ZERO_SHOT, Baseline
+from savs_analyze.methods.kinds.probes import Neighbours
+from savs_analyze.methods.recipes import METHODS, ZERO_SHOT
 from savs_analyze.methods.settings import Setting, expand_settings, make_setting
 from savs_analyze.votes.similarity import Similarity
 
@@ -139,4 +140,4 @@ def test_solvers_and_scalings_are_for_the_lasso_and_its_relatives():
 def test_the_papers_order_votes_by_cosine_and_leaves_baselines_alone():
     assert make_setting("savs-rbf", papers_order=True).method.voting == Similarity("cosine")
     assert make_setting("savs-rbf").method.voting == Similarity("rbf")
-    assert make_setting("knn", papers_order=True).method == Baseline("knn")
+    assert make_setting("knn", papers_order=True).method == Neighbours()

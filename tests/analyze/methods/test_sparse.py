@@ -6,14 +6,16 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
+from kit.sweeps import sweep
 from savs_analyze.lasso.estimator import LassoLogisticRegression, SparseGroupLogisticRegression
-from savs_analyze.methods.learners import learn, predict, probabilities
-from savs_analyze.methods.learnt import Support
-from savs_analyze.methods.recipes import METHODS, Sparse
+from savs_analyze.methods.context import Context
+from savs_analyze.methods.kinds.sparse import Sparse
+from savs_analyze.methods.learners import learn, predict
+from savs_analyze.methods.recipes import METHODS
 from savs_analyze.methods.settings import make_setting
 from savs_analyze.report.notes import footnotes
 from savs_analyze.runs.results import Results
-from savs_analyze.runs.sweep import sweep
+from savs_analyze.votes.batch import Batch
 from savs_stores import ModelVectors
 
 NAMES = [name for name in METHODS if isinstance(make_setting(name).method, Sparse)]
@@ -38,10 +40,9 @@ def example():
 
 def run(settings, vectors, labels, unseen, allowed=None):
     methods = [setting.method for setting in settings]
-    learnt = learn(methods, Support(vectors, labels, int(labels.max()) + 1, LAYER))
+    learnt = learn(methods, Context(vectors, labels, int(labels.max()) + 1, LAYER))
     heads = np.unique(np.concatenate([one.heads for one in learnt]))
-    centroids = np.zeros((int(labels.max()) + 1, len(heads), vectors.shape[2]))
-    return learnt, predict(learnt, heads, unseen[:, heads], centroids, allowed)
+    return learnt, predict(learnt, Batch(heads, unseen[:, heads], allowed))
 
 
 ESTIMATORS = {
@@ -74,7 +75,7 @@ def test_methods_are_the_estimators_on_the_last_layers(example, classes, layers)
         models = model.path(flat, labels, values, relative=knob == "share")
         for one, vote, expected in zip(learnt[place::5], votes[place::5], models, strict=True):
             assert vote.predicted.tolist() == expected.predict(asked).tolist()
-            assert probabilities(one.method, vote.scores) == pytest.approx(expected.predict_proba(asked), abs=1e-9)
+            assert one.probabilities(vote.scores) == pytest.approx(expected.predict_proba(asked), abs=1e-9)
             assert sorted(one.ranked) == (first + expected.heads_).tolist()
             report = [getattr(expected, name + "_") for name in ("alpha", "gap", "n_iter", "converged", "saturated")]
             assert [one.report[name] for name in ("alpha", "gap", "n_iter", "converged", "saturated")] == report
@@ -91,7 +92,7 @@ def test_liblinear_is_the_papers_lasso(example, classes):
         plain = LogisticRegression(solver="liblinear", l1_ratio=1, C=C, random_state=0, max_iter=1000)
         model = (plain if classes == 2 else OneVsRestClassifier(plain)).fit(flat, labels)
         assert vote.predicted.tolist() == model.predict(asked).tolist()
-        assert probabilities(settings[0].method, vote.scores) == pytest.approx(model.predict_proba(asked), abs=1e-6)
+        assert one.probabilities(vote.scores) == pytest.approx(model.predict_proba(asked), abs=1e-6)
         coef = model.coef_ if classes == 2 else np.vstack([part.coef_ for part in model.estimators_])
         assert one.report["features_alive"] == coef.any(axis=0).sum()
 
@@ -199,6 +200,6 @@ def test_restricted_models_choose_among_what_is_allowed(example, name):
     vectors, labels, unseen, _ = example(4)
     allowed = np.zeros((len(unseen), 4), dtype=bool)
     allowed[:, [1, 3]] = True
-    _, [votes] = run([make_setting(name, True, layers=3)], vectors, labels, unseen, allowed)
+    [learnt], [votes] = run([make_setting(name, True, layers=3)], vectors, labels, unseen, allowed)
     assert set(votes.predicted.tolist()) <= {1, 3}
-    assert probabilities(make_setting(name).method, votes.scores)[:, [0, 2]] == pytest.approx(0)
+    assert learnt.probabilities(votes.scores)[:, [0, 2]] == pytest.approx(0)

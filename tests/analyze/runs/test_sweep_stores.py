@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kit.sweeps import FEW, run
-from savs_analyze.methods.recipes import METHODS, Savs
+from kit.sweeps import FEW, run, sweep
+from savs_analyze.methods.kinds.heads import Savs
+from savs_analyze.methods.kinds.layers import Layers
+from savs_analyze.methods.recipes import METHODS
 from savs_analyze.methods.settings import make_setting
 from savs_analyze.runs.results import Results
-from savs_analyze.runs.sweep import expand, sweep
+from savs_analyze.runs.sweep import expand
 from savs_stores import BenchmarkInfo, IncompleteStoreError, add_model, open_store, write_store
 
 
@@ -20,7 +22,7 @@ def test_a_benchmark_of_one_class_is_answered_or_refused(tmp_path, generator):
         model="m",
         heads=generator.normal(size=(20, 2, 3, 4)),
     )
-    savs = [name for name in METHODS if isinstance(make_setting(name).method, Savs)]
+    savs = [name for name in METHODS if isinstance(make_setting(name).method, Savs | Layers)]
     rows = run(store, tmp_path / "out", methods=[*savs, "knn"])
     assert (rows.value == 1).all()
     with pytest.raises(ValueError, match="ridge tells classes apart: samples of one class teach it nothing"):

@@ -12,8 +12,7 @@ from sklearn.neighbors import NearestCentroid
 from kit import transcription as slow
 from savs_analyze.parts.transform import Transform, transformed
 from savs_analyze.votes.similarity import (
-    BASES,
-    SIMILARITIES,
+    KERNELS,
     Similarity,
     class_means,
     cosine,
@@ -22,11 +21,12 @@ from savs_analyze.votes.similarity import (
 )
 
 KINDS = [
-    *(Similarity(name) for name in SIMILARITIES),
+    *(Similarity(name) for name in KERNELS),
     Similarity("rbf", gamma=0.03),
     Similarity("laplacian", gamma=7),
     Similarity("sigmoid", gamma=0.2, beta=-1.5),
 ]
+BASES = {name: kernel.of for name, kernel in KERNELS.items() if kernel.of}
 SATURATING = [Similarity(name, saturating=True) for name in BASES] + [Similarity("sigmoid", 0.05, 0.3, True)]
 SINGLE = np.finfo(np.float32).eps
 TRANSFORMS = [Transform("penalty"), Transform("artanh"), Transform("artanh", 0.3, 1.5), Transform("artanh", 40, 0.01)]

@@ -14,6 +14,7 @@ from savs_analyze.votes.voting import (
     class_favoured_votes,
     class_similarities,
     count_votes,
+    first_best,
     majority_vote,
     restrict,
     shares,
@@ -69,6 +70,31 @@ def test_weights_are_what_a_head_counts(votes, weights, scores, won):
     found = count_votes(predictions, 3, np.array(weights, dtype=float))
     assert found.tolist() == [scores]
     assert winner(found, predictions).tolist() == [won]
+
+
+@pytest.mark.parametrize(("lead", "won"), [(3e-10, 1), (2e-9, 0)])
+def test_weights_are_compared_to_nine_digits(lead, won):
+    predictions = np.array([[1, 0]])
+    assert winner(np.array([[0.3 + lead, 0.3]]), predictions).tolist() == [won]
+
+
+@given(seeds, st.floats(1e-6, 1e6), st.booleans())
+def test_the_first_best_is_the_highest_whatever_the_scale(seed, scale, negative):
+    scores = np.random.default_rng(seed).permuted(np.tile(np.arange(1.0, 6), (3, 1)), axis=1) - 6 * negative
+    scores[:, 1] = np.where(scores[:, 1] == scores.max(axis=1), scores[:, 1], -np.inf)
+    assert first_best(scores * scale).tolist() == [row.index(max(row)) for row in scores.tolist()]
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize(("lead", "won"), [(3e-13, 0), (2e-12, 1)])
+def test_scores_are_compared_to_twelve_digits_of_the_largest(scale, lead, won):
+    scores = np.array([[0.3, 0.3 + lead, -1.0]]) * scale
+    assert first_best(scores).tolist() == [won]
+
+
+@pytest.mark.parametrize("scores", [[0.0, 0.0], [2.0, 2.0], [-np.inf, 0.0]])
+def test_of_equal_scores_the_first_is_best(scores):
+    assert first_best(np.array([scores])).tolist() == [scores.index(max(scores))]
 
 
 @given(arrays(np.int64, st.tuples(st.integers(1, 5), st.integers(1, 7)), elements=st.integers(0, 3)), seeds)

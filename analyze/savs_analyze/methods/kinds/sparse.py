@@ -1,66 +1,127 @@
-"""How sparse regressions learn from a support, and what they say of samples."""
+"""Sparse regressions on all heads of the last layers: lasso and sparse-group lasso (second paper)."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Int
 from sklearn.exceptions import ConvergenceWarning
 
-from savs_analyze.lasso.estimator import SparseGroupLogisticRegression
-from savs_analyze.methods.learnt import Learnt, Support
-from savs_analyze.methods.recipes import Method, Sparse
-from savs_analyze.votes.voting import Allowed, Votes, first_best, restrict
+from savs_analyze.lasso.estimator import SCALINGS, SOLVERS, SparseGroupLogisticRegression
+from savs_analyze.methods.context import Context
+from savs_analyze.methods.method import Method
+from savs_analyze.votes.linear import SparseVotes
 
 # group-lasso takes minutes for more on many classes; liblinear and ours stop by themselves.
 SOLVER_STEPS = {"working-set": 10_000, "liblinear": 1000, "group-lasso": 1000}
 
 
-def learn_sparse(methods: Sequence[Sparse], support: Support) -> dict[Method, Learnt]:
-    """Return what each learns; those that differ in the penalty's weight alone are one path."""
-    paths: dict[Sparse, list[Sparse]] = {}
-    for method in methods:
-        paths.setdefault(replace(method, value=1, restricted=False), []).append(method)
-    if paths:
-        support.check_classes("the lasso")
-    learnt: dict[Method, Learnt] = {}
-    for of_path in paths.values():
-        learnt |= _learn_path(of_path, support)
-    return learnt
+@dataclass(frozen=True)
+class Sparse(Method):
+    """Sparse logistic regression on all heads of the last `layers` layers (second paper).
+
+    `knob` says what `value` is: "alpha", the weight of the penalty, the lasso's "C" = 1 / (n alpha), or the "share"
+    of the least alpha at which no feature is used. `solver` and `scaling` are those of the estimator.
+    """
+
+    layers: int
+    knob: str
+    value: int | float
+    l1_ratio: int | float = 1.0
+    loss: str = "multinomial"
+    solver: str = "working-set"
+    scaling: str = "none"
+
+    def __post_init__(self) -> None:
+        if self.layers < 1:
+            raise ValueError(f"layers must be at least 1, got {self.layers}")
+        if not self.value > 0:
+            raise ValueError(f"{self.knob} must be above 0, got {self.value}")
+        if not 0 <= self.l1_ratio <= 1:
+            raise ValueError(f"l1_ratio must be from 0 to 1, got {self.l1_ratio}")
+        if self.solver not in SOLVERS or self.scaling not in SCALINGS:
+            raise ValueError(f"unknown solver or scaling: {self.solver!r}, {self.scaling!r}")
+        if self.solver == "liblinear" and self.l1_ratio != 1:
+            raise ValueError("the solver liblinear knows the lasso only")
+        if self.solver == "liblinear" and self.knob == "share":
+            raise ValueError(
+                "the solver liblinear penalises the intercept, so no share of the largest penalty is known"
+            )
+        if self.solver == "group-lasso" and self.loss != "multinomial":
+            raise ValueError("the solver group-lasso knows the multinomial loss only")
+
+    @property
+    def path(self) -> Sparse:
+        """What those have in common that differ in the penalty's weight alone: they are learnt as one path."""
+        return replace(self, value=1, restricted=False)
+
+    @property
+    def solving(self) -> tuple[str, str]:
+        return self.solver, self.scaling
+
+    def solved_by(self, solver: str, scaling: str) -> Sparse:
+        return replace(self, solver=solver or self.solver, scaling=scaling or self.scaling)
+
+    def in_papers_order(self) -> Sparse:
+        """Return the lasso as the papers' code solves it, by liblinear; what it cannot solve stays."""
+        liblinear = self.l1_ratio == 1 and self.knob == "C"
+        return replace(self, solver="liblinear") if liblinear else self
+
+    def learn(self, context: Context) -> SparseVotes:
+        of_path = [one for one in context.methods if isinstance(one, Sparse) and one.path == self.path] or [self]
+        models = context.shared(self.path, lambda: _fit_path(of_path, context))
+        heads = candidates(context, self.layers)
+        return self._votes(models[self.value], heads)
+
+    def _votes(self, model: SparseGroupLogisticRegression, heads: Int[np.ndarray, " candidate"]) -> SparseVotes:
+        dim = model.head_dim
+        # A model that uses no feature reads one head all the same.
+        needed = heads[model.heads_] if len(model.heads_) else heads[:1]
+        return SparseVotes(
+            heads=needed,
+            restricted=self.restricted,
+            ranked=heads[model.heads_][np.argsort(-model.head_norms_, kind="stable")],
+            head=np.searchsorted(needed, heads[model.features_ // dim]),
+            dim=model.features_ % dim,
+            weights=model.coef_[:, model.features_],
+            intercept=model.intercept_,
+            apart=self.loss == "one-vs-rest" or self.solver == "liblinear",
+            report=_report(model),
+        )
 
 
-def _learn_path(methods: Sequence[Sparse], support: Support) -> dict[Method, Learnt]:
+def candidates(context: Context, layers: int) -> Int[np.ndarray, " candidate"]:
+    """Return the heads of the last layers."""
+    return np.flatnonzero(np.isin(context.layer, np.unique(context.layer)[-layers:]))
+
+
+def _fit_path(methods: Sequence[Sparse], context: Context) -> dict[int | float, SparseGroupLogisticRegression]:
+    """Return the models of methods that differ in the penalty's weight alone, by that weight."""
+    context.check_classes("the lasso")
     one = methods[0]
-    last = np.unique(support.layer)[-one.layers :]
-    heads = np.flatnonzero(np.isin(support.layer, last))
-    features = support.vectors[:, heads].reshape(len(support.labels), -1).astype(np.float64)
-    values = np.array([method.value for method in methods], dtype=np.float64)
-    grid = 1 / (values * len(features)) if one.knob == "C" else values
+    features = context.vectors[:, candidates(context, one.layers)].reshape(len(context.labels), -1).astype(np.float64)
+    weights = list(dict.fromkeys(method.value for method in methods))
+    values = np.array(weights, dtype=np.float64)
     estimator = SparseGroupLogisticRegression(
         l1_ratio=one.l1_ratio,
-        head_dim=support.vectors.shape[2],
+        head_dim=context.vectors.shape[2],
         loss=one.loss,
         scaling=one.scaling,
         solver=one.solver,
         max_iter=SOLVER_STEPS[one.solver],
     )
+    grid = 1 / (values * len(features)) if one.knob == "C" else values
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the report says so
-        models = estimator.path(features, support.labels, grid, relative=one.knob == "share")
-    return {method: _sparse_learnt(method, model, heads) for method, model in zip(methods, models, strict=True)}
+        models = estimator.path(features, context.labels, grid, relative=one.knob == "share")
+    return dict(zip(weights, models, strict=True))
 
 
-def _sparse_learnt(
-    method: Sparse, model: SparseGroupLogisticRegression, heads: Int[np.ndarray, " candidate"]
-) -> Learnt:
-    dim, coef = model.head_dim, model.coef_[:, model.features_]
-    # A model that uses no feature reads one head all the same.
-    needed = heads[model.heads_] if len(model.heads_) else heads[:1]
-    places = np.searchsorted(needed, heads[model.features_ // dim]), model.features_ % dim
-    report = {
+def _report(model: SparseGroupLogisticRegression) -> dict[str, float | bool]:
+    return {
         "alpha": model.alpha_,
         "objective": model.objective_,
         "gap": model.gap_,
@@ -72,16 +133,3 @@ def _sparse_learnt(
         "heads_alive": len(model.heads_),
         "features_alive": len(model.features_),
     }
-    ranked = heads[model.heads_][np.argsort(-model.head_norms_, kind="stable")]
-    return Learnt(method, needed, model=(*places, coef, model.intercept_), ranked=ranked, report=report)
-
-
-def sparse_votes(
-    learnt: Learnt, features: Shaped[np.ndarray, "sample head dim"], places: Int[np.ndarray, " needed"], among: Allowed
-) -> Votes:
-    """Return the linear scores; of two classes, half of those of the second and their negatives."""
-    head, dim, coef, intercept = learnt.model
-    scores = features[:, places[head], dim].astype(np.float64) @ coef.T + intercept
-    scores = np.hstack([-scores, scores]) / 2 if scores.shape[1] == 1 else scores
-    scores = restrict(scores, among)
-    return Votes(first_best(scores), scores)

@@ -1,0 +1,46 @@
+"""One task of one model's vectors: its draws, and what they learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from savs_analyze.draws.draws import Draw, draw_support, draw_without_support
+from savs_analyze.measure.metrics import METRICS
+from savs_analyze.methods.context import Context
+from savs_stores import ModelVectors
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of one model's vectors; its name is that of the benchmark, and of the task where there are several."""
+
+    vectors: ModelVectors
+    task: str
+
+    @property
+    def name(self) -> str:
+        benchmark = self.vectors.store.benchmark
+        return benchmark.name if len(benchmark.tasks) == 1 else f"{benchmark.name} / {self.task}"
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return self.vectors.store.benchmark.tasks[self.task]
+
+    @property
+    def metric(self) -> str:
+        """The benchmark's metric, by the name of the first number that it reports."""
+        return METRICS[self.vectors.store.benchmark.metric][0]
+
+    def draw(self, shots: int, seed: int, keep_leaks: bool = False) -> Draw:
+        store = self.vectors.store
+        return draw_support(store.samples, store.benchmark, self.task, self.vectors.usable, shots, seed, keep_leaks)
+
+    def draw_nothing(self) -> Draw:
+        """Return the draw of what learns nothing: every sample that is labelled for a test."""
+        store = self.vectors.store
+        return draw_without_support(store.samples, store.benchmark, self.task, self.vectors.usable)
+
+    def context(self, draw: Draw) -> Context:
+        labels = self.vectors.store.samples.label[draw.support]
+        return Context(self.vectors.read(draw.support), labels, len(self.classes), self.vectors.heads.layer, draw.seed)

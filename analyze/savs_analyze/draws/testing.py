@@ -1,0 +1,89 @@
+"""Methods tested in one pass over the vectors, whatever draws they learnt from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Int, Shaped
+
+from savs_analyze.methods.learners import predict
+from savs_analyze.votes.batch import Batch
+from savs_analyze.votes.fitted import Fitted
+from savs_analyze.votes.voting import allowed_classes
+from savs_stores import ModelVectors
+
+# Similarities that are held at a time, [sample, class, head].
+SIMILARITY_BYTES = 100_000_000
+
+
+@dataclass
+class Tested:
+    """What was learnt from one support, and what it predicts on the sorted samples `test`, filled in by a pass."""
+
+    fitted: Sequence[Fitted]
+    test: Int[np.ndarray, " test"]
+    classes: int
+    predicted: Int[np.ndarray, "method test"] = field(init=False)
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.predicted = np.full((len(self.fitted), len(self.test)), -1, dtype=np.int16)
+
+    @property
+    def heads(self) -> Int[np.ndarray, " head"]:
+        """The heads that any of the methods needs, sorted."""
+        return np.unique(np.concatenate([one.heads for one in self.fitted]))
+
+
+def predict_in_one_pass(vectors: ModelVectors, tested: Sequence[Tested]) -> None:
+    """Fill in the predictions; every byte of the vectors that anything needs is read once."""
+    needed = [one.heads for one in tested]
+    union = np.unique(np.concatenate(needed))
+    samples = np.unique(np.concatenate([one.test for one in tested]))
+    for block, features in _blocks(vectors, samples, union):
+        for one, heads in zip(tested, needed, strict=True):
+            started = time.perf_counter()
+            rows = np.flatnonzero(np.isin(block, one.test))
+            for some in _at_once(rows, one.classes, len(heads)):
+                all_of_it = len(some) == len(block) and len(heads) == len(union)
+                own = features if all_of_it else features[np.ix_(some, np.searchsorted(union, heads))]
+                _predict(one, block[some], _batch(vectors, one, block[some], heads, own))
+            one.seconds += time.perf_counter() - started
+
+
+def _blocks(
+    vectors: ModelVectors, samples: Int[np.ndarray, " sample"], heads: Int[np.ndarray, " head"]
+) -> Iterator[tuple[Int[np.ndarray, " some"], Shaped[np.ndarray, "some head dim"]]]:
+    """Yield rows of the sample table with the vectors of these heads; where none is needed, nothing is read."""
+    if len(heads):
+        yield from vectors.blocks(samples, heads.tolist())
+    else:
+        yield samples, np.empty((len(samples), 0, 1), dtype=np.float16)
+
+
+def _at_once(rows: Int[np.ndarray, " row"], classes: int, heads: int) -> Iterator[Int[np.ndarray, " some"]]:
+    """Yield as many rows at a time as their similarities may take."""
+    count = max(1, SIMILARITY_BYTES // max(1, 8 * classes * heads))
+    for start in range(0, len(rows), count):
+        yield rows[start : start + count]
+
+
+def _batch(
+    vectors: ModelVectors,
+    tested: Tested,
+    samples: Int[np.ndarray, " some"],
+    heads: Int[np.ndarray, " head"],
+    features: Shaped[np.ndarray, "some head dim"],
+) -> Batch:
+    allowed = allowed_classes(vectors.store.samples.options[samples], tested.classes)
+    needs_logits = any(one.needs_logits for one in tested.fitted)
+    return Batch(heads, features, allowed, vectors.logits[samples, : tested.classes] if needs_logits else None)
+
+
+def _predict(tested: Tested, samples: Int[np.ndarray, " some"], batch: Batch) -> None:
+    places = np.searchsorted(tested.test, samples)
+    for method, votes in enumerate(predict(tested.fitted, batch)):
+        tested.predicted[method, places] = votes.predicted

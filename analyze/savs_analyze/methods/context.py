@@ -1,0 +1,69 @@
+"""What methods learn from: the support of one draw, with what several of them need, computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from savs_analyze.parts.selection import HeadScores, Scoring, layer_vectors, score_heads
+from savs_analyze.votes.similarity import class_means
+
+if TYPE_CHECKING:
+    from savs_analyze.methods.method import Method
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """The labelled samples of one draw: vectors of all heads, labels 0, 1 ..., each head's layer, the draw's seed.
+
+    `methods` are all that learn from it.
+    """
+
+    vectors: Shaped[np.ndarray, "sample head dim"]
+    labels: Int[np.ndarray, " sample"]
+    classes: int
+    layer: Int[np.ndarray, " head"]
+    seed: int = 0
+    methods: Sequence[Method] = ()
+    _known: dict[Hashable, object] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def centroids(self) -> Float[np.ndarray, "class head dim"]:
+        return class_means(self.vectors, self.labels, self.classes)
+
+    @cached_property
+    def layers(self) -> list[Context]:
+        """Each layer as one head."""
+        return [
+            Context(vectors, self.labels, self.classes, np.zeros(1, dtype=np.int64), self.seed)
+            for vectors in layer_vectors(self.vectors, self.layer)
+        ]
+
+    @cached_property
+    def _scores(self) -> dict[Scoring, HeadScores]:
+        wanted = [scoring for method in self.methods for scoring in method.scorings]
+        return score_heads(self.vectors, self.labels, self.centroids, wanted)
+
+    def scores(self, scoring: Scoring) -> HeadScores:
+        """Return the scores of all heads; those that any method wants are computed together."""
+        if scoring not in self._scores:
+            self._scores.update(score_heads(self.vectors, self.labels, self.centroids, [scoring]))
+        return self._scores[scoring]
+
+    def shared(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """Return what several methods compute once under a key of theirs."""
+        if key not in self._known:
+            self._known[key] = make()
+        return cast(Value, self._known[key])
+
+    def check_classes(self, name: str) -> None:
+        """Raise ValueError where all samples are of one class, naming the method that cannot learn from them."""
+        if len(np.unique(self.labels)) < 2:
+            raise ValueError(f"{name} tells classes apart: samples of one class teach it nothing")

@@ -1,0 +1,66 @@
+"""What every kind of method is: a record of names and numbers that learns from a support what votes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from savs_analyze.methods.context import Context
+from savs_analyze.parts.selection import Scoring
+from savs_analyze.votes.fitted import Fitted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method(ABC):
+    """A method with its hyperparameters. A `restricted` one chooses among the classes that a prompt prints."""
+
+    restricted: bool = False
+
+    # Whether it has a support at all.
+    learns: ClassVar[bool] = True
+
+    @abstractmethod
+    def learn(self, context: Context) -> Fitted:
+        """Return what votes. Raises ValueError where the support cannot teach it."""
+
+    @property
+    def least_shots(self) -> int:
+        return 1
+
+    @property
+    def ranks(self) -> bool:
+        """Whether it keeps the best heads, for which the papers' code has an order of its own."""
+        return False
+
+    @property
+    def solving(self) -> tuple[str, str]:
+        """The solver and the scaling that it is fitted by, empty where there is nothing to choose."""
+        return "", ""
+
+    @property
+    def scorings(self) -> Sequence[Scoring]:
+        """The scores of heads that it needs."""
+        return ()
+
+    @property
+    def canonical(self) -> Method:
+        """The simplest method that provably predicts the same in a draw; equal ones are computed once."""
+        return self
+
+    @property
+    def simplicity(self) -> tuple[bool, ...]:
+        """What orders methods that predict the same, the simplest first."""
+        return ()
+
+    def among_printed(self, restricted: bool) -> Method:
+        return replace(self, restricted=restricted)
+
+    def in_papers_order(self) -> Method:
+        """Return the method as the papers' code keeps, lists and votes with heads."""
+        return self
+
+    def solved_by(self, solver: str, scaling: str) -> Method:
+        """Return the method with another solver or scaling, "" for its own. Raises ValueError where it knows none."""
+        return self

@@ -1,0 +1,147 @@
+"""Classifiers on the features of heads: linear ones, a Gaussian a head, a perceptron; and the model's own answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.special import expit, log_expit
+
+from savs_analyze.votes.batch import Batch
+from savs_analyze.votes.fitted import Fitted
+from savs_analyze.votes.voting import Votes, first_best, restrict, shares, softmax
+
+
+@dataclass(frozen=True, eq=False)
+class Standard:
+    """Features less their mean, over their scale."""
+
+    mean: Float[np.ndarray, " feature"]
+    scale: Float[np.ndarray, " feature"]
+
+    def __call__(self, features: Float[np.ndarray, "sample feature"]) -> Float[np.ndarray, "sample feature"]:
+        return (features - self.mean) / self.scale
+
+
+def posterior(decision: Float[np.ndarray, "sample output"]) -> Float[np.ndarray, "sample class"]:
+    """Return probabilities of classes from scores, of two classes from the one score of the second."""
+    if decision.shape[1] > 1:
+        return softmax(decision)
+    second = expit(decision[:, 0])
+    return np.column_stack([1 - second, second])
+
+
+def both_sides(decision: Float[np.ndarray, "sample output"]) -> Float[np.ndarray, "sample class"]:
+    """Return a score for every class; of two classes there is only the second's."""
+    return np.hstack([-decision, decision]) if decision.shape[1] == 1 else decision
+
+
+def _voted(scores: Float[np.ndarray, "sample class"], fitted: Fitted, batch: Batch) -> Votes:
+    scores = restrict(scores, batch.among(fitted.restricted))
+    return Votes(first_best(scores), scores)
+
+
+def _features(batch: Batch, heads: Int[np.ndarray, " voter"]) -> Float[np.ndarray, "sample feature"]:
+    return batch.of(heads).reshape(len(batch), -1).astype(np.float64)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LinearVotes(Fitted):
+    """Weights `[output, feature]` of standardised features; `logistic` ones vote by probabilities, else by scores."""
+
+    standard: Standard
+    weights: Float[np.ndarray, "output feature"]
+    intercept: Float[np.ndarray, " output"]
+    logistic: bool
+
+    def votes(self, batch: Batch) -> Votes:
+        decision = self.standard(_features(batch, self.heads)) @ self.weights.T + self.intercept
+        return _voted(posterior(decision) if self.logistic else both_sides(decision), self, batch)
+
+    def probabilities(self, scores: Float[np.ndarray, "sample class"]) -> Float[np.ndarray, "sample class"]:
+        """Return the posterior of a logistic regression, the softmax of other scores."""
+        return shares(scores) if self.logistic else softmax(scores)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GaussianVotes(Fitted):
+    """The mean over heads of the posteriors of Gaussian discriminants, which are linear in a head's vector."""
+
+    weights: Float[np.ndarray, "voter output dim"]
+    intercept: Float[np.ndarray, "voter output"]
+
+    def votes(self, batch: Batch) -> Votes:
+        by_head = batch.of(self.heads).transpose(1, 0, 2).astype(np.float64)
+        each = [
+            posterior(x @ weights.T + intercept)
+            for x, weights, intercept in zip(by_head, self.weights, self.intercept, strict=True)
+        ]
+        scores = restrict(np.stack(each, axis=2), batch.among(self.restricted)).mean(axis=2)
+        return Votes(first_best(scores), scores)
+
+    def probabilities(self, scores: Float[np.ndarray, "sample class"]) -> Float[np.ndarray, "sample class"]:
+        """Return the mean posterior, over the allowed classes."""
+        return shares(scores)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PerceptronVotes(Fitted):
+    """One hidden layer of rectified units on standardised features."""
+
+    standard: Standard
+    hidden_weights: Float[np.ndarray, "feature unit"]
+    hidden_intercept: Float[np.ndarray, " unit"]
+    weights: Float[np.ndarray, "unit output"]
+    intercept: Float[np.ndarray, " output"]
+
+    def votes(self, batch: Batch) -> Votes:
+        features = self.standard(_features(batch, self.heads))
+        units = np.maximum(features @ self.hidden_weights + self.hidden_intercept, 0)
+        return _voted(posterior(units @ self.weights + self.intercept), self, batch)
+
+    def probabilities(self, scores: Float[np.ndarray, "sample class"]) -> Float[np.ndarray, "sample class"]:
+        """Return the posterior, over the allowed classes."""
+        return shares(scores)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SparseVotes(Fitted):
+    """Weights of few features: each is dimension `dim` of the head at place `head` among `heads`.
+
+    Of two classes, the scores are half of those of the second and their negatives. `apart` says that each class was
+    fitted against all others.
+    """
+
+    head: Int[np.ndarray, " feature"]
+    dim: Int[np.ndarray, " feature"]
+    weights: Float[np.ndarray, "output feature"]
+    intercept: Float[np.ndarray, " output"]
+    apart: bool = False
+
+    def votes(self, batch: Batch) -> Votes:
+        places = np.searchsorted(batch.heads, self.heads)
+        scores = batch.vectors[:, places[self.head], self.dim].astype(np.float64) @ self.weights.T + self.intercept
+        return _voted(np.hstack([-scores, scores]) / 2 if scores.shape[1] == 1 else scores, self, batch)
+
+    def probabilities(self, scores: Float[np.ndarray, "sample class"]) -> Float[np.ndarray, "sample class"]:
+        """Return the softmax of the scores, or of the log-odds of classes that were fitted apart."""
+        return softmax(log_expit(scores) if self.apart and scores.shape[1] > 2 else scores)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OwnAnswer(Fitted):
+    """The model's own answer: the class whose answer is most probable."""
+
+    needs_logits: ClassVar[bool] = True
+
+    def votes(self, batch: Batch) -> Votes:
+        if batch.logits is None:
+            raise ValueError("zero-shot needs the logits of the model, not its heads")
+        scores = restrict(batch.logits, batch.among(self.restricted))
+        return Votes(scores.argmax(axis=1), scores)
+
+    def probabilities(self, scores: Float[np.ndarray, "sample class"]) -> Float[np.ndarray, "sample class"]:
+        """Return the share of each class's answer among the allowed ones."""
+        return softmax(scores)
