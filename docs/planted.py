@@ -16,6 +16,7 @@ import pandas as pd
 from savs_analyze.cli.planted import INFORMATIVE, write_planted
 from savs_analyze.draws.validation import Validation
 from savs_analyze.lasso.estimator import SparseGroupLogisticRegression
+from savs_analyze.runs.request import Ask, Data, Execution
 from savs_analyze.runs.results import CellResult, Results
 from savs_analyze.runs.sweep import sweep
 from savs_stores import ModelVectors
@@ -84,9 +85,9 @@ def coded_accuracy(vectors: ModelVectors, support: list[int], test: np.ndarray) 
 def measure(vectors: ModelVectors, out: Path, draws: int = DRAWS) -> tuple[pd.DataFrame, list[dict]]:
     """Return (method, share, value) of every draw, and the heads that each sparse-group lasso uses."""
     grid = {"share": SHARES, "layers": [LAST]}
-    common = {"shots": SHOTS, "draws": draws, "grid": grid, "validation": Validation(0)}
-    sweep([vectors.store.path], out / "scaled", methods=METHODS, heads=[20], scaling="head_rms", **common)
-    sweep([vectors.store.path], out / "raw", methods=METHODS[:1], **common)
+    data = Data([vectors.store.path], shots=SHOTS, draws=draws, validation=Validation(0))
+    sweep(Ask(METHODS, grid=grid, scaling="head_rms"), data, Execution(out / "scaled"))
+    sweep(Ask(METHODS[:1], grid=grid), data, Execution(out / "raw"))
     lines, used = [], []
     for cell in Results(out / "raw").loaded():
         lines += [

@@ -42,7 +42,7 @@ PACKAGES = {
         similarity: votes.similarity
         sparse_learner: methods.kinds.sparse
         stability: findings.stability
-        studies: papers.studies
+        studies: papers.studies runs.request
         sweep: runs.sweep
         tables: report.notes findings.summary report.layout
         transfer: across.transfer report.across
@@ -148,6 +148,7 @@ RENAMED = {
     "savs_analyze.methods.SELECTIONS": "savs_analyze.methods.kinds.heads.SELECTIONS",
     "savs_analyze.papers.footnotes": "savs_analyze.report.notes.papers_notes",
     "savs_analyze.papers.laid_out": "savs_analyze.report.layout.papers_table",
+    "savs_analyze.sections.Found": "savs_analyze.findings.findings.Findings",
     "savs_analyze.similarity.SIMILARITIES": "savs_analyze.votes.similarity.KERNELS",
     "savs_analyze.transfer.Task": "savs_analyze.draws.task.Task",
     "savs_analyze.transfer.choose": "savs_analyze.across.transfer.choose_name",

@@ -3,8 +3,10 @@
 import pandas as pd
 
 from savs_analyze.methods.recipes import METHODS
-from savs_analyze.runs.sweep import sweep
+from savs_analyze.runs import sweep as runs
+from savs_analyze.runs.request import Ask, Data, Execution
 
+KINDS = Ask, Data, Execution
 LEARNING = [name for name in METHODS if name != "zero-shot"]
 # One of every way to learn and to vote.
 FEW = [
@@ -20,6 +22,12 @@ FEW = [
 ]
 MANY = [name for name in LEARNING if name not in ("linear-probe", "mlp-probe")]
 GRID = {"a": [0.3, 1.5], "b": [0.3, 1.5], "gamma": [0.01, 20], "beta": [-2, 1], "temperature": [0.05, 3]}
+
+
+def sweep(stores, out, **options):
+    """Sweep with plain keywords, of whichever of the three records they are."""
+    parts = [{name: options.pop(name) for name in [*options] if name in kind.__dataclass_fields__} for kind in KINDS]
+    return runs.sweep(Ask(**parts[0]), Data(stores, **parts[1]), Execution(out, **parts[2]), **options)
 
 
 def run(store, out, **settings):

@@ -65,7 +65,8 @@ are those of all voting heads of a similarity with the centroids: {products}.
 SWEEP = """
 import json, sys, time
 from pathlib import Path
-from savs_analyze.runs.sweep import sweep
+sys.path.append(sys.argv[2])
+from kit.sweeps import sweep
 def peak():  # ru_maxrss would begin with that of the process that started this one
     [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) * 1024
@@ -133,7 +134,7 @@ def swept(vectors, out):
         "methods": METHODS + PER_CLASS,
         "grid": {"a": PAIRS, "b": PAIRS},
     }
-    command = [sys.executable, "-c", SWEEP, json.dumps(arguments)]
+    command = [sys.executable, "-c", SWEEP, json.dumps(arguments), str(Path(__file__).parents[1])]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return json.loads(printed), list(Results(out).loaded())
 

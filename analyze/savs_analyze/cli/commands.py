@@ -104,34 +104,32 @@ def sweep(
     from savs_analyze.cli.progress import CellProgress
     from savs_analyze.draws.validation import Validation
     from savs_analyze.methods.recipes import SAVS, ZERO_SHOT
+    from savs_analyze.runs.request import Ask, Data, Execution
     from savs_analyze.runs.sweep import expand, sweep
 
-    stores, heads = expand(store), parse_range(k)
+    papers, stores = protocol is Protocol.paper, expand(store)
+    ask = Ask(
+        methods=method or (ZERO_SHOT, SAVS),
+        heads=parse_range(k),
+        grid=parse_grids(grid or ()),
+        restricted=restrict_options,
+        papers_order=papers,
+        solver=solver or "",
+        scaling=scaling or "",
+    )
+    data = Data(
+        stores,
+        models=model or (),
+        shots=parse_range(shots),
+        draws=draws,
+        validation=Validation(validation, first=papers),
+        keep_leaks=keep_leaks or papers,
+        allow_partial=allow_partial,
+    )
     folder = out or Path("results") / (Path(stores[0]).stem if len(stores) == 1 else "sweep")
+    execution = Execution(folder, jobs, backend.value, scheduler, parse_part(part))
     with CellProgress() as progress:
-        rows = sweep(
-            stores,
-            folder,
-            shots=parse_range(shots),
-            draws=draws,
-            heads=heads,
-            methods=method or (ZERO_SHOT, SAVS),
-            grid=parse_grids(grid or ()),
-            restricted=restrict_options,
-            papers_order=protocol is Protocol.paper,
-            solver=solver or "",
-            scaling=scaling or "",
-            keep_leaks=keep_leaks or protocol is Protocol.paper,
-            validation=Validation(validation, first=protocol is Protocol.paper),
-            allow_partial=allow_partial,
-            models=model or (),
-            part=parse_part(part),
-            jobs=jobs,
-            backend=backend.value,
-            scheduler=scheduler,
-            command=terminal.command_line(),
-            on_cells=progress.update,
-        )
+        rows = sweep(ask, data, execution, command=terminal.command_line(), on_cells=progress.update)
     if rows.suffix == ".csv":
         terminal.say(rows, f"next: {terminal.command('savs-analyze', 'table', folder)}", file=sys.stderr)
 
@@ -221,32 +219,23 @@ def table(
     ] = False,
 ) -> None:
     """Print means over draws with 95 % intervals, of each method with the hyperparameters that validation chooses."""
-    from savs_analyze.findings.choice import choose
-    from savs_analyze.findings.comparisons import compare
-    from savs_analyze.findings.summary import summarize
+    from savs_analyze.findings.findings import Findings
     from savs_analyze.report.layout import columns_of, listed, spread
     from savs_analyze.report.notes import footnotes
-    from savs_analyze.runs.results import Results
 
-    cells = list(Results(results).loaded())
-    choices = [] if all_settings else choose(cells)
-    compared = compare(cells, choices)
-    summary = summarize(cells, choices, compared)
+    found = Findings.of_folder(results, all_settings)
+    summary, notes = found.table(), footnotes(found.cells, found.choices, found.compared, found.notes)
     lay_out = spread if columns_of(summary).nunique() <= MOST_COLUMNS else listed
-    people = lay_out(summary, all_metrics)
-    print_rows(summary, form, people, footnotes(cells, choices, compared, Results(results).notes()))
+    print_rows(summary, form, lay_out(summary, all_metrics), notes)
 
 
 @app.command()
 def compare(results: ResultsArgument, form: TableFormatOption = TableFormat.table) -> None:
     """Test which methods differ on the same samples, corrected for how many pairs there are."""
-    from savs_analyze.findings.choice import choose
-    from savs_analyze.findings.comparisons import compare
+    from savs_analyze.findings.findings import Findings
     from savs_analyze.report.layout import differences
-    from savs_analyze.runs.results import Results
 
-    cells = list(Results(results).loaded())
-    compared = compare(cells, choose(cells))
+    compared = Findings.of_folder(results).compare()
     notes = ["Differences in points, in brackets 95 % bootstrap intervals over samples and draws."]
     notes.append(
         "p: exact paired test of the signs of samples or groups (McNemar's for one draw); holm: for all pairs."
@@ -258,10 +247,9 @@ def compare(results: ResultsArgument, form: TableFormatOption = TableFormat.tabl
 @app.command()
 def hyperparameters(results: ResultsArgument, form: TableFormatOption = TableFormat.table) -> None:
     """Print the hyperparameters that the validation samples choose for every method and model."""
-    from savs_analyze.findings.choice import choose, hyperparameters
-    from savs_analyze.runs.results import Results
+    from savs_analyze.findings.findings import Findings
 
-    table = hyperparameters(choose(Results(results).loaded()))
+    table = Findings.of_folder(results).hyperparameters
     note = "The best mean over benchmarks, equally weighted, of the first metric on the validation samples, in percent."
     print_rows(table, form, table, [note])
 
@@ -269,12 +257,9 @@ def hyperparameters(results: ResultsArgument, form: TableFormatOption = TableFor
 @app.command()
 def stability(results: ResultsArgument, form: TableFormatOption = TableFormat.table) -> None:
     """Print how alike the heads are that different draws select."""
-    from savs_analyze.findings.choice import choose
-    from savs_analyze.findings.stability import stability
-    from savs_analyze.runs.results import Results
+    from savs_analyze.findings.findings import Findings
 
-    cells = list(Results(results).loaded())
-    found = stability(cells, choose(cells))
+    found = Findings.of_folder(results).stability
     notes = ["Jaccard: mean over pairs of draws of heads in both over heads in either; by chance: of random heads."]
     people = found.assign(**{name: found[name].map("{:.2f}".format) for name in ("jaccard", "by chance")})
     print_rows(found, form, people, notes)
@@ -406,25 +391,20 @@ def _run(
     """Sweep as a study asks."""
     from savs_analyze.cli.progress import CellProgress
     from savs_analyze.draws.validation import Validation
+    from savs_analyze.runs.request import Data, Execution
     from savs_analyze.runs.sweep import expand, sweep
 
+    data = Data(
+        expand(stores),
+        models=models,
+        shots=asked.shots,
+        draws=draws,
+        validation=Validation(first=papers),
+        keep_leaks=papers,
+    )
     with CellProgress() as progress:
-        sweep(
-            expand(stores),
-            folder,
-            shots=asked.shots,
-            draws=draws,
-            heads=asked.heads,
-            methods=asked.methods,
-            grid=asked.grid,
-            papers_order=papers,
-            keep_leaks=papers,
-            validation=Validation(first=papers),
-            models=models,
-            jobs=jobs,
-            command=terminal.command_line(),
-            on_cells=progress.update,
-        )
+        ask, execution = asked.ask(papers), Execution(folder, jobs)
+        sweep(ask, data, execution, command=terminal.command_line(), on_cells=progress.update)
 
 
 def entry() -> None:

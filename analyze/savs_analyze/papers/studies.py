@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-Grid = Mapping[str, Sequence[int] | Sequence[float]]
+from savs_analyze.runs.request import Ask, Grid
+
 PENALTIES = [10.0**power for power in range(-5, 3)]
 LINEAR: Grid = {"layers": [1, 2, 3, 4], "C": PENALTIES, "alpha": PENALTIES}
 
@@ -22,6 +23,9 @@ class Study:
     shots: Sequence[int] = (20,)
     grid: Grid = field(default_factory=dict)
     along: str = ""
+
+    def ask(self, papers_order: bool = False) -> Ask:
+        return Ask(self.methods, self.heads, self.grid, papers_order=papers_order)
 
 
 STUDIES = {

@@ -7,9 +7,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from savs_analyze.findings.findings import Findings
 from savs_analyze.methods.recipes import ZERO_SHOT
 from savs_analyze.report.charts import SHAPES, VIEW
-from savs_analyze.report.sections import Found, sections
+from savs_analyze.report.sections import sections
 from savs_analyze.runs.results import Results, refuse_store, replaced
 from savs_stores.terminal import shown
 
@@ -21,10 +22,9 @@ def write_report(results: Path, out: Path) -> Path:
 
     Raises FileNotFoundError where no sweep has finished, ValueError where `out` is in a store.
     """
-    folder = Results(results)
-    run = folder.run()
+    run = Results(results).run()
     refuse_store(out)
-    found = Found(list(folder.loaded()), folder.notes())
+    found = Findings.of_folder(results)
     pages = Environment(
         loader=PackageLoader("savs_analyze.report", "."),
         autoescape=True,
@@ -46,7 +46,7 @@ def _shown(value: Any) -> Any:
     return shown(value) if type(value) is str else value
 
 
-def _facts(found: Found) -> dict[str, Any]:
+def _facts(found: Findings) -> dict[str, Any]:
     """Return what ran, for the first lines of the page."""
     learnt = [cell.facts for cell in found.cells if cell.facts["method"] != ZERO_SHOT]
     return {

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
-from savs_analyze.findings.choice import Choice, choose, hyperparameters
-from savs_analyze.findings.comparisons import compare
+from savs_analyze.findings.choice import hyperparameters
+from savs_analyze.findings.findings import Findings
 from savs_analyze.findings.stability import stability
-from savs_analyze.findings.summary import summarize
 from savs_analyze.measure.confusion import confusion
-from savs_analyze.measure.metrics import METRICS, OF_CLASSES
+from savs_analyze.measure.metrics import OF_CLASSES
 from savs_analyze.methods.recipes import SAVS, ZERO_SHOT, displayed
 from savs_analyze.methods.settings import Setting
 from savs_analyze.papers import published as papers
@@ -40,64 +36,9 @@ KEYS = ("benchmark", "model", "task", "metric")
 X_LABELS = {"heads": "heads", "shots": "samples a class"}
 
 
-@dataclass(frozen=True)
-class Found:
-    """All that a report is made from: the cells of a sweep, what validation chooses, tests, and means."""
-
-    cells: list[CellResult]
-    notes: list[str] = field(default_factory=list)
-
-    @cached_property
-    def choices(self) -> list[Choice]:
-        return choose(self.cells)
-
-    @cached_property
-    def compared(self) -> pd.DataFrame:
-        return compare(self.cells, self.choices)
-
-    @cached_property
-    def summary(self) -> pd.DataFrame:
-        """Every setting."""
-        return summarize(self.cells) if self.choices else self.chosen
-
-    @cached_property
-    def chosen(self) -> pd.DataFrame:
-        """The chosen setting of every method, or all where nothing chooses."""
-        return summarize(self.cells, self.choices, self.compared)
-
-    def every(self, fact: str) -> list[Any]:
-        """Return the different values of a fact, as they appear."""
-        return list(dict.fromkeys(cell.facts[fact] for cell in self.cells))
-
-    def tasks(self, benchmark: str, model: str) -> list[str]:
-        return list(dict.fromkeys(cell.facts["task"] for cell in self.of(benchmark=benchmark, model=model)))
-
-    def of(self, **wanted: str | int) -> list[CellResult]:
-        """Return the cells that have all these facts."""
-        return [cell for cell in self.cells if all(cell.facts[name] == value for name, value in wanted.items())]
-
-    def title(self, benchmark: str, model: str, task: str = "") -> str:
-        """Return a caption: the benchmark, and what else is needed to tell it from others."""
-        tasks, models = self.tasks(benchmark, model), self.every("model")
-        return " / ".join([benchmark, *([task] if task and len(tasks) > 1 else []), *([model] * (len(models) > 1))])
-
-    def overall(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows of means over tasks, and of the only task where there is one."""
-        known = {tuple(cell.facts[name] for name in ("benchmark", "model", "task")) for cell in self.cells}
-        tasks = Counter(key[:2] for key in known)
-        keys = zip(rows["benchmark"], rows["model"], rows["task"], strict=True)
-        return rows[[(key in known) == (tasks[key[:2]] == 1) for key in keys]]
-
-    def headlines(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows to look at: each benchmark's first metric, over all its tasks."""
-        metrics = {cell.facts["benchmark"]: METRICS[cell.facts["metric"]][0] for cell in self.cells}
-        rows = self.overall(rows)
-        return rows[rows["metric"] == rows["benchmark"].map(metrics)]
-
-
-def sections(found: Found) -> list[Section]:
+def sections(found: Findings) -> list[Section]:
     """Return the sections that have something to say, in their order."""
-    makers: Sequence[Callable[[Found], Section | None]] = (
+    makers: Sequence[Callable[[Findings], Section | None]] = (
         results,
         published,
         head_maps,
@@ -113,7 +54,7 @@ def sections(found: Found) -> list[Section]:
     return [section for make in makers if (section := make(found)) is not None]
 
 
-def results(found: Found) -> Section:
+def results(found: Findings) -> Section:
     """Return the table to look at first; where settings are many, tasks and further metrics come below it."""
     first, *others = footnotes(
         found.cells, compared=found.compared, noted=found.notes
@@ -133,7 +74,7 @@ def results(found: Found) -> Section:
     return Section("Results", f"{first} Bold is the best on each benchmark.", tables, others)
 
 
-def paired_tests(found: Found) -> Section | None:
+def paired_tests(found: Findings) -> Section | None:
     """Return how much better the best of each line is than the others, and whether that is more than chance."""
     tables = []
     several = found.compared["shots"].nunique() > 1
@@ -150,7 +91,7 @@ def paired_tests(found: Found) -> Section | None:
     return Section("Which methods differ", note, tables) if tables else None
 
 
-def published(found: Found) -> Section | None:
+def published(found: Findings) -> Section | None:
     """Return the papers' numbers beside ours, where they have any."""
     beside = papers.compare(found.cells)
     if beside.empty:
@@ -159,14 +100,14 @@ def published(found: Found) -> Section | None:
     return Section("Beside the papers' numbers", first, [Table.of(papers_table(beside))], notes)
 
 
-def hyperparameters_of(found: Found) -> Section | None:
+def hyperparameters_of(found: Findings) -> Section | None:
     """Return what validation chose, where there was a choice."""
     table = hyperparameters([choice for choice in found.choices if choice.settings > 1])
     note = "The best mean over benchmarks, equally weighted, of the first metric on the samples that validate, percent."
     return Section("Chosen hyperparameters", note, [Table.of(_telling(table))]) if len(table) else None
 
 
-def stability_of(found: Found) -> Section | None:
+def stability_of(found: Findings) -> Section | None:
     """Return how alike the heads of different draws are."""
     alike = stability(found.cells, found.choices)
     alike = alike[alike["draws"] > 1]
@@ -183,7 +124,7 @@ def _telling(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.drop(columns=known)
 
 
-def metrics_of_classes(found: Found) -> Section:
+def metrics_of_classes(found: Findings) -> Section:
     """Return the table of what a constant answer does not win."""
     rows = found.overall(found.chosen[found.chosen["metric"].isin(OF_CLASSES)])
     note = "The means over classes of recall and of F1, percent: what always gives the same answer has little of them."
@@ -249,7 +190,7 @@ def _best(texts: Sequence[str]) -> list[Cell]:
     ]
 
 
-def head_maps(found: Found) -> Section | None:
+def head_maps(found: Findings) -> Section | None:
     """Return a map of every model, benchmark and task: in how many draws each head is among the best."""
     families: dict[tuple[str, str, str], list[CellResult]] = {}
     for cell in most_shots(found.of(method=SAVS)):
@@ -267,7 +208,7 @@ def head_maps(found: Found) -> Section | None:
     return Section("Where the heads are", note, maps)
 
 
-def against_heads(found: Found) -> Section | None:
+def against_heads(found: Findings) -> Section | None:
     """Return charts against the number of heads that vote, where there are several numbers."""
     names = {}
     for cell in found.cells:
@@ -279,7 +220,7 @@ def against_heads(found: Found) -> Section | None:
     return _against(found, "heads", "Against the number of heads", rows.assign(curve=rows["setting"].map(names)))
 
 
-def against_shots(found: Found) -> Section | None:
+def against_shots(found: Findings) -> Section | None:
     """Return charts against the number of support samples a class, where there are several numbers."""
     rows = found.headlines(found.chosen)
     if not found.choices:
@@ -290,7 +231,7 @@ def against_shots(found: Found) -> Section | None:
     return _against(found, "shots", "Against the number of samples a class", rows.assign(curve=names))
 
 
-def _against(found: Found, x: str, title: str, rows: pd.DataFrame) -> Section | None:
+def _against(found: Findings, x: str, title: str, rows: pd.DataFrame) -> Section | None:
     """Return a section with a chart a benchmark and a curve for all rows of one name in the column `curve`.
 
     What is the same as another method there has no curve of its own.
@@ -317,7 +258,7 @@ def _curve(points: pd.DataFrame, x: str, place: int) -> Curve:
     return Curve(place, points[x].tolist(), percent["value"], percent["low"], percent["high"])
 
 
-def classes(found: Found) -> Section:
+def classes(found: Findings) -> Section:
     """Return for the best method of every benchmark how often each class is right, and what it is taken for."""
     blocks = []
     rows = found.headlines(found.chosen.assign(column=columns_of(found.chosen)))
@@ -345,7 +286,7 @@ def _answers(cell: CellResult, setting: str) -> tuple[Int[np.ndarray, " sample"]
     return cell.arrays["predicted"][cell.facts["columns"].index(setting)][tested], cell.arrays["label"][tested]
 
 
-def left_out(found: Found) -> Section:
+def left_out(found: Findings) -> Section:
     """Return how many test samples were tested in a draw, and how many were not, for what reason."""
     learnt = [cell for cell in found.cells if cell.facts["method"] != ZERO_SHOT] or found.cells
     counted = pd.DataFrame(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from savs_analyze.draws.draws import available, check_shots
-from savs_analyze.draws.validation import QUARTER, Validation
-from savs_analyze.methods.recipes import METHODS, SAVS, ZERO_SHOT
-from savs_analyze.methods.settings import Setting, expand_settings
+from savs_analyze.methods.recipes import ZERO_SHOT
+from savs_analyze.methods.settings import Setting
 from savs_analyze.runs.cells import Cell, cap_settings, deal, plan_cells
+from savs_analyze.runs.request import Ask, Data, Execution
 from savs_analyze.runs.results import Results, refuse_store
 from savs_analyze.runs.work import Work
 from savs_stores import ModelVectors, Store, find_stores, open_store
@@ -28,57 +28,33 @@ WHOLE_ANSWER = "whole answer"
 
 
 def sweep(
-    stores: Sequence[str | Path],
-    out: Path,
+    ask: Ask,
+    data: Data,
+    execution: Execution,
     *,
-    shots: int | Sequence[int] = 20,
-    draws: int = 5,
-    heads: Sequence[int] = (20,),
-    methods: Sequence[str] = (ZERO_SHOT, SAVS),
-    grid: Mapping[str, Sequence[int] | Sequence[float]] | None = None,
-    restricted: bool = False,
-    papers_order: bool = False,
-    solver: str = "",
-    scaling: str = "",
-    keep_leaks: bool = False,
-    validation: Validation = QUARTER,
-    allow_partial: bool = False,
-    models: Sequence[str] = (),
-    part: tuple[int, int] = (1, 1),
-    jobs: int | None = 1,
-    backend: str = "loky",
-    scheduler: str = "",
     command: str = "",
     on_cells: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
     """Run every cell of every model in the stores that is not finished yet; return the file of the rows.
 
-    With several shots, those that a class has too few samples for are left out. `part` (i, n) runs the i-th of n
-    parts of the sweep; while other parts are missing, the path of the cells is returned. `jobs` processes share the
-    work (None: as many as pay), of joblib's `backend`: loky, or dask at the address `scheduler`.
-    `heads` are the values of every method's k, `grid` those of other hyperparameters. `restricted` predicts
-    among the classes that a prompt prints, `papers_order` keeps, lists and votes as the papers' code does.
-    `solver` and `scaling` are those of the lasso and its relatives.
-    Raises ValueError for a store without models, where a class has too few samples for the shots, and where `out` is
-    in a store.
+    While other parts of the sweep are missing, the path of the cells is returned.
+    Raises ValueError for a store without models, where a class has too few samples for the shots, and where results
+    would lie in a store.
     """
-    refuse_store(out)
-    results = Results(out)
-    takes_heads = any("k" in METHODS[name].defaults for name in methods if name in METHODS)
-    values = {**({"k": heads} if takes_heads else {}), **(grid or {})}
-    chosen = expand_settings(methods, values, restricted, papers_order, solver, scaling)
-    _check_least_shots(chosen, shots if isinstance(shots, int) else min(shots))
-    pattern = Cell("", "", "", "", "", "", keep_leaks=keep_leaks, validation=validation)
-    plan = _plan([open_store(path, allow_partial) for path in stores], models, shots, draws, chosen, pattern)
+    refuse_store(execution.out)
+    results = Results(execution.out)
+    settings = ask.settings
+    _check_least_shots(settings, data.fewest_shots)
+    plan = _plan(data, settings)
     keys = [cell.key for _, cells in plan for cell in cells]
     if not keys:
         raise ValueError("nothing to run: no task has a logit for each of its classes, which zero-shot needs")
     work = Work(results, len(keys), on_cells)
-    work.run(_missing(plan, results, *part), jobs, backend, scheduler)
+    work.run(_missing(plan, results, *execution.part), execution.jobs, execution.backend, execution.scheduler)
     if left := sum(not results.has(key) for key in keys):
         print(f"{left:,} of {len(keys):,} cells are left to the other parts", file=sys.stderr)
         return results.cells
-    notes = [note for vectors, _ in plan for note in zero_shot_notes(vectors)] if ZERO_SHOT in methods else []
+    notes = [note for vectors, _ in plan for note in zero_shot_notes(vectors)] if ZERO_SHOT in ask.methods else []
     return results.finish({**_run_facts(command, results.folder, plan), "notes": notes})
 
 
@@ -101,19 +77,13 @@ def _check_least_shots(settings: Sequence[Setting], fewest: int) -> None:
             raise ValueError(f"{setting.name} needs at least {least} shots, not {fewest}")
 
 
-def _plan(
-    stores: Sequence[Store],
-    models: Sequence[str],
-    shots: int | Sequence[int],
-    draws: int,
-    settings: Sequence[Setting],
-    pattern: Cell,
-) -> list[tuple[ModelVectors, list[Cell]]]:
+def _plan(data: Data, settings: Sequence[Setting]) -> list[tuple[ModelVectors, list[Cell]]]:
     """Return the vectors of every model in the stores with their cells; vectors that are named twice come once."""
+    pattern = Cell("", "", "", "", "", "", keep_leaks=data.keep_leaks, validation=data.validation)
     found: dict[Cell, tuple[ModelVectors, list[Cell]]] = {}
     places: dict[tuple[str, str], tuple[Cell, Store]] = {}
-    for store in stores:
-        if not (names := models or store.models):
+    for store in [open_store(path, data.allow_partial) for path in data.stores]:
+        if not (names := data.models or store.models):
             raise ValueError(f"{store.path} holds no model's vectors yet: harvest into it first")
         for name in names:
             vectors = store[name]
@@ -124,13 +94,19 @@ def _plan(
                     f"{elsewhere.path} and {store.path} hold different vectors of {name!r} on {base.benchmark!r}: "
                     "their results would look alike, sweep them apart (--out)"
                 )
-            capped = cap_settings(settings, len(vectors.heads), len(np.unique(vectors.heads.layer)))
-            learns = any(setting.name != ZERO_SHOT for setting in settings)
-            within = {task: _shots_within(vectors, task, shots) for task in store.benchmark.tasks}
-            for task, few in within.items() if learns else ():
-                check_shots(store.samples, store.benchmark, task, vectors.usable, few[0])
-            found[base] = vectors, plan_cells(base, tasks_with_logits(vectors), within, draws, capped)
+            found[base] = vectors, _cells_of(vectors, base, data, settings)
     return list(found.values())
+
+
+def _cells_of(vectors: ModelVectors, base: Cell, data: Data, settings: Sequence[Setting]) -> list[Cell]:
+    """Return the cells of one model's vectors; raises ValueError where a class has too few samples."""
+    store = vectors.store
+    within = {task: _shots_within(vectors, task, data.shots) for task in store.benchmark.tasks}
+    if any(setting.method.learns for setting in settings):
+        for task, few in within.items():
+            check_shots(store.samples, store.benchmark, task, vectors.usable, few[0])
+    capped = cap_settings(settings, len(vectors.heads), len(np.unique(vectors.heads.layer)))
+    return plan_cells(base, tasks_with_logits(vectors), within, data.draws, capped)
 
 
 def _missing(

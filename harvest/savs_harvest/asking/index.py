@@ -96,10 +96,11 @@ class HashedPicture:
 
 
 def _picture_hashes(sample: Sample) -> list[HashedPicture]:
-    return [_picture_hash(image) for image in sample.images]
+    return [hash_picture(image) for image in sample.images]
 
 
-def _picture_hash(source: Picture) -> HashedPicture:
+def hash_picture(source: Picture) -> HashedPicture:
+    """Hash a picture's pixels, and say what is wrong with one that cannot be read."""
     try:
         read = read_picture(source)
     except PictureError as error:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from itertools import groupby, tee
@@ -158,7 +158,8 @@ def harvest(
     neither a kill nor the number of ranks changes a byte. While a shard runs, the one before it is written
     and the samples of the next are prepared.
     """
-    _refuse(model, settings, layout.get("codec", "none"))
+    check_settings(model, settings)
+    _check_codec(layout.get("codec", "none"))
     name = check_model_name(name or model.name + settings.in_context.suffix)
     samples = check(benchmark)
     index = index_samples(benchmark, samples, on_pictures)
@@ -188,7 +189,16 @@ def harvest(
     return report
 
 
-def _refuse(model: LoadedModel, settings: Settings, codec: str) -> None:
+@contextmanager
+def prepared_for(model: LoadedModel, settings: Settings) -> Iterator[None]:
+    """Let the model attend and compute as the settings say while the block is open."""
+    with ExitStack() as around:
+        around.enter_context(packed_attention(model.model) if settings.pack else nullcontext())
+        around.enter_context(compiled_layers(model.model) if settings.compile else nullcontext())
+        yield
+
+
+def check_settings(model: LoadedModel, settings: Settings) -> None:
     """Raise `ModelError` or ValueError where the model cannot be run as it is asked for."""
     family = model.model.config.model_type
     check_parity(family, settings.parity)
@@ -197,6 +207,9 @@ def _refuse(model: LoadedModel, settings: Settings, codec: str) -> None:
         raise ModelError(f"{family} cannot be packed: leave out --pack")
     if settings.compile and not compilable(model.model):
         raise ModelError(f"{family} has no part that can be compiled: leave out --compile")
+
+
+def _check_codec(codec: str) -> None:
     if codec not in CODECS:
         raise ValueError(f"unknown codec {codec!r}; there are {', '.join(CODECS)}")
 
@@ -226,8 +239,7 @@ def _run_shards(
     runner = Runner(model, settings.batching(model.device))
     with ExitStack() as around:
         prepare_all = around.enter_context(preparing(work.preparer, settings.workers if shards else 0))
-        around.enter_context(packed_attention(model.model) if settings.pack else nullcontext())
-        around.enter_context(compiled_layers(model.model) if settings.compile else nullcontext())
+        around.enter_context(prepared_for(model, settings))
         prepared = prepare_all(work.questions(writer.plan.rows(number), groups) for number, groups in ahead)
         for number, of_shard in groupby(batches, key=itemgetter(0)):
             rows = writer.plan.rows(number)

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from kit.sweeps import sweep
 from savs_analyze.cli.commands import MOST_COLUMNS, app, entry
 from savs_analyze.methods.recipes import METHODS
 from savs_analyze.methods.settings import make_setting
-from savs_analyze.runs.sweep import sweep
 
 COMMANDS = tuple(command.name or command.callback.__name__ for command in app.registered_commands)
 

@@ -12,6 +12,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from typer.testing import CliRunner
 
+from kit.sweeps import sweep
 from savs_analyze.cli.commands import app
 from savs_analyze.cli.planted import write_planted
 from savs_analyze.findings.choice import choose, hyperparameters
@@ -21,7 +22,6 @@ from savs_analyze.methods.settings import make_setting
 from savs_analyze.report.layout import differences, spread
 from savs_analyze.report.notes import footnotes
 from savs_analyze.runs.results import CellResult, Results
-from savs_analyze.runs.sweep import sweep
 
 seeds = st.integers(0, 2**32 - 1)
 

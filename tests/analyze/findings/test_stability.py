@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kit.sweeps import sweep
 from savs_analyze.findings.stability import chance_jaccard, mean_jaccard, stability
 from savs_analyze.runs.results import Results
-from savs_analyze.runs.sweep import sweep
 
 
 @given(one=st.integers(0, 4), other=st.integers(0, 4), total=st.integers(4, 7))

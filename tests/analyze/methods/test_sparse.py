@@ -6,6 +6,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
+from kit.sweeps import sweep
 from savs_analyze.lasso.estimator import LassoLogisticRegression, SparseGroupLogisticRegression
 from savs_analyze.methods.context import Context
 from savs_analyze.methods.kinds.sparse import Sparse
@@ -14,7 +15,6 @@ from savs_analyze.methods.recipes import METHODS
 from savs_analyze.methods.settings import make_setting
 from savs_analyze.report.notes import footnotes
 from savs_analyze.runs.results import Results
-from savs_analyze.runs.sweep import sweep
 from savs_analyze.votes.batch import Batch
 from savs_stores import ModelVectors
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from kit.sweeps import sweep
 from savs_analyze.cli.commands import app
 from savs_analyze.findings.summary import summarize
 from savs_analyze.measure.metrics import METRICS
@@ -27,7 +28,6 @@ from savs_analyze.papers.published import (
 from savs_analyze.report.layout import papers_table
 from savs_analyze.report.notes import papers_notes
 from savs_analyze.runs.results import Results
-from savs_analyze.runs.sweep import sweep
 from savs_benchmarks.registry import PUBLISHED
 from savs_harvest.models.loading import MODELS
 from savs_stores import BenchmarkInfo, write_store

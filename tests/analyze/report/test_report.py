@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, recall_score
 from typer.testing import CliRunner
 
+from kit.sweeps import sweep
 from savs_analyze.cli.commands import app
+from savs_analyze.findings.findings import Findings
 from savs_analyze.findings.summary import summarize
 from savs_analyze.measure.confusion import confused, confusion, recalls, worst_first
 from savs_analyze.measure.metrics import OF_CLASSES
@@ -25,7 +27,6 @@ from savs_analyze.report.notes import footnotes
 from savs_analyze.report.page import write_report
 from savs_analyze.report.sections import (
     MOST_COLUMNS,
-    Found,
     against_heads,
     against_shots,
     classes,
@@ -34,7 +35,6 @@ from savs_analyze.report.sections import (
     results,
 )
 from savs_analyze.runs.results import Results
-from savs_analyze.runs.sweep import sweep
 from savs_stores import BenchmarkInfo, write_store
 
 LARGEST = 1_000_000  # bytes of a page
@@ -56,7 +56,7 @@ def page_of(folder):
 
 
 def found_in(folder):
-    return Found(list(Results(folder).loaded()))
+    return Findings(list(Results(folder).loaded()))
 
 
 def headings(page):

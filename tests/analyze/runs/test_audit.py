@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from kit.sweeps import sweep
 from savs_analyze.cli.commands import app
 from savs_analyze.runs.audit import audit
 from savs_analyze.runs.cells import Cell
 from savs_analyze.runs.results import Results
-from savs_analyze.runs.sweep import sweep
 
 
 @pytest.fixture

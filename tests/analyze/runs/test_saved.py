@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from kit.sweeps import sweep
 from savs_analyze.cli.commands import app
 from savs_analyze.runs import results as results_module
 from savs_analyze.runs import saved as saved_module
 from savs_analyze.runs.results import Results, _digest, replaced
 from savs_analyze.runs.saved import read_bytes
-from savs_analyze.runs.sweep import sweep
 
 READERS = ["table", "compare", "report", "figures", "hyperparameters", "stability", "compare-paper"]
 

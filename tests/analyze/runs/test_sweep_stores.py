@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kit.sweeps import FEW, run
+from kit.sweeps import FEW, run, sweep
 from savs_analyze.methods.kinds.heads import Savs
 from savs_analyze.methods.kinds.layers import Layers
 from savs_analyze.methods.recipes import METHODS
 from savs_analyze.methods.settings import make_setting
 from savs_analyze.runs.results import Results
-from savs_analyze.runs.sweep import expand, sweep
+from savs_analyze.runs.sweep import expand
 from savs_stores import BenchmarkInfo, IncompleteStoreError, add_model, open_store, write_store
 
 

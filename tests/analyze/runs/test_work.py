@@ -5,20 +5,23 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kit.sweeps import sweep
 from savs_analyze.cli.parse import parse_part
 from savs_analyze.methods.settings import make_setting
 from savs_analyze.runs.cells import Cell, deal, of_one_draw
 from savs_analyze.runs.results import Results
-from savs_analyze.runs.sweep import sweep
 from savs_analyze.runs.work import share_out
 
 SWEEP = {"shots": 5, "draws": 4, "heads": (1, 3), "methods": ["savs", "savs-soft", "lasso"]}
+
+TESTS = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +138,8 @@ def test_all_workers_have_something_to_do_and_read_little_twice(stores, workers)
 
 def test_a_killed_sweep_goes_on_and_gives_the_same_rows(stores, alone, tmp_path):
     code = (
-        "import sys, time; from savs_analyze.runs.results import Results; from savs_analyze.runs.sweep import sweep\n"
+        f"import sys, time; sys.path.append({str(TESTS)!r}); from kit.sweeps import sweep\n"
+        "from savs_analyze.runs.results import Results\n"
         "save = Results.save\n"
         "def slowly(self, key, result):\n"
         "    save(self, key, result); print('saved', flush=True); time.sleep(0.5)\n"

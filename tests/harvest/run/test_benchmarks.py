@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from kit.replicas import REPLICAS
+from kit.sweeps import sweep
 from savs_analyze.measure.metrics import METRICS
-from savs_analyze.runs.sweep import sweep
 from savs_benchmarks import BENCHMARKS, check, find_benchmark
 from savs_harvest.batches.layout_check import load_model
 from savs_harvest.models.loading import find_model

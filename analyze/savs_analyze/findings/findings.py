@@ -1,0 +1,125 @@
+"""What a folder of results says: read once, and worked out when it is asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from savs_analyze.findings.choice import Choice, choose, hyperparameters
+from savs_analyze.findings.comparisons import compare
+from savs_analyze.findings.stability import stability
+from savs_analyze.findings.summary import summarize
+from savs_analyze.measure.metrics import METRICS
+from savs_analyze.runs.results import CellResult, Results
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that the results of a sweep say: its cells, what validation chooses, tests, and means."""
+
+    cells: list[CellResult]
+    notes: list[str] = field(default_factory=list)
+    all_settings: bool = False
+
+    @classmethod
+    def of_folder(cls, folder: str | Path, all_settings: bool = False) -> Findings:
+        """Read the last finished sweep of a folder; with all settings, none is chosen.
+
+        Raises FileNotFoundError where there is none, OSError for damage.
+        """
+        results = Results(Path(folder))
+        return cls(list(results.loaded()), results.notes(), all_settings)
+
+    def table(self) -> pd.DataFrame:
+        """Return tidy means over draws, with intervals, of every method the chosen setting, or all settings."""
+        return self.chosen
+
+    def compare(self) -> pd.DataFrame:
+        """Return the paired tests of methods on the same samples, corrected for how many there are."""
+        return self.compared
+
+    def answers(self) -> pd.DataFrame:
+        """Return a row a test sample of every draw and setting: what it is and what it was taken for."""
+        return pd.concat([_answers(cell) for cell in self.cells], ignore_index=True)
+
+    @cached_property
+    def choices(self) -> list[Choice]:
+        return [] if self.all_settings else choose(self.cells)
+
+    @cached_property
+    def compared(self) -> pd.DataFrame:
+        return compare(self.cells, self.choices)
+
+    @cached_property
+    def hyperparameters(self) -> pd.DataFrame:
+        return hyperparameters(self.choices)
+
+    @cached_property
+    def stability(self) -> pd.DataFrame:
+        return stability(self.cells, self.choices)
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """Every setting."""
+        return summarize(self.cells) if self.choices else self.chosen
+
+    @cached_property
+    def chosen(self) -> pd.DataFrame:
+        """The chosen setting of every method, or all where nothing chooses."""
+        return summarize(self.cells, self.choices, self.compared)
+
+    def every(self, fact: str) -> list[Any]:
+        """Return the different values of a fact, as they appear."""
+        return list(dict.fromkeys(cell.facts[fact] for cell in self.cells))
+
+    def tasks(self, benchmark: str, model: str) -> list[str]:
+        return list(dict.fromkeys(cell.facts["task"] for cell in self.of(benchmark=benchmark, model=model)))
+
+    def of(self, **wanted: str | int) -> list[CellResult]:
+        """Return the cells that have all these facts."""
+        return [cell for cell in self.cells if all(cell.facts[name] == value for name, value in wanted.items())]
+
+    def title(self, benchmark: str, model: str, task: str = "") -> str:
+        """Return a caption: the benchmark, and what else is needed to tell it from others."""
+        tasks, models = self.tasks(benchmark, model), self.every("model")
+        return " / ".join([benchmark, *([task] if task and len(tasks) > 1 else []), *([model] * (len(models) > 1))])
+
+    def overall(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of means over tasks, and of the only task where there is one."""
+        known = {tuple(cell.facts[name] for name in ("benchmark", "model", "task")) for cell in self.cells}
+        tasks = Counter(key[:2] for key in known)
+        keys = zip(rows["benchmark"], rows["model"], rows["task"], strict=True)
+        return rows[[(key in known) == (tasks[key[:2]] == 1) for key in keys]]
+
+    def headlines(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows to look at: each benchmark's first metric, over all its tasks."""
+        metrics = {cell.facts["benchmark"]: METRICS[cell.facts["metric"]][0] for cell in self.cells}
+        rows = self.overall(rows)
+        return rows[rows["metric"] == rows["benchmark"].map(metrics)]
+
+
+def _answers(cell: CellResult) -> pd.DataFrame:
+    facts, arrays = cell.facts, cell.arrays
+    names = np.array(facts["class_names"], dtype=object)
+    tables = []
+    for setting, predicted in zip(facts["columns"], arrays["predicted"], strict=True):
+        described = {name: facts[name] for name in ("benchmark", "model", "task", "method", "shots", "draw")}
+        found = pd.DataFrame(
+            {
+                "sample": arrays["sample"],
+                "split": np.where(arrays["validation"], "validation", "test"),
+                "label": names[arrays["label"]],
+                "answer": names[predicted],
+                "correct": predicted == arrays["label"],
+            }
+        )
+        tables.append(found.assign(setting=setting, **described))
+    columns = ["benchmark", "model", "task", "method", "setting", "shots", "draw"]
+    columns += ["sample", "split", "label", "answer", "correct"]
+    return pd.concat(tables, ignore_index=True)[columns]

@@ -1,0 +1,72 @@
+"""What a sweep is: what to ask, on what data, how to run. Made alike by the command line, studies and Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from savs_analyze.draws.validation import QUARTER, Validation
+from savs_analyze.methods.recipes import METHODS, SAVS, ZERO_SHOT
+from savs_analyze.methods.settings import Setting, expand_settings
+
+Grid = Mapping[str, Sequence[int] | Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Which methods, with which hyperparameters: `heads` are the values of every method's k, `grid` those of others.
+
+    `restricted` predicts among the classes that a prompt prints, `papers_order` keeps, lists and votes as the papers'
+    code does. `solver` and `scaling` are those of the lasso and its relatives, "" for their own.
+    """
+
+    methods: Sequence[str] = (ZERO_SHOT, SAVS)
+    heads: Sequence[int] = (20,)
+    grid: Grid = field(default_factory=dict)
+    restricted: bool = False
+    papers_order: bool = False
+    solver: str = ""
+    scaling: str = ""
+
+    @property
+    def settings(self) -> list[Setting]:
+        """Every method with every combination of its hyperparameters. Raises ValueError for what no method has."""
+        takes_heads = any("k" in METHODS[name].defaults for name in self.methods if name in METHODS)
+        values = {**({"k": self.heads} if takes_heads else {}), **self.grid}
+        return expand_settings(self.methods, values, self.restricted, self.papers_order, self.solver, self.scaling)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which stores, and of them which models ((): all), shots, draws and samples.
+
+    Of several shots, those are left out that a class has too few samples for. `keep_leaks` tests also on images of
+    the support, `allow_partial` reads the finished samples of an unfinished store.
+    """
+
+    stores: Sequence[str | Path]
+    models: Sequence[str] = ()
+    shots: int | Sequence[int] = 20
+    draws: int = 5
+    validation: Validation = QUARTER
+    keep_leaks: bool = False
+    allow_partial: bool = False
+
+    @property
+    def fewest_shots(self) -> int:
+        return self.shots if isinstance(self.shots, int) else min(self.shots)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where results go, and who computes: `jobs` processes (None: as many as pay) of joblib's `backend`.
+
+    That is loky, or dask at the address `scheduler`. `part` (i, n) runs the i-th of n parts of the sweep.
+    """
+
+    out: Path
+    jobs: int | None = 1
+    backend: str = "loky"
+    scheduler: str = ""
+    part: tuple[int, int] = (1, 1)

@@ -1,0 +1,89 @@
+"""The two steps with plain keywords: harvest a benchmark into a store, sweep stores into findings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from savs.extras import needing_harvest
+from savs.model import Model, load_model
+
+if TYPE_CHECKING:
+    from savs_analyze.draws.validation import Validation
+    from savs_analyze.findings.findings import Findings
+    from savs_benchmarks import Benchmark
+    from savs_stores import Store
+
+Grid = Mapping[str, Sequence[int] | Sequence[float]]
+
+
+def harvest(
+    model: str | Model,
+    data: str | Benchmark,
+    store: str | Path | None = None,
+    *,
+    name: str | None = None,
+    **settings: Any,
+) -> Store:
+    """Run a model over a benchmark and return the opened store, by default `stores/NAME.zarr`; resumes by itself.
+
+    `data` is the name of a benchmark whose files are here, a file of JSON lines, or a benchmark; `name` is that of
+    the model in the store. `settings` are those of `savs_harvest.run.harvest.Settings`. Samples that failed are in
+    the store's `status`. Raises `ModelError`, `BenchmarkError`, `MismatchError` as the command does.
+    """
+    with needing_harvest("harvest"):
+        from savs_harvest.run.harvest import Settings
+        from savs_harvest.run.harvest import harvest as run
+    from savs_benchmarks import find_benchmark
+    from savs_stores import open_store
+
+    benchmark = find_benchmark(data) if isinstance(data, str) else data
+    place = store or f"stores/{benchmark.name}.zarr"
+    loaded = (model if isinstance(model, Model) else load_model(model)).loaded
+    run(loaded, benchmark, place, Settings(**settings), name=name)
+    return open_store(place)
+
+
+def sweep(
+    stores: str | Path | Sequence[str | Path],
+    *,
+    methods: Sequence[str] = ("zero-shot", "savs"),
+    heads: int | Sequence[int] = 20,
+    grid: Grid | None = None,
+    models: Sequence[str] = (),
+    shots: int | Sequence[int] = 20,
+    draws: int = 5,
+    validation: float | Validation = 0.25,
+    jobs: int | None = 1,
+    out: str | Path | None = None,
+    **more: Any,
+) -> Findings:
+    """Run methods over stores and return what was found; finished cells in `out` are kept, so a second call is fast.
+
+    `out` is a folder, by default `results/STORE`. `more` are the other fields of `savs_analyze.runs.request`.
+    Raises ValueError and `StoreError` as the command does.
+    """
+    from savs_analyze.draws.validation import Validation
+    from savs_analyze.findings.findings import Findings
+    from savs_analyze.runs.request import Ask, Data, Execution
+    from savs_analyze.runs.sweep import expand
+    from savs_analyze.runs.sweep import sweep as run
+
+    found = expand([str(one) for one in ([stores] if isinstance(stores, str | Path) else stores)])
+    folder = Path(out) if out else Path("results") / (Path(found[0]).stem if len(found) == 1 else "sweep")
+    of_ask, of_data, of_execution = (
+        {name: more.pop(name) for name in [*more] if name in kind.__dataclass_fields__}
+        for kind in (Ask, Data, Execution)
+    )
+    if more:
+        raise TypeError(f"sweep has no {', '.join(sorted(more))}")
+    chosen = validation if isinstance(validation, Validation) else Validation(validation)
+    ks = [heads] if isinstance(heads, int) else heads
+    run(
+        Ask(methods, ks, grid or {}, **of_ask),
+        Data(found, models, shots, draws, chosen, **of_data),
+        Execution(folder, jobs, **of_execution),
+        command="savs.sweep",
+    )
+    return Findings.of_folder(folder)
