@@ -155,6 +155,19 @@ def test_a_head_to_which_all_classes_are_alike_says_nothing():
     assert (class_similarities(found, np.zeros((3, 1), dtype=int), True) == 0).all()
 
 
+def test_whether_a_head_says_nothing_is_asked_sample_by_sample_of_each_alone():
+    found = np.array([[[7.0, 0.0], [7.0, 1e-11], [7.0, 2e-11]]])  # the second head's scale is not the first one's
+    heads = np.array([[0, 1]] * 3)
+    edge = np.sqrt(1.5)
+    assert class_similarities(found, heads, True) == pytest.approx(np.array([[-edge / 2, 0, edge / 2]]))
+
+
+@given(seeds, st.sampled_from([1.0, 1e4]))
+def test_softmax_is_scipys_and_does_not_overflow(seed, scale):
+    scores = np.random.default_rng(seed).normal(size=(5, 4)) * scale
+    assert softmax(scores) == pytest.approx(scipy_softmax(scores, axis=1))
+
+
 @pytest.mark.parametrize(
     ("options", "allowed"),
     [
