@@ -17,7 +17,7 @@ def loaded_by(module):
 
 @pytest.mark.parametrize(
     "module",
-    ["savs_analyze.runs.sweep", "savs_analyze.findings.summary", "savs_analyze.report.figures", "savs_stores.read"],
+    ["savs_analyze.runs.sweep", "savs_analyze.findings.summary", "savs_analyze.report.head_maps", "savs_stores.read"],
 )
 def test_analysis_loads_no_torch(module):
     assert "torch" not in loaded_by(module)

@@ -6,7 +6,7 @@ PACKAGES = {
         baseline_learner: votes.neighbours
         blocks: report.blocks
         cells: runs.cells cli.parse
-        charts: report.charts
+        charts: report.charts report.curves
         choice: findings.choice
         classifier: methods.estimator
         cli: cli.commands
@@ -14,7 +14,7 @@ PACKAGES = {
         confusion: measure.confusion
         criterion: parts.criterion
         draws: draws.draws
-        figures: report.figures
+        figures: report.head_maps report.curves report.drawing
         group: runs.draw_pass
         intervals: measure.intervals
         lasso: lasso.path
@@ -36,7 +36,7 @@ PACKAGES = {
         results: runs.results
         saved: runs.saved
         savs_learner: methods.kinds.heads
-        sections: report.sections
+        sections: report.sections report.curves
         selection: parts.selection
         settings: methods.settings
         similarity: votes.similarity
@@ -163,6 +163,7 @@ GONE = (
     "savs_analyze.baseline_learner.baseline_votes",
     "savs_analyze.baseline_learner.learn_baseline",
     "savs_analyze.criterion.CLASS_CRITERIA",
+    "savs_analyze.figures.REPRODUCIBLE",
     "savs_analyze.learners.probabilities",
     "savs_analyze.methods.BASELINES",
     "savs_analyze.methods.Baseline",

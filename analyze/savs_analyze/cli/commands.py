@@ -148,7 +148,7 @@ def study(
     from savs_analyze.findings.choice import choose
     from savs_analyze.findings.summary import summarize
     from savs_analyze.papers.studies import find_study
-    from savs_analyze.report.figures import draw_curves
+    from savs_analyze.report.curves import draw_curves
     from savs_analyze.runs.results import Results
 
     asked, folder = find_study(name), out or Path("results") / name
@@ -305,7 +305,7 @@ def figures(
     ] = None,
 ) -> None:
     """Draw which heads are selected, layer by head, one map a task."""
-    from savs_analyze.report.figures import draw_head_maps, most_heads, selection_frequency
+    from savs_analyze.report.head_maps import draw_head_maps, most_heads, selection_frequency
     from savs_analyze.runs.results import Results
 
     cells = list(Results(results).loaded())

@@ -18,8 +18,9 @@ from savs_analyze.methods.recipes import SAVS, ZERO_SHOT, displayed
 from savs_analyze.methods.settings import Setting
 from savs_analyze.papers import published as papers
 from savs_analyze.report.blocks import Cell, Chart, Classes, HeadMap, Section, Table
-from savs_analyze.report.charts import Curve, inline_curves
-from savs_analyze.report.figures import most_heads, most_shots, selection_frequency
+from savs_analyze.report.charts import inline_curves
+from savs_analyze.report.curves import Curve
+from savs_analyze.report.head_maps import most_heads, most_shots, selection_frequency
 from savs_analyze.report.layout import columns_of, differences, papers_table, spread
 from savs_analyze.report.notes import LEFT_OUT, footnotes, papers_notes
 from savs_analyze.runs.results import CellResult
@@ -33,7 +34,6 @@ MOST_CONFUSED = 4096
 # Every error that occurs names two classes.
 MOST_NAME = 100
 KEYS = ("benchmark", "model", "task", "metric")
-X_LABELS = {"heads": "heads", "shots": "samples a class"}
 
 
 def sections(found: Findings) -> list[Section]:
@@ -241,21 +241,16 @@ def _against(found: Findings, x: str, title: str, rows: pd.DataFrame) -> Section
     for family, of_family in rows.groupby(["benchmark", "model"], sort=False):
         learnt = of_family[(of_family[x] > 0) & ~of_family["same_as"].isin(of_family["method"])]
         curves = [
-            _curve(points.sort_values(x), x, places.setdefault(name, len(places)))
+            Curve.of(points, x, name, places.setdefault(name, len(places)))
             for name, points in learnt.groupby("curve", sort=False)
             if points[x].nunique() > 1
         ]
         if curves:
             level = next(iter(100 * of_family.loc[of_family["method"] == ZERO_SHOT, "value"]), None)
             caption = f"{found.title(*family)}: {_metric(of_family['metric'].iloc[0])}"
-            charts.append(Chart(caption, inline_curves(curves, level, X_LABELS[x], f"{x} {caption}")))
+            charts.append(Chart(caption, inline_curves(curves, level, f"{x} {caption}")))
     note = "Percent; bands are 95 % intervals, the dashed line is zero-shot."
     return Section(title, note, charts, legend=list(places)) if charts else None
-
-
-def _curve(points: pd.DataFrame, x: str, place: int) -> Curve:
-    percent = (100 * points[["value", "low", "high"]]).to_dict("list")
-    return Curve(place, points[x].tolist(), percent["value"], percent["low"], percent["high"])
 
 
 def classes(found: Findings) -> Section:

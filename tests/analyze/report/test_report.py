@@ -21,7 +21,7 @@ from savs_analyze.findings.summary import summarize
 from savs_analyze.measure.confusion import confused, confusion, recalls, worst_first
 from savs_analyze.measure.metrics import OF_CLASSES
 from savs_analyze.report.blocks import MOST_CLASSES, WORST, Classes, Table
-from savs_analyze.report.figures import selection_frequency
+from savs_analyze.report.head_maps import selection_frequency
 from savs_analyze.report.layout import spread
 from savs_analyze.report.notes import footnotes
 from savs_analyze.report.page import write_report

@@ -7,7 +7,7 @@ from sklearn.metrics import f1_score
 from kit.sweeps import sweep
 from savs_analyze.findings.summary import _columns, _values_of_sums, summarize
 from savs_analyze.measure.metrics import unit_scores
-from savs_analyze.report.figures import draw_head_maps, selection_frequency
+from savs_analyze.report.head_maps import draw_head_maps, selection_frequency
 from savs_analyze.report.layout import listed, spread
 from savs_analyze.report.notes import footnotes
 from savs_analyze.runs.results import Results

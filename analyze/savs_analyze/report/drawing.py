@@ -1,0 +1,72 @@
+"""Drawing: matplotlib without pyplot, in one style, saved so that the same results give the same bytes.
+
+The settings of whoever calls are left as they are: their backend, their styles and their open figures.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from savs_analyze.runs.results import replaced
+from savs_stores.terminal import shown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# SVG ids follow the salt, not chance; a $ in a name begins no formula.
+STYLE = {"font.size": 8, "svg.hashsalt": "savs", "svg.fonttype": "none", "text.parse_math": False}
+# What keeps the date of drawing out of a file, by format; PNG has none.
+UNDATED: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+DOTS_PER_INCH = 160
+
+
+@contextmanager
+def figure_at(path: Path, width: float, height: float) -> Iterator[Figure]:
+    """Yield an empty figure of so many inches; when the block ends, write it as `save_figure` does."""
+    with empty_figure(width, height) as figure:
+        yield figure
+        save_figure(figure, path)
+
+
+@contextmanager
+def empty_figure(width: float, height: float, style: Mapping[str, Any] | None = None) -> Iterator[Figure]:
+    """Yield an empty figure of so many inches; what the block does with it follows `STYLE`, and `style` on top."""
+    from matplotlib.figure import Figure
+    from matplotlib.style import context
+
+    with context(["default", STYLE, dict(style or {})]):
+        yield Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure, whole or not at all; the ending of the path says the format.
+
+    Raises ValueError for a format that matplotlib does not write.
+    """
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):  # names may come from anywhere
+        text.set_text(shown(text.get_text()))
+    undated = UNDATED.get(path.suffix.lower().removeprefix("."))
+    with replaced(path) as beside:
+        figure.savefig(beside, metadata=undated, dpi=DOTS_PER_INCH)
+
+
+def svg_of(figure: Figure) -> str:
+    """Return a figure as an SVG file without a background."""
+    drawn = io.StringIO()
+    figure.savefig(drawn, format="svg", transparent=True, metadata=UNDATED["svg"])
+    return drawn.getvalue()
+
+
+def panels(figure: Figure, count: int, columns: int) -> list[Axes]:
+    """Return so many axes, line by line, in at most so many columns."""
+    grid = figure.subplots(-(-count // columns), min(columns, count), squeeze=False)
+    for axes in grid.flat[count:]:
+        axes.remove()
+    return list(grid.flat[:count])
