@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from html import escape
+from typing import Any, TypeAlias
 
 import numpy as np
 import zarr
@@ -14,6 +15,7 @@ from jaxtyping import Bool, Float16, Float32, Int32, UInt8, UInt32
 from savs_stores.errors import IncompleteStoreError, StoreError
 from savs_stores.faults import faults_in_words, zarr_errors_in_words
 from savs_stores.format.checksums import BESIDE, crc32c, record, wrong_heads
+from savs_stores.format.choosing import sample_indices
 from savs_stores.format.fingerprint import fingerprint
 from savs_stores.format.heads import HeadChoice, HeadTable
 from savs_stores.format.layout import COMPRESSORS
@@ -50,6 +52,9 @@ UNCHECKED = (
     "what is read from a store of version 1 is not checked: it has no checksums to compare with "
     "('savs-analyze verify' reads and checks all of it)"
 )
+
+
+SampleChoice: TypeAlias = slice | Iterable[int] | Iterable[str] | np.ndarray
 
 
 def open_store(path: StorePath, allow_partial: bool = False, strict: bool = True) -> Store:
@@ -92,7 +97,7 @@ class Store:
             self.benchmark = BenchmarkInfo.from_attributes(attributes["benchmark"])
         except (KeyError, TypeError, AttributeError) as error:
             raise StoreError(f"{path} lacks attributes that the format asks for: {error}") from None
-        self.samples = SampleTable(**group.read_all(TABLE))
+        self.samples = SampleTable(**group.read_all(TABLE), benchmark=self.benchmark)
         self.faults = list(self._faults(group))
         if self.faults and strict:
             raise StoreError(f"{path}: {self.faults[0]}; {RESTORE}")
@@ -121,6 +126,26 @@ class Store:
             held = ", ".join(self.models) or "none yet"
             raise StoreError(f"{self.path} holds no vectors of model {model!r}; it holds: {held}")
         return ModelVectors(self, model)
+
+    def __contains__(self, model: object) -> bool:
+        return model in self.models
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.models)
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def read(
+        self, models: Iterable[str] | None = None, samples: SampleChoice | None = None
+    ) -> dict[str, Float16[np.ndarray, "sample head dim"]]:
+        """Return the vectors of several models, by default all, of the same samples side by side.
+
+        By default of the samples that all of them have finished. Raises as `ModelVectors.read`.
+        """
+        chosen = [self[model] for model in (self.models if models is None else models)]
+        finished = np.logical_and.reduce([vectors.finished for vectors in chosen]) if chosen else None
+        return {vectors.name: vectors.read(finished if samples is None else samples) for vectors in chosen}
 
     def peek(self, model: str, check_files: bool = True) -> ModelVectors:
         """Return a model's vectors whether finished or not, to look at its state."""
@@ -155,6 +180,16 @@ class Store:
         lines += [] if self.checked else [f"warning    {UNCHECKED}"]
         lines.append('read       store["MODEL"].read(samples=..., heads=[(layer, head), ...]) -> [sample, head, dim]')
         return "\n".join(map(printable, lines))
+
+    def _repr_html_(self) -> str:
+        """Return what `print` shows as a table, for notebooks; nothing of a store is markup."""
+        first, *lines = repr(self).splitlines()
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{escape(line[:11].strip())}</th>"
+            f"<td style='text-align:left'>{escape(line[11:])}</td></tr>"
+            for line in lines
+        )
+        return f"<b>{escape(first)}</b><table>{rows}</table>"
 
 
 class ModelVectors:
@@ -257,14 +292,14 @@ class ModelVectors:
 
     def read(
         self,
-        samples: Iterable[int] | np.ndarray | None = None,
+        samples: SampleChoice | None = None,
         heads: Iterable[HeadChoice] | None = None,
         layers: Sequence[int] | None = None,
     ) -> Float16[np.ndarray, "sample head dim"]:
         """Return vectors in the order asked for: by default all finished samples and all heads.
 
-        `samples` are indices or a mask; `heads` are flat indices or (layer, head) pairs, or name whole
-        `layers`. A failed sample's vectors are NaN. The array is laid out head by head in memory.
+        `samples` are indices, a mask, a slice or sample ids; `heads` are flat indices or (layer, head) pairs, or name
+        whole `layers`. A failed sample's vectors are NaN. The array is laid out head by head in memory.
         Raises `StoreError` for samples or heads that are not there, and for vectors that are not what was written.
         """
         if heads is not None and layers is not None:
@@ -340,20 +375,10 @@ class ModelVectors:
             "that makes this shard anew"
         )
 
-    def _sample_indices(self, samples: Iterable[int] | np.ndarray | None) -> np.ndarray:
+    def _sample_indices(self, samples: SampleChoice | None) -> np.ndarray:
         if samples is None:
             return np.flatnonzero(self.finished)
-        indices = np.asarray(samples if isinstance(samples, np.ndarray) else list(samples))
-        if indices.dtype == bool:
-            if indices.shape != self.finished.shape:
-                raise StoreError(f"a mask of samples needs shape {self.finished.shape}, got {indices.shape}")
-            indices = np.flatnonzero(indices)
-        if indices.ndim != 1 or (len(indices) and indices.dtype.kind not in "iu"):
-            raise StoreError(f"samples are whole numbers or a mask, got {indices.dtype} of shape {indices.shape}")
-        outside = indices[(indices < 0) | (indices >= self.plan.samples)]
-        if len(outside):
-            raise StoreError(f"there is no sample {outside[0]}: the store has {self.plan.samples}")
-        indices = indices.astype(np.int64)
+        indices = sample_indices(samples, self.store.samples.sample_id)
         if not self.finished[indices].all():
             lacking = sorted(set(indices[~self.finished[indices]].tolist()))
             raise IncompleteStoreError(f"samples {spans(lacking)} are not harvested yet; {self._unfinished()}")

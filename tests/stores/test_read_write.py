@@ -156,8 +156,8 @@ def test_blocks_cover_the_samples_once_in_bounded_size(readers, samples, heads, 
         ({"samples": [0, SAMPLES]}, f"no sample {SAMPLES}: the store has {SAMPLES}"),
         ({"samples": [-1]}, "no sample -1"),  # numpy would count from the end
         ({"samples": np.zeros(3, dtype=bool)}, rf"mask of samples needs shape \({SAMPLES},\), got \(3,\)"),
-        ({"samples": np.array([0.5])}, "whole numbers or a mask, got float64"),
-        ({"samples": np.array([[0, 1]])}, r"whole numbers or a mask, got int64 of shape \(1, 2\)"),
+        ({"samples": np.array([0.5])}, "whole numbers, names or a mask, got float64"),
+        ({"samples": np.array([[0, 1]])}, r"whole numbers, names or a mask, got int64 of shape \(1, 2\)"),
         ({"heads": [15]}, "no head 15; 3 layers x 5 heads x 4"),
         ({"heads": [-1]}, "no head -1"),
         ({"heads": [(0, 5)]}, r"no head \(0, 5\)"),  # not the first of the next layer

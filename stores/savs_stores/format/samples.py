@@ -8,13 +8,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Int, Shaped, UInt
 
 from savs_stores.errors import StoreError
 from savs_stores.format.schema import MOST_CLASSES, SPLITS, TABLE
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DEFAULT_TASK = "all"
 # Columns of the table that hold several values a sample.
@@ -109,6 +112,8 @@ class SampleTable:
     options: Int[np.ndarray, "sample option"]
     image_hash: UInt[np.ndarray, "sample image"]
     prompt_hash: UInt[np.ndarray, " sample"]
+    # What the codes mean, where the table is of a store.
+    benchmark: BenchmarkInfo | None = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.sample_id)
@@ -116,6 +121,29 @@ class SampleTable:
     @property
     def nbytes(self) -> int:
         return sum(getattr(self, name).nbytes for name in TABLE)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row a sample, with words for codes where the table is of a store; hashes are left out."""
+        import pandas as pd
+
+        tasks = list(self.benchmark.tasks) if self.benchmark else []
+        classes = [self.benchmark.tasks[task] for task in tasks] if self.benchmark else []
+        known = bool(tasks)
+
+        def word(task: int, label: int) -> str | int | None:
+            return (classes[task][label] if known else label) if label >= 0 else None
+
+        pairs = list(zip(self.task.tolist(), self.label.tolist(), self.options.tolist(), strict=True))
+        columns = {
+            "sample_id": self.sample_id,
+            "task": [tasks[task] if known else task for task, _, _ in pairs],
+            "label": [word(task, label) for task, label, _ in pairs],
+            "split": [SPLITS[code] for code in self.split.tolist()],
+            "group": self.group,
+            "slot": self.slot,
+            "options": [[word(task, option) for option in options if option >= 0] for task, _, options in pairs],
+        }
+        return pd.DataFrame(columns)
 
     def in_split(self, *names: str) -> np.ndarray:
         """Return a mask [sample] of the samples in any of the named splits."""
