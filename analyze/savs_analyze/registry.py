@@ -22,6 +22,9 @@ class Origin:
     source: str
     sha256: str = ""
 
+    def to_json(self) -> dict[str, str]:
+        return {"source": self.source, "sha256": self.sha256}
+
 
 HERE = Origin("savs")
 Record = TypeVar("Record", bound=Named)
@@ -49,6 +52,10 @@ class Registry(Mapping[str, Record], Generic[Record]):
     def remove(self, name: str) -> None:
         """Take back what was registered. Raises KeyError for what is not there."""
         del self._records[name], self._origins[name]
+
+    @property
+    def origins(self) -> set[Origin]:
+        return set(self._origins.values())
 
     def origin(self, name: str) -> Origin:
         return self._origins[name]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from savs_analyze.findings.findings import Findings
     from savs_analyze.lasso.estimator import LassoLogisticRegression, SparseGroupLogisticRegression
     from savs_analyze.methods.estimator import SAVClassifier
+    from savs_analyze.methods.rooms import register
     from savs_stores import Store, open_store, write_store
 
 _PLACES = {
@@ -34,6 +35,7 @@ _PLACES = {
     "harvest": "savs.steps",
     "load_model": "savs.model",
     "open_store": "savs_stores",
+    "register": "savs_analyze.methods.rooms",
     "sweep": "savs.steps",
     "write_store": "savs_stores",
 }
@@ -48,6 +50,7 @@ __all__ = [
     "harvest",
     "load_model",
     "open_store",
+    "register",
     "sweep",
     "write_store",
 ]

@@ -12,6 +12,7 @@ from savs_analyze.cli.options import (
     Backend,
     DrawsOption,
     GridOption,
+    IncludeOption,
     JobsOption,
     MethodsOption,
     ModelsOption,
@@ -98,6 +99,7 @@ def sweep(
     backend: Annotated[Backend, typer.Option(help="loky: processes here; dask: a cluster.")] = Backend.loky,
     scheduler: Annotated[str, typer.Option("--scheduler", help="Of dask: tcp://HOST:PORT.")] = "",
     part: Annotated[str, typer.Option("--part", help="Only this part, as in an array job: 1/4.")] = "1/1",
+    include: IncludeOption = None,
 ) -> None:
     """Run methods over stores: SAVs and zero-shot, or any others. The same command resumes."""
     from savs_analyze.cli.parse import parse_grids, parse_part, parse_range
@@ -116,6 +118,7 @@ def sweep(
         papers_order=papers,
         solver=solver or "",
         scaling=scaling or "",
+        include=include or (),
     )
     data = Data(
         stores,
@@ -186,13 +189,15 @@ def demo(
 
 
 @app.command()
-def methods(form: TableFormatOption = TableFormat.table) -> None:
+def methods(form: TableFormatOption = TableFormat.table, include: IncludeOption = None) -> None:
     """List the methods: formula, source, hyperparameters, and which provably predict the same."""
     import pandas as pd
 
     from savs_analyze.methods.recipes import METHODS
+    from savs_analyze.methods.rooms import from_outside
     from savs_analyze.methods.settings import make_setting
 
+    _add_rooms(include)
     rows = pd.DataFrame(
         {
             "method": list(METHODS),
@@ -204,7 +209,17 @@ def methods(form: TableFormatOption = TableFormat.table) -> None:
             "same_as": [make_setting(name).same_as for name in METHODS],
         }
     )
-    print_rows(rows, form, rows, [])
+    others = [f"From {origin.source}: the {kind} {name}." for kind, name, origin in from_outside()]
+    if others:
+        rows["origin"] = [METHODS.origin(name).source for name in METHODS]
+    print_rows(rows, form, rows, others)
+
+
+def _add_rooms(files: list[Path] | None) -> None:
+    from savs_analyze.methods.rooms import Included, add_installed, include
+
+    add_installed()
+    include([Included.read(path) for path in files or ()])
 
 
 @app.command()
@@ -269,10 +284,12 @@ def stability(results: ResultsArgument, form: TableFormatOption = TableFormat.ta
 def audit(
     results: ResultsArgument,
     seed: Annotated[int | None, typer.Option("--seed", help="Which cell to compute again; default: any.")] = None,
+    include: IncludeOption = None,
 ) -> None:
     """Check that results are what their stores give: files, rows, stores, and one random cell computed again."""
     from savs_analyze.runs.audit import audit
 
+    _add_rooms(include)
     findings = list(audit(results, seed))
     for finding in findings:
         state = {True: "sound", False: "WRONG", None: "not checked"}[finding.sound]

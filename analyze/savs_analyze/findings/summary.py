@@ -59,7 +59,7 @@ def summarize(
         for (setting, metric), measured in _measure(of_family, places).items():
             ran = Setting.from_json(first["settings"][setting])
             keys = {"benchmark": benchmark, "model": model, "metric": metric, "method": method, "shots": shots}
-            keys |= {"setting": ran.column(), "same_as": ran.same_as, "draws": len(of_family)}
+            keys |= {"setting": first["columns"][setting], "same_as": ran.same_as, "draws": len(of_family)}
             keys |= {"heads": dict(ran.parameters).get("k", 0)}
             rows.append(keys | {"task": task} | _numbers(measured))
             by_task.setdefault(tuple(keys.items()), []).append(measured)

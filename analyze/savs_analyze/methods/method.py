@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from savs_analyze.methods.context import Context
 from savs_analyze.parts.selection import Scoring
+from savs_analyze.registry import Origin
 from savs_analyze.votes.fitted import Fitted
 
 
@@ -53,6 +54,11 @@ class Method(ABC):
     def simplicity(self) -> tuple[bool, ...]:
         """What orders methods that predict the same, the simplest first."""
         return ()
+
+    @property
+    def origins(self) -> frozenset[Origin]:
+        """Where its parts are from."""
+        return frozenset()
 
     def among_printed(self, restricted: bool) -> Method:
         return replace(self, restricted=restricted)

@@ -13,6 +13,7 @@ from typing import Any
 from savs_analyze.lasso.estimator import SCALINGS, SOLVERS
 from savs_analyze.methods.method import Method
 from savs_analyze.methods.recipes import METHODS, displayed
+from savs_analyze.registry import HERE, Origin
 
 COUNTED = {"k": "heads", "layers": "layers"}
 KNOBS = ("C", "alpha", "share")  # always said: they decide everything
@@ -36,9 +37,19 @@ class Setting:
         method = method.in_papers_order() if self.papers_order else method
         return method.solved_by(self.solver, self.scaling).among_printed(self.restricted)
 
+    @property
+    def origins(self) -> list[Origin]:
+        """Where the method and its parts are from, as far as that is outside; empty where it is not known here."""
+        if self.name not in METHODS:
+            return []
+        found = {METHODS.origin(self.name), *self.method.origins} - {HERE}
+        return sorted(found, key=lambda origin: (origin.source, origin.sha256))
+
     @cached_property
     def same_as(self) -> str:
         """The simplest named method that provably predicts the same with the same k; empty where it is itself."""
+        if self.name not in METHODS:  # results of a method that is not included now
+            return ""
         canonical, mine = self.method.canonical, dict(self.parameters)
         for name, recipe in METHODS.items():
             if name == self.name or not set(recipe.defaults) <= set(mine):
@@ -50,11 +61,12 @@ class Setting:
 
     def column(self) -> str:
         """Return the name with the number of heads and the hyperparameters that are not the default, for tables."""
-        defaults, words = METHODS[self.name].defaults, [displayed(self.name)]
+        defaults = METHODS[self.name].defaults if self.name in METHODS else {}
+        words = [displayed(self.name)]
         for name, value in self.parameters:
             if name in COUNTED:
                 words.append(f"{value} {COUNTED[name] if value != 1 else COUNTED[name][:-1]}")
-            elif value != defaults[name] or name in KNOBS:
+            elif value != defaults.get(name) or name in KNOBS:
                 words.append(f"{name}={value:.6g}")
         words += [f"by {self.solver}"] if self.solver not in ("", SOLVERS[0]) else []
         words += [self.scaling] if self.scaling not in ("", SCALINGS[0]) else []

@@ -93,9 +93,9 @@ def compare(cells: Iterable[CellResult]) -> pd.DataFrame:
     published = set(zip(figures["model"], figures["benchmark"], strict=True))
     cells = [cell for cell in cells if (cell.facts["model"], _published_name(cell.facts["benchmark"])) in published]
     settings = {
-        (cell.facts["method"], setting.column()): setting
+        (cell.facts["method"], column): setting
         for cell in cells
-        for setting in map(Setting.from_json, cell.facts["settings"])
+        for column, setting in zip(cell.facts["columns"], map(Setting.from_json, cell.facts["settings"]), strict=True)
     }
     rows = []
     for ours in summarize(cells).to_dict("records"):
@@ -160,7 +160,7 @@ def draw_variance(cells: Iterable[CellResult], ours: Mapping[str, Any]) -> float
     by_task: dict[str, list[float]] = {}
     for cell in cells:
         if all(cell.facts[name] == ours[name] for name in same):
-            setting = [Setting.from_json(one).column() for one in cell.facts["settings"]].index(ours["setting"])
+            setting = cell.facts["columns"].index(ours["setting"])
             value = cell.units(setting).values()[ours["metric"]]
             by_task.setdefault(cell.facts["task"], []).append(value)
     variances = [np.var(values, ddof=1) if len(values) > 1 else np.nan for values in by_task.values()]

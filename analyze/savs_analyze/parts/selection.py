@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from savs_analyze.parts.criterion import Criterion, class_margins, find_criterion, true_class_margins
-from savs_analyze.parts.transform import NONE, Transform, transformed
+from savs_analyze.parts.criterion import CRITERIA, Criterion, class_margins, find_criterion, true_class_margins
+from savs_analyze.parts.transform import NONE, TRANSFORMS, Transform, transformed
+from savs_analyze.registry import Origin
 from savs_analyze.votes.similarity import (
     COSINE,
     HEAD_BLOCK,
+    KERNELS,
     Similarity,
     left_out_similarities,
     of_base,
@@ -44,6 +46,12 @@ class Scoring:
     @property
     def judged_by(self) -> Criterion:
         return find_criterion(self.per_class or self.criterion, bool(self.per_class))
+
+    @property
+    def origins(self) -> frozenset[Origin]:
+        """Where its parts are from."""
+        judged = CRITERIA.origin(self.judged_by.name)
+        return frozenset({KERNELS.origin(self.similarity.name), TRANSFORMS.origin(self.transform.name), judged})
 
     @property
     def canonical(self) -> Scoring:

@@ -212,9 +212,9 @@ def against_heads(found: Findings) -> Section | None:
     """Return charts against the number of heads that vote, where there are several numbers."""
     names = {}
     for cell in found.cells:
-        for setting in map(Setting.from_json, cell.facts["settings"]):
+        for column, setting in zip(cell.facts["columns"], map(Setting.from_json, cell.facts["settings"]), strict=True):
             parameters = tuple((name, value) for name, value in setting.parameters if name != "k")
-            names[setting.column()] = replace(setting, parameters=parameters).column()
+            names[column] = replace(setting, parameters=parameters).column()
     rows = found.headlines(found.summary)
     rows = rows[rows["shots"].isin([0, rows["shots"].max()])]
     return _against(found, "heads", "Against the number of heads", rows.assign(curve=rows["setting"].map(names)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from savs_analyze.methods.recipes import METHODS
 from savs_analyze.runs.cells import Cell
 from savs_analyze.runs.draw_pass import run_cells
 from savs_analyze.runs.results import CellResult, Results
@@ -57,7 +58,30 @@ def audit(folder: Path, seed: int | None = None) -> Iterator[Finding]:
         finding, found = _store(source, results.folder, loaded)
         yield finding
         places |= dict.fromkeys(set(source["cells"]) & set(loaded), found) if finding.sound else {}
-    yield _again(places, loaded, seed)
+    for missing in _missing_rooms(loaded.values()):
+        yield Finding("methods", None, missing)
+    yield _again({key: place for key, place in places.items() if _is_known(loaded[key])}, loaded, seed)
+
+
+def _cell_of(result: CellResult) -> Cell:
+    return Cell.from_json(result.facts)
+
+
+def _is_known(result: CellResult) -> bool:
+    """Tell whether the methods of a cell are here, with the same source."""
+    cell = _cell_of(result)
+    names = all(setting.name in METHODS for setting in cell.settings)
+    return names and {origin for setting in cell.settings for origin in setting.origins} == set(cell.origins)
+
+
+def _missing_rooms(results: Iterable[CellResult]) -> Iterator[str]:
+    """Yield of every method from outside that is not here as it was, where it was from."""
+    told: dict[str, None] = {}
+    for result in results:
+        if not _is_known(result):
+            from_where = ", ".join(f"{one.source} (SHA-256 {one.sha256[:12]})" for one in _cell_of(result).origins)
+            told[f"{result.facts['method']} is not here as it was: --include it, or install it; of {from_where}"] = None
+    yield from told
 
 
 def _files(keys: list[str], loaded: dict[str, CellResult], sources: list[dict[str, Any]], unchecked: int) -> Finding:

@@ -11,6 +11,7 @@ from typing import Any
 from savs_analyze.draws.validation import QUARTER, Validation
 from savs_analyze.methods.recipes import ZERO_SHOT
 from savs_analyze.methods.settings import Setting
+from savs_analyze.registry import Origin
 
 # Written into every cell's name: results computed by other rules are computed again.
 RULES = 4
@@ -37,11 +38,15 @@ class Cell:
     keep_leaks: bool = False
     validation: Validation = QUARTER
     rules: int = RULES
+    # Where methods from outside are from, with the SHA-256 of their source.
+    origins: tuple[Origin, ...] = ()
 
     @property
     def key(self) -> str:
         """Name of the cell's files: equal exactly when everything that decides its result is equal."""
         content = self.to_json() | {"settings": [_by_pairs(setting) for setting in self.settings]}
+        if "origins" in content:  # what the code says counts, not where it lies
+            content["origins"] = sorted({origin["sha256"] for origin in content["origins"]})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
     def to_json(self) -> dict[str, Any]:
@@ -64,6 +69,7 @@ class Cell:
             "keep_leaks": self.keep_leaks,
             "validation": {"share": self.validation.share, "first": self.validation.first},
             "rules": self.rules,
+            **({"origins": [origin.to_json() for origin in self.origins]} if self.origins else {}),
         }
 
     @classmethod
@@ -84,6 +90,7 @@ class Cell:
             keep_leaks=found["keep_leaks"],
             validation=Validation(found["validation"]["share"], found["validation"]["first"]),
             rules=found["rules"],
+            origins=tuple(Origin(one["source"], one["sha256"]) for one in found.get("origins", ())),
         )
 
 
@@ -109,7 +116,8 @@ def plan_cells(
     cells = []
     for task, has_logits in tasks.items():
         for name, of_name in by_name.items():
-            cell = replace(vectors, task=task, method=name, settings=tuple(of_name))
+            origins = dict.fromkeys(origin for setting in of_name for origin in setting.origins)
+            cell = replace(vectors, task=task, method=name, settings=tuple(of_name), origins=tuple(origins))
             if name == ZERO_SHOT:
                 cells += [replace(cell, keep_leaks=False)] if has_logits else []
             else:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from savs_analyze.draws.validation import QUARTER, Validation
 from savs_analyze.methods.recipes import METHODS, SAVS, ZERO_SHOT
+from savs_analyze.methods.rooms import Included
 from savs_analyze.methods.settings import Setting, expand_settings
 
 Grid = Mapping[str, Sequence[int] | Sequence[float]]
@@ -18,7 +19,8 @@ class Ask:
     """Which methods, with which hyperparameters: `heads` are the values of every method's k, `grid` those of others.
 
     `restricted` predicts among the classes that a prompt prints, `papers_order` keeps, lists and votes as the papers'
-    code does. `solver` and `scaling` are those of the lasso and its relatives, "" for their own.
+    code does. `solver` and `scaling` are those of the lasso and its relatives, "" for their own. `include` are files
+    with methods of the user's.
     """
 
     methods: Sequence[str] = (ZERO_SHOT, SAVS)
@@ -28,6 +30,12 @@ class Ask:
     papers_order: bool = False
     solver: str = ""
     scaling: str = ""
+    include: Sequence[str | Path] = ()
+
+    @property
+    def files(self) -> list[Included]:
+        """The included files; raises ValueError for one that is no text."""
+        return [Included.read(path) for path in self.include]
 
     @property
     def settings(self) -> list[Setting]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from savs_analyze.draws.draws import available, check_shots
 from savs_analyze.methods.recipes import ZERO_SHOT
+from savs_analyze.methods.rooms import add_installed, include
 from savs_analyze.methods.settings import Setting
 from savs_analyze.runs.cells import Cell, cap_settings, deal, plan_cells
 from savs_analyze.runs.request import Ask, Data, Execution
@@ -43,19 +44,24 @@ def sweep(
     """
     refuse_store(execution.out)
     results = Results(execution.out)
+    files = ask.files
+    add_installed()
+    include(files)
     settings = ask.settings
     _check_least_shots(settings, data.fewest_shots)
     plan = _plan(data, settings)
     keys = [cell.key for _, cells in plan for cell in cells]
     if not keys:
         raise ValueError("nothing to run: no task has a logit for each of its classes, which zero-shot needs")
-    work = Work(results, len(keys), on_cells)
+    work = Work(results, files, len(keys), on_cells)
     work.run(_missing(plan, results, *execution.part), execution.jobs, execution.backend, execution.scheduler)
     if left := sum(not results.has(key) for key in keys):
         print(f"{left:,} of {len(keys):,} cells are left to the other parts", file=sys.stderr)
         return results.cells
     notes = [note for vectors, _ in plan for note in zero_shot_notes(vectors)] if ZERO_SHOT in ask.methods else []
-    return results.finish({**_run_facts(command, results.folder, plan), "notes": notes})
+    origins = dict.fromkeys(origin for _, cells in plan for cell in cells for origin in cell.origins)
+    outside = {"origins": [origin.to_json() for origin in origins]} if origins else {}
+    return results.finish({**_run_facts(command, results.folder, plan), "notes": notes, **outside})
 
 
 def expand(patterns: Sequence[str]) -> list[str]:

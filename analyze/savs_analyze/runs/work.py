@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from savs_analyze.methods.rooms import Included, add_installed, check_travels, include
 from savs_analyze.runs.cells import Cell, deal
 from savs_analyze.runs.draw_pass import run_cells
 from savs_analyze.runs.results import Results
@@ -17,7 +18,7 @@ BACKENDS = ("loky", "dask")
 # Numbers to read: below, starting processes takes longer than what they save.
 SMALL = 2_000_000_000
 
-Part = tuple[str, str, list[Cell], str]
+Part = tuple[str, str, list[Cell], str, tuple[Included, ...]]
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Work:
     """The cells of a sweep on their way into a folder of results."""
 
     results: Results
+    included: Sequence[Included]
     total: int
     on_cells: Callable[[int, int], None]
     done: int = 0
@@ -47,7 +49,8 @@ class Work:
                 for _ in compute(vectors, cells, self.results):
                     self._count(1)
             return
-        parts = share_out(missing, workers, self.results.folder)
+        check_travels({origin for _, cells in missing for cell in cells for origin in cell.origins})
+        parts = share_out(missing, workers, self.results.folder, self.included)
         with _connected(scheduler) as count:
             for finished in _in_parallel(parts, count or workers, backend):
                 self._count(finished)
@@ -64,14 +67,19 @@ def compute(vectors: ModelVectors, cells: Sequence[Cell], results: Results) -> I
         yield key
 
 
-def share_out(missing: Sequence[tuple[ModelVectors, list[Cell]]], workers: int, folder: Path) -> list[Part]:
+def share_out(
+    missing: Sequence[tuple[ModelVectors, list[Cell]]],
+    workers: int,
+    folder: Path,
+    included: Sequence[Included] = (),
+) -> list[Part]:
     """Return parts for the workers, as what a process elsewhere needs to know: paths, a name, cells.
 
     Every part reads its test samples once, so there are no more of them than keep all workers busy.
     """
     each = -(-workers // max(1, len(missing)))
     return [
-        (vectors.store.place.location, vectors.name, part, str(folder.absolute()))
+        (vectors.store.place.location, vectors.name, part, str(folder.absolute()), tuple(included))
         for vectors, cells in missing
         for part in deal(cells, each)
     ]
@@ -79,7 +87,9 @@ def share_out(missing: Sequence[tuple[ModelVectors, list[Cell]]], workers: int, 
 
 def compute_part(part: Part) -> int:
     """Open the store and compute a part's cells, in any process; return how many."""
-    path, model, cells, folder = part
+    path, model, cells, folder, included = part
+    add_installed()
+    include(included)
     # Whether an unfinished store is welcome was asked when the sweep was planned.
     vectors = open_store(path, allow_partial=True)[model]
     return sum(1 for _ in compute(vectors, cells, Results(Path(folder))))

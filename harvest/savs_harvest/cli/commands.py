@@ -45,6 +45,9 @@ ShardOption = Annotated[
 RootOption = Annotated[
     Path, typer.Option("--data-root", envvar="SAVS_DATA_ROOT", help="Where published benchmarks lie: ROOT/NAME.")
 ]
+IncludeOption = Annotated[
+    list[Path] | None, typer.Option("--include", help="A Python file of yours with benchmarks; repeatable.")
+]
 PoolOption = Annotated[str, typer.Option("--pool-per-class", help="Pool samples kept of each class, or 'all'.")]
 DATA_ROOT, POOL = Path("data"), "100"
 # What is said of a task whose answers are not told apart by their first token, see `savs_harvest.models.answers`.
@@ -107,6 +110,7 @@ def run(
         typer.Option(min=0, help="This process writes shards rank, rank+world ...; default: its launcher's."),
     ] = None,
     world: Annotated[int | None, typer.Option(min=1, help="Number of processes; default: its launcher's.")] = None,
+    include: IncludeOption = None,
 ) -> None:
     """Harvest a benchmark into a store. The same command resumes an unfinished harvest."""
     from savs_harvest.asking.few_shot import InContext
@@ -119,6 +123,7 @@ def run(
     from savs_harvest.run.ranks import find_rank, started_by_torchrun
 
     quiet_libraries()
+    _add_benchmarks(include)
     check_date(date)
     process = find_rank(rank, world)
     spec = find_model(model, adapter)
@@ -158,6 +163,7 @@ def run(
             "--icl": (icl, 0),
             "--icl-seed": (icl_seed, 0),
             "--date": (date, DATE),
+            "--include": (tuple(_shareable(str(path)) for path in include or ()), ()),
         },
     )
     shown_name = (name or spec.name + settings.in_context.suffix) + (f" ({process})" if process.world > 1 else "")
@@ -236,10 +242,12 @@ def models() -> None:
 def list_data(
     data_root: RootOption = DATA_ROOT,
     form: Annotated[Format, typer.Option("--format", help="How to print rows.")] = Format.table,
+    include: IncludeOption = None,
 ) -> None:
     """List the benchmarks: what they ask, how much, whose they are, whether they are here or how to get them."""
     from savs_harvest.cli.show import overview, overview_lines
 
+    _add_benchmarks(include)
     rows = overview(data_root)
     if form is Format.table:
         print("\n".join(overview_lines(rows)))
@@ -312,6 +320,13 @@ def _tell(report: Report) -> None:
         print(f"{report.failed:,} samples failed; their status says why", file=sys.stderr)
     if report.halved:
         print(f"{report.halved} batches did not fit into memory and were run in halves", file=sys.stderr)
+
+
+def _add_benchmarks(files: list[Path] | None) -> None:
+    from savs_benchmarks.rooms import add_installed, include
+
+    add_installed()
+    include(files or ())
 
 
 def _fetch_if_missing(name: str, data_root: Path, split: Splitting, limit: int | None) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from savs_benchmarks import BENCHMARKS, Benchmark, PictureError, Published, Sample, check, load_picture
+from savs_benchmarks.rooms import ORIGINS
 from savs_harvest.asking.checks import Concern
 from savs_harvest.asking.index import index_samples
 from savs_harvest.models.prompts import render
@@ -53,7 +54,7 @@ def _embedded_row(benchmark: Benchmark) -> dict[str, Any]:
         "source": benchmark.source,
         "revision": benchmark.revision,
         "size": "",
-        "here": "in the package",
+        "here": f"from {ORIGINS[benchmark.name]}" if benchmark.name in ORIGINS else "in the package",
         "get": [],
     }
 

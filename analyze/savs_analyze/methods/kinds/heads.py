@@ -10,9 +10,10 @@ from savs_analyze.methods.context import Context
 from savs_analyze.methods.method import Method
 from savs_analyze.parts.selection import BY_COUNT, Scoring, paper_ranking, rank_heads, tied_at_cut
 from savs_analyze.parts.transform import NONE
+from savs_analyze.registry import Origin
 from savs_analyze.votes.batch import Centroids
 from savs_analyze.votes.heads import HeadVotes
-from savs_analyze.votes.similarity import COSINE, Similarity
+from savs_analyze.votes.similarity import COSINE, KERNELS, Similarity
 from savs_analyze.votes.vote import VOTES, Vote
 
 SELECTIONS = ("top", "random")
@@ -57,6 +58,10 @@ class Savs(Method):
     @property
     def ranks(self) -> bool:
         return self.selection == "top"
+
+    @property
+    def origins(self) -> frozenset[Origin]:
+        return self.scoring.origins | {KERNELS.origin(self.voting.name), VOTES.origin(self.vote)}
 
     @property
     def scorings(self) -> tuple[Scoring, ...]:

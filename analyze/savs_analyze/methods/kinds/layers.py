@@ -10,8 +10,9 @@ from savs_analyze.methods.context import Context
 from savs_analyze.methods.method import Method
 from savs_analyze.parts.selection import BY_COUNT, Scoring, rank_heads, score_heads, tied_at_cut
 from savs_analyze.parts.transform import NONE
+from savs_analyze.registry import Origin
 from savs_analyze.votes.heads import LayerVotes
-from savs_analyze.votes.similarity import COSINE, Similarity
+from savs_analyze.votes.similarity import COSINE, KERNELS, Similarity
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,10 @@ class Layers(Method):
     @property
     def least_shots(self) -> int:
         return 2 if self.scoring.leave_one_out else 1
+
+    @property
+    def origins(self) -> frozenset[Origin]:
+        return self.scoring.origins | {KERNELS.origin(self.voting.name)}
 
     @property
     def canonical(self) -> Layers:

@@ -1,0 +1,145 @@
+"""Rooms for others: methods and their parts from installed distributions, files, and Python sessions.
+
+Nothing that a store or a folder of results names is ever imported: records come from entry points and from the files
+that the user includes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from savs_analyze.methods.recipes import METHODS, Recipe
+from savs_analyze.parts.criterion import CRITERIA, Criterion
+from savs_analyze.parts.transform import TRANSFORMS, TransformRule
+from savs_analyze.registry import HERE, Origin, Registry
+from savs_analyze.votes.similarity import KERNELS, Kernel
+from savs_analyze.votes.vote import VOTES, Vote
+
+# What may be added, and the group of entry points that adds it.
+ROOMS: dict[type, tuple[str, Registry[Any]]] = {
+    Recipe: ("savs.methods", METHODS),
+    Kernel: ("savs.similarities", KERNELS),
+    TransformRule: ("savs.transforms", TRANSFORMS),
+    Criterion: ("savs.criteria", CRITERIA),
+    Vote: ("savs.votes", VOTES),
+}
+SESSION = Origin("a Python session")
+
+
+@dataclass(frozen=True)
+class Included:
+    """A file of the user's with its text, which travels to other processes and machines."""
+
+    path: str
+    source: str
+
+    @classmethod
+    def read(cls, path: str | Path) -> Included:
+        """Raises ValueError where the file is no text."""
+        try:
+            return cls(str(path), Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"--include {path} cannot be read: {error}") from error
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.path, hashlib.sha256(self.source.encode()).hexdigest())
+
+
+def register(*records: object, origin: Origin = SESSION) -> None:
+    """Add records of methods, similarities, transforms, criteria or votes.
+
+    Raises TypeError for anything else, ValueError where a name is taken.
+    """
+    for record in records:
+        if type(record) not in ROOMS:
+            kinds = ", ".join(kind.__name__ for kind in ROOMS)
+            raise TypeError(f"{record!r} cannot be added; what can: {kinds}")
+        ROOMS[type(record)][1].register(record, origin)
+
+
+def include(files: Iterable[Included]) -> None:
+    """Run files and add every record that stands in them at module level; one that is included already is left.
+
+    Raises ValueError with file and line where a file cannot be run, holds no record, or holds a name that is taken.
+    """
+    for file in files:
+        if file.origin in {one for _, registry in ROOMS.values() for one in registry.origins}:
+            continue
+        found = [value for value in vars(_run(file)).values() if type(value) in ROOMS and not _is_known(value)]
+        if not found:
+            raise ValueError(f"--include {file.path} holds no method, similarity, transform, criterion or vote")
+        register(*found, origin=file.origin)
+
+
+def _run(file: Included) -> ModuleType:
+    module = ModuleType(f"savs_included_{file.origin.sha256[:12]}")
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    try:
+        exec(compile(file.source, file.path, "exec"), vars(module))  # noqa: S102  the user's own file, asked for by name
+    except Exception as error:
+        raise ValueError(f"--include {file.path}{_line(error, file.path)}: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _line(error: BaseException, path: str) -> str:
+    """Return the line of a file at which an error arose, the innermost one."""
+    lines = [error.lineno] if isinstance(error, SyntaxError) else []
+    trace = error.__traceback__
+    while trace:
+        lines += [trace.tb_lineno] if trace.tb_frame.f_code.co_filename == path else []
+        trace = trace.tb_next
+    return f", line {lines[-1]}" if lines else ""
+
+
+def _is_known(record: Any) -> bool:
+    return ROOMS[type(record)][1].get(record.name) is record
+
+
+@cache
+def add_installed() -> None:
+    """Add what installed distributions offer; one that fails is told on stderr, and its names stay unknown."""
+    for kind, (group, _) in ROOMS.items():
+        for point in entry_points(group=group):
+            try:
+                found = point.load()
+                register(*(found if isinstance(found, list | tuple) else [found]), origin=_origin(point))
+            except Exception as error:
+                print(
+                    f"{group}: {point.name} of {_distribution(point)} is left out, as it fails "
+                    f"({kind.__name__}): {type(error).__name__}: {error}",
+                    file=sys.stderr,
+                )
+
+
+def _origin(point: EntryPoint) -> Origin:
+    spec = find_spec(point.module)
+    source = Path(spec.origin).read_bytes() if spec and spec.origin else b""
+    return Origin(_distribution(point), hashlib.sha256(source).hexdigest())
+
+
+def _distribution(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+
+def from_outside() -> Iterator[tuple[str, str, Origin]]:
+    """Yield (kind, name, origin) of every record that is not this project's."""
+    for _, registry in ROOMS.values():
+        for name in registry:
+            if (origin := registry.origin(name)) != HERE:
+                yield registry.kind, name, origin
+
+
+def check_travels(origins: Iterable[Origin]) -> None:
+    """Raise ValueError where a record is known in this process only."""
+    if SESSION in set(origins):
+        raise ValueError("a method of this session is known here only: put it into a file to include, or use one job")
