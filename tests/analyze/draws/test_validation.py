@@ -69,6 +69,14 @@ def test_the_papers_rule_takes_whole_groups_of_950():
     assert np.flatnonzero(chosen).tolist() == list(range(4 * 237))
 
 
+def test_samples_of_no_group_are_units_of_their_own_beside_groups():
+    # 400 samples alone, then 100 groups of four: the first quarter of these 500 units are samples alone.
+    group = [""] * 400 + np.repeat(np.arange(100), 4).astype(str).tolist()
+    made, info = table(np.arange(800) % 2, group=group)
+    chosen = Validation(0.25, first=True).samples(made, info)
+    assert np.flatnonzero(chosen).tolist() == list(range(125))
+
+
 def test_groups_stay_whole_under_any_metric():
     made, info = table(np.arange(1200) % 2, group=(np.arange(1200) // 7).astype(str).tolist())
     chosen = Validation(first=True).samples(made, info)

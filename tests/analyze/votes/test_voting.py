@@ -156,7 +156,7 @@ def test_a_head_to_which_all_classes_are_alike_says_nothing():
 
 
 def test_whether_a_head_says_nothing_is_asked_sample_by_sample_of_each_alone():
-    found = np.array([[[7.0, 0.0], [7.0, 1e-11], [7.0, 2e-11]]])  # the second head's scale is not the first one's
+    found = np.array([[[7.0, 0.0], [7.0, 1e-13], [7.0, 2e-13]]])  # the second head's scale is not the first one's
     heads = np.array([[0, 1]] * 3)
     edge = np.sqrt(1.5)
     assert class_similarities(found, heads, True) == pytest.approx(np.array([[-edge / 2, 0, edge / 2]]))
