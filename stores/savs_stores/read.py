@@ -97,7 +97,7 @@ class Store:
             self.benchmark = BenchmarkInfo.from_attributes(attributes["benchmark"])
         except (KeyError, TypeError, AttributeError) as error:
             raise StoreError(f"{path} lacks attributes that the format asks for: {error}") from None
-        self.samples = SampleTable(**group.read_all(TABLE), benchmark=self.benchmark)
+        self.samples = SampleTable(**group.read_all(TABLE)).of(self.benchmark)
         self.faults = list(self._faults(group))
         if self.faults and strict:
             raise StoreError(f"{path}: {self.faults[0]}; {RESTORE}")

@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Int, Shaped, UInt
@@ -113,7 +113,7 @@ class SampleTable:
     image_hash: UInt[np.ndarray, "sample image"]
     prompt_hash: UInt[np.ndarray, " sample"]
     # What the codes mean, where the table is of a store.
-    benchmark: BenchmarkInfo | None = field(default=None, compare=False, repr=False)
+    benchmark: ClassVar[BenchmarkInfo | None] = None
 
     def __len__(self) -> int:
         return len(self.sample_id)
@@ -121,6 +121,12 @@ class SampleTable:
     @property
     def nbytes(self) -> int:
         return sum(getattr(self, name).nbytes for name in TABLE)
+
+    def of(self, benchmark: BenchmarkInfo) -> SampleTable:
+        """Return the table of a benchmark's store, which knows what its codes mean."""
+        table = replace(self)
+        object.__setattr__(table, "benchmark", benchmark)  # no column, and no part of what is compared
+        return table
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row a sample, with words for codes where the table is of a store; hashes are left out."""
