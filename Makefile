@@ -27,8 +27,7 @@ setup: .venv/ready ## make .venv and install everything into it (TORCH=torch for
 	touch $@
 
 demo: setup ## harvest the embedded model over the digits benchmarks, classify, print the table, write the report
-	for data in $(DEMO); do $(BIN)/savs-harvest run --model tiny --data $$data || exit 1; done
-	$(BIN)/savs-analyze demo $(DEMO:%=--store stores/%.zarr)
+	$(BIN)/savs-harvest demo
 
 ifneq ($(GPUS),1)
 LAUNCH = $(BIN)/torchrun --standalone --nproc-per-node $(GPUS) --no-python

@@ -102,3 +102,12 @@ def size(count: int | float) -> str:
 def _stop(message: str, code: int) -> None:
     say(*message.split("\n"), file=sys.stderr)
     raise SystemExit(code) from None
+
+
+def print_version(wanted: bool) -> None:
+    """End a command line with the version of savs, where that is asked for."""
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"savs {version('savs')}")
+        raise SystemExit(DONE)

@@ -52,6 +52,9 @@ MOST_COLUMNS = 5
 @app.callback()
 def main(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=terminal.print_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Classify from stores of head vectors, as often as you like, on a CPU."""
 

@@ -50,6 +50,7 @@ IncludeOption = Annotated[
 ]
 PoolOption = Annotated[str, typer.Option("--pool-per-class", help="Pool samples kept of each class, or 'all'.")]
 DATA_ROOT, POOL = Path("data"), "100"
+DEMO = "digits", "digits-claims", "digits-pairs", "digits-compare"
 # What is said of a task whose answers are not told apart by their first token, see `savs_harvest.models.answers`.
 UNUSUAL = {
     "whole answer": "no single token tells its answers apart, so whole answers are scored",
@@ -70,6 +71,9 @@ SplitOption = Annotated[Splitting, typer.Option("--split", help="The official sp
 @app.callback()
 def main(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=terminal.print_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Run a vision-language model over a benchmark and keep every head's last-token output."""
 
@@ -188,6 +192,20 @@ def run(
     print(f"{place}\nnext: {terminal.command('savs-analyze', 'sweep', '--store', place)}", file=sys.stderr)
     if report.failed and not started_by_torchrun():
         raise typer.Exit(terminal.DONE_WITH_FAILURES)
+
+
+@app.command()
+def demo() -> None:
+    """Show everything once: the embedded model reads handwritten digits, the best heads classify, a page is written."""
+    import subprocess
+
+    stores = [f"stores/{name}.zarr" for name in DEMO]
+    for name, store in zip(DEMO, stores, strict=True):
+        run(model="tiny", data=name, store=store)
+    code = "import sys; sys.argv[0] = 'savs-analyze'; from savs_analyze.cli import entry; entry()"
+    words = [word for store in stores for word in ("--store", store)]
+    done = subprocess.run([sys.executable, "-c", code, "demo", *words], check=False)
+    raise typer.Exit(done.returncode)
 
 
 @app.command()

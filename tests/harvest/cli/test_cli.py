@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from savs_benchmarks import BENCHMARKS
 from savs_harvest.cli import commands as cli
-from savs_stores import open_store
+from savs_stores import open_store, terminal
 from savs_stores.terminal import DONE_WITH_FAILURES, FAILED, INTERRUPTED, MISUSED
 
 COMMANDS = [["run"], ["plan"], ["models"], ["data"], ["data", "list"], ["data", "get"], ["data", "show"]]
@@ -117,7 +117,7 @@ def test_run_fills_a_store_that_a_plan_and_a_second_run_find_complete(invoke, wr
     assert result.exit_code == 0
     assert result.stdout == ""
     assert "10 samples in 3 shards to do, 0 of 3 shards done" in result.stderr
-    assert "next: savs-analyze sweep --store s.zarr" in result.stderr
+    assert f"next: {terminal.command('savs-analyze', 'sweep', '--store', 's.zarr')}" in result.stderr
     stored = open_store(tmp_path / "s.zarr")["tiny"]
     assert stored.read().shape == (10, 48, 8)
     assert stored.provenance["command"] == "savs-harvest run --model tiny --data FOLDER/parity.jsonl"
