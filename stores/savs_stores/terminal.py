@@ -104,10 +104,11 @@ def _stop(message: str, code: int) -> None:
     raise SystemExit(code) from None
 
 
-def print_version(wanted: bool) -> None:
+def print_version(wanted: bool) -> bool:
     """End a command line with the version of savs, where that is asked for."""
     if wanted:
         from importlib.metadata import version
 
         print(f"savs {version('savs')}")
         raise SystemExit(DONE)
+    return wanted

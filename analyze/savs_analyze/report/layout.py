@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,28 @@ SHOWN = [
 ]
 
 
+@dataclass(frozen=True)
+class Number:
+    """A number of a table with its interval, shares of 1; `close` says that it is as good as the best of its line."""
+
+    value: float
+    low: float
+    high: float
+    close: bool = False
+
+    @property
+    def interval(self) -> str:
+        return f"[{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
+    def __str__(self) -> str:
+        return f"{100 * self.value:.1f} {self.interval}{' °' if self.close else ''}"
+
+
+def _numbers(summary: pd.DataFrame) -> list[Number]:
+    columns = (summary[name] for name in ("value", "low", "high", "close"))
+    return [Number(*row) for row in zip(*columns, strict=True)]
+
+
 def columns_of(summary: pd.DataFrame) -> pd.Series:
     """Return the column of each row: its setting, the method where models chose different ones, with its shots."""
     per_model = summary.groupby(["method", "model", "shots"])["setting"].transform("nunique")
@@ -40,7 +62,7 @@ def columns_of(summary: pd.DataFrame) -> pd.Series:
 
 
 def spread(summary: pd.DataFrame, all_metrics: bool = False) -> pd.DataFrame:
-    """Return the table for people: one line a benchmark, model, task and metric, one column a method, in percent.
+    """Return the table for people: one line a benchmark, model, task and metric, one column a method, `Number`s.
 
     `n` lists the numbers of tested units, of the first columns first, where methods differ in them. Balanced
     accuracy and macro-F1 have lines with `all_metrics` only.
@@ -49,26 +71,25 @@ def spread(summary: pd.DataFrame, all_metrics: bool = False) -> pd.DataFrame:
         summary = summary[~summary["metric"].isin(OF_CLASSES)]
     lines = summary.assign(
         column=columns_of(summary),
-        text=[_text(row) for row in summary.itertuples()],
+        number=_numbers(summary),
     )
     index = ["benchmark", "model", "task", "metric"]
     columns = list(dict.fromkeys(lines["column"]))
-    cells = lines.groupby([*index, "column"], sort=False)["text"].first().unstack("column", fill_value="")
+    cells = lines.groupby([*index, "column"], sort=False)["number"].first().unstack("column", fill_value="")
     counts = lines.groupby(index, sort=False)["n"].agg(lambda n: " / ".join(f"{count:,}" for count in dict.fromkeys(n)))
     # In the order of the summary: pandas sorts what it unstacks.
     return cells.reindex(index=counts.index, columns=columns).assign(n=counts).reset_index()[[*index, "n", *columns]]
 
 
 def listed(summary: pd.DataFrame, all_metrics: bool = False) -> pd.DataFrame:
-    """Return the table for people where there are many methods: one line a method, in percent."""
+    """Return the table for people where there are many methods: one line a method, `Number`s."""
     if not all_metrics:
         summary = summary[~summary["metric"].isin(OF_CLASSES)]
-    text = [_text(row) for row in summary.itertuples()]
     # Here a chosen setting can be named for each model.
     labels = summary["setting"]
     if summary.loc[summary["shots"] > 0, "shots"].nunique() > 1:
         labels = labels.where(summary["shots"] == 0, labels + ", " + summary["shots"].astype(str) + " shots")
-    lines = summary.assign(setting=labels, result=text, n=summary["n"].map("{:,}".format)).rename(
+    lines = summary.assign(setting=labels, result=_numbers(summary), n=summary["n"].map("{:,}".format)).rename(
         columns={"same_as": "same as"}
     )
     index = ["benchmark", "model", "task", "metric"]
@@ -120,7 +141,3 @@ def papers_table(compared: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(lines, columns=SHOWN)
-
-
-def _text(row: Any) -> str:
-    return f"{100 * row.value:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]{' °' if row.close else ''}"

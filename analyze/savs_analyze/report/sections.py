@@ -21,7 +21,7 @@ from savs_analyze.report.blocks import Cell, Chart, Classes, HeadMap, Section, T
 from savs_analyze.report.charts import inline_curves
 from savs_analyze.report.curves import Curve
 from savs_analyze.report.head_maps import most_heads, most_shots, selection_frequency
-from savs_analyze.report.layout import columns_of, differences, papers_table, spread
+from savs_analyze.report.layout import Number, columns_of, differences, papers_table, spread
 from savs_analyze.report.notes import LEFT_OUT, footnotes, papers_notes
 from savs_analyze.runs.results import CellResult
 
@@ -179,14 +179,15 @@ def _metric(name: str) -> str:
     return name.replace("_", " ").replace("f1", "F1")
 
 
-def _best(texts: Sequence[str]) -> list[Cell]:
-    """Return `92.8 [90.7, 94.8] °` of every setting as cells, the best marked where there are others."""
-    parts = [text.removesuffix(" °").partition(" ") for text in texts]
-    values = [float(value) for value, _, _ in parts if value]
-    most = max(values) if len(values) > 1 else None
+def _best(numbers: Sequence[Number | str]) -> list[Cell]:
+    """Return the number of every setting as a cell, "" where it has none; the best is marked where there are others."""
+    there = [number.value for number in numbers if isinstance(number, Number)]
+    most = max(there) if len(there) > 1 else None
     return [
-        Cell(value, small, best=bool(value) and float(value) == most, close=text.endswith("°"))
-        for text, (value, _, small) in zip(texts, parts, strict=True)
+        Cell(f"{100 * number.value:.1f}", number.interval, best=number.value == most, close=number.close)
+        if isinstance(number, Number)
+        else Cell("")
+        for number in numbers
     ]
 
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from savs_analyze.draws.validation import Validation
 from savs_analyze.measure.metrics import METRICS
+from savs_analyze.methods.recipes import METHODS
 from savs_analyze.methods.settings import Setting
 
 MOST_JSON_BYTES = 2**26
@@ -133,8 +134,10 @@ def _wrong_facts(facts: Mapping[str, Any]) -> Iterator[str]:
         yield "its settings have not one column each"
     try:
         Validation(**facts["validation"])
-        for setting in settings:
-            Setting.from_json(setting).column()
+        for setting in map(Setting.from_json, settings):
+            if setting.name not in METHODS and not facts.get("origins"):
+                raise ValueError(f"there is no method {setting.name!r}")
+            setting.column()
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         yield f"a setting is none ({error})"
 

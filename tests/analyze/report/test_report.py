@@ -107,7 +107,7 @@ def test_the_page_has_the_numbers_of_the_table(swept):
     assert len(shown) > 6
     for line in spread(summary, all_metrics=True).to_dict("records"):
         for setting in set(summary.setting):
-            value, _, interval = line[setting].partition(" ")
+            value, _, interval = str(line[setting]).partition(" ")
             assert (value, interval) in shown
     for note in footnotes(cells):
         assert note in page
@@ -129,7 +129,21 @@ def test_many_settings_have_a_line_each_and_the_same_numbers(toy, tmp_path):
     found = found_in(tmp_path)
     wide = spread(found.headlines(found.chosen))
     shown = [f"{line[1].text} {line[1].small}{' °' if line[1].close else ''}" for line in table.lines]
-    assert shown == wide.iloc[0, 5:].tolist()
+    assert shown == wide.iloc[0, 5:].map(str).tolist()
+
+
+def test_of_numbers_that_print_alike_only_the_larger_is_bold(swept):
+    found = found_in(swept)
+    accuracy = found.chosen[found.chosen["metric"] == "accuracy"].iloc[:2].copy()
+    first, second = accuracy["setting"]
+    accuracy[["benchmark", "task", "model"]] = accuracy[["benchmark", "task", "model"]].iloc[0].tolist()
+    accuracy["value"] = [0.90801, 0.90802]
+    found.__dict__["chosen"] = accuracy
+    [table] = results(found).blocks
+    cells = {cell.text: cell for cell in table.lines[0]}
+    marked = {heading.text: cell.best for heading, cell in zip(table.columns, table.lines[0], strict=True)}
+    assert "90.8" in cells
+    assert (marked[first], marked[second]) == (False, True)
 
 
 def test_nothing_is_fetched_and_nothing_runs(swept):
