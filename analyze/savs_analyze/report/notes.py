@@ -20,6 +20,8 @@ DEVIATIONS = (
     "of equal heads the later ones stay; theirs depend on the processor.",
     "a sparse-group lasso is multinomial; theirs knows two classes.",
 )
+# What is fitted step by step, and may stop before it is done.
+PROBES = ("linear-probe", "last-layer-probe", "mlp-probe")
 LEFT_OUT = {
     "leaked": "because the support shows their image or belongs to their group",
     "failed": "because they have no vectors",
@@ -58,7 +60,7 @@ def footnotes(
         for name, most in rows.groupby("benchmark")[reason].max().items():
             if most:
                 notes.append(f"{name}: up to {most} test samples a draw left out, {words}.")
-    notes += _tie_notes(learnt) + _lasso_notes(learnt)
+    notes += _tie_notes(learnt) + _lasso_notes(learnt) + _probe_notes(learnt)
     if (rows["same_as"] != "").any():
         notes.append("Same as: predicts the same by algebra; computed once.")
     if any(cell.facts["validation"]["first"] for cell in cells):
@@ -103,6 +105,16 @@ def _tie_notes(learnt: pd.DataFrame) -> list[str]:
     decides = "the later head stays" if papers else "margin, then layer and head decide"
     what = "count" if set(learnt["method"]) == {SAVS} else "score"
     return [f"Up to {most} heads share the {what} at the cut; {decides}."]
+
+
+def _probe_notes(learnt: pd.DataFrame) -> list[str]:
+    """Return how many probes stopped at their last iteration, if any did."""
+    if "converged" not in learnt:
+        return []
+    first = learnt["metric"] == learnt.groupby("benchmark")["metric"].transform("first")
+    probes = learnt[(learnt["split"] == "test") & first & learnt["method"].isin(PROBES)]
+    stopped = int((probes["converged"] == False).sum())  # noqa: E712  absent where it converged
+    return [f"{stopped} of {len(probes)} fits of probes stopped at their last iteration."] if stopped else []
 
 
 def _lasso_notes(learnt: pd.DataFrame) -> list[str]:

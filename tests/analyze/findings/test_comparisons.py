@@ -1,11 +1,12 @@
 """Paired tests against scipy and statsmodels; what is chosen by validation, by hand; tables that say so."""
 
 import json
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, norm, permutation_test
 from statsmodels.stats.contingency_tables import mcnemar
@@ -46,14 +47,14 @@ def test_of_groups_it_is_the_exact_permutation_test(seed, count):
 
 @settings(max_examples=30)
 @given(seed=seeds, count=st.integers(2, 12))
+@example(seed=2018, count=12)  # two sums lie within the rounding
 def test_what_is_no_multiple_of_a_quarter_is_rounded_and_never_too_sure(seed, count):
     differences = np.random.default_rng(seed).normal(0.4, 1, count)
-    expected = permutation_test(
-        (differences,), lambda values, axis: values.sum(axis=axis), permutation_type="samples", n_resamples=np.inf
-    ).pvalue
-    found = sign_flip_test(differences)
-    assert found >= min(1, expected) - 1e-9
-    assert found == pytest.approx(min(1, expected), abs=2.1 / 2**count)
+    sums = np.abs(np.array(list(product((-1, 1), repeat=count))) @ differences)
+    # Ten steps of the rounding, which may lie between the mean and the slightly smaller one that p is of.
+    margin = 1e-4 * np.abs(differences).sum()
+    least, most = ((sums >= abs(differences.sum()) - shift).mean() for shift in (1e-12, margin))
+    assert least - 1e-9 <= sign_flip_test(differences) <= most + 1e-9
 
 
 def test_clusters_of_many_sizes_are_nearly_normal():

@@ -394,3 +394,18 @@ def test_baselines_learn_on_the_heads_that_savs_choose(problem):
     probes = Neighbours, Gaussian, Logistic, Perceptron, Ridge
     learnt, _ = run([Savs(4), *(probe(4) for probe in probes)], vectors, labels, vectors, 3)
     assert len({tuple(one.heads) for one in learnt}) == 1
+
+
+@pytest.mark.parametrize("name", ["linear-probe", "mlp-probe"])
+def test_a_probe_that_stops_early_says_so(problem, monkeypatch, name):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neural_network import MLPClassifier
+
+    (vectors, labels), _ = problem(0), problem(1)
+    [done], _ = run([make_setting(name).method], vectors, labels, vectors, 3)
+    assert done.report == {}
+    for kind in (LogisticRegression, MLPClassifier):
+        fit = kind.fit
+        monkeypatch.setattr(kind, "fit", lambda self, X, y, fit=fit: fit(self.set_params(max_iter=1), X, y))
+    [stopped], _ = run([make_setting(name).method], vectors, labels, vectors, 3)
+    assert stopped.report == {"converged": False}
