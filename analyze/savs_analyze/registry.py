@@ -27,6 +27,8 @@ class Origin:
 
 
 HERE = Origin("savs")
+# Records of a session may be registered anew: its author tries things.
+SESSION = "a Python session"
 Record = TypeVar("Record", bound=Named)
 
 
@@ -41,12 +43,14 @@ class Registry(Mapping[str, Record], Generic[Record]):
             self.register(record, HERE)
 
     def register(self, record: Record, origin: Origin) -> None:
-        """Add a record; the same one from the same place may come again. Raises ValueError where its name is taken."""
+        """Add a record; the same one may come again. Raises ValueError where its name is taken."""
         name = record.name
-        if name in self._records:
-            if (holder := self._origins[name]) != origin or origin == HERE:
+        if (known := self._records.get(name)) is not None:
+            holder = self._origins[name]
+            if known is record:
+                return
+            if not holder.source == origin.source == SESSION:
                 raise ValueError(f"the {self.kind} {name!r} of {origin.source} is taken: {holder.source} has one")
-            return
         self._records[name], self._origins[name] = record, origin
 
     def remove(self, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterable
 from functools import cache
@@ -42,10 +43,12 @@ def include(files: Iterable[Path]) -> None:
     Raises `BenchmarkError` where one cannot be run, or holds none.
     """
     for file in files:
-        module = ModuleType(f"savs_included_{file.stem}")
         try:
-            exec(compile(file.read_text(encoding="utf-8"), str(file), "exec"), vars(module))  # noqa: S102  asked for by name
-        except Exception as error:
+            source = file.read_text(encoding="utf-8")
+            module = ModuleType(f"savs_included_{hashlib.sha256(source.encode()).hexdigest()[:12]}")
+            sys.modules[module.__name__] = module  # dataclasses look their module up
+            exec(compile(source, str(file), "exec"), vars(module))  # noqa: S102  asked for by name
+        except (Exception, SystemExit) as error:
             raise BenchmarkError(f"--include {file} cannot be run: {type(error).__name__}: {error}") from error
         found = [value for value in vars(module).values() if isinstance(value, Benchmark)]
         if not found:

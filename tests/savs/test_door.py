@@ -110,6 +110,14 @@ def test_many_pictures_come_in_blocks(tiny, monkeypatch):
     ("images", "question", "words"),
     [
         (["nowhere.png"], "q", "sample 0: nowhere.png: there is no such file"),
+        ([np.zeros((8, 8, 3))], "q", r"sample 0: an array must be uint8 \[height, width, 3\], got float64 of shape"),
+        ([np.zeros((3, 8, 8), np.uint8)], "q", r"sample 0: an array must be .* got uint8 of shape \(3, 8, 8\)"),
+        ([np.zeros(8, np.uint8)], "q", r"sample 0: an array must be"),
+        ([np.zeros((0, 4, 3), np.uint8)], "q", r"sample 0: an array must be"),
+        ([None], "q", "sample 0: a picture is a PIL image, an array or a path, not NoneType"),
+        (Image.new("RGB", (20, 20)), "q", "images must be a list of pictures, not Image"),
+        ("a.png", "q", "images must be a list of pictures, not str"),
+        ([Image.new("RGB", (20, 20))], [3], "sample 0: its question is no text: 3"),
         ([Image.new("RGB", (20, 20))] * 2, ["q"], "1 questions are asked of 2 samples: one for all, or one for each"),
     ],
 )

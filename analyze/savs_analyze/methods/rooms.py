@@ -16,23 +16,24 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from uuid import uuid4
 
 from savs_analyze.methods.recipes import METHODS, Recipe
 from savs_analyze.parts.criterion import CRITERIA, Criterion
 from savs_analyze.parts.transform import TRANSFORMS, TransformRule
-from savs_analyze.registry import HERE, Origin, Registry
+from savs_analyze.registry import HERE, SESSION, Origin, Registry
 from savs_analyze.votes.similarity import KERNELS, Kernel
 from savs_analyze.votes.vote import VOTES, Vote
 
 # What may be added, and the group of entry points that adds it.
+# Methods come last: they are tried when they are added, and may use any of the others.
 ROOMS: dict[type, tuple[str, Registry[Any]]] = {
-    Recipe: ("savs.methods", METHODS),
     Kernel: ("savs.similarities", KERNELS),
     TransformRule: ("savs.transforms", TRANSFORMS),
     Criterion: ("savs.criteria", CRITERIA),
     Vote: ("savs.votes", VOTES),
+    Recipe: ("savs.methods", METHODS),
 }
-SESSION = Origin("a Python session")
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,36 @@ class Included:
         return Origin(self.path, hashlib.sha256(self.source.encode()).hexdigest())
 
 
-def register(*records: object, origin: Origin = SESSION) -> None:
-    """Add records of methods, similarities, transforms, criteria or votes.
+def register(*records: object, origin: Origin | None = None) -> None:
+    """Add records of methods, similarities, transforms, criteria or votes: all of them, or none.
 
-    Raises TypeError for anything else, ValueError where a name is taken.
+    Without an origin they are of this session: they may be registered anew, and their results are never taken over
+    by another session. Raises TypeError for anything else, ValueError where a name is taken or a method cannot be made.
     """
-    for record in records:
-        if type(record) not in ROOMS:
-            kinds = ", ".join(kind.__name__ for kind in ROOMS)
-            raise TypeError(f"{record!r} cannot be added; what can: {kinds}")
-        ROOMS[type(record)][1].register(record, origin)
+    of = origin or Origin(SESSION, uuid4().hex)
+    order = list(ROOMS)
+    if other := [record for record in records if type(record) not in ROOMS]:
+        raise TypeError(f"{other[0]!r} cannot be added; what can: {', '.join(kind.__name__ for kind in order)}")
+    added: list[tuple[Registry[Any], str]] = []
+    try:
+        for record in sorted(records, key=lambda record: order.index(type(record))):
+            registry = ROOMS[type(record)][1]
+            is_new = record.name not in registry  # type: ignore[attr-defined]
+            registry.register(record, of)
+            added += [(registry, record.name)] if is_new else []  # type: ignore[attr-defined]
+            _try(record)
+    except Exception:
+        for registry, name in added:
+            registry.remove(name)
+        raise
+
+
+def _try(record: object) -> None:
+    if isinstance(record, Recipe):
+        try:
+            record.make(**record.defaults)
+        except Exception as error:
+            raise ValueError(f"the method {record.name!r} cannot be made: {type(error).__name__}: {error}") from error
 
 
 def include(files: Iterable[Included]) -> None:
@@ -73,12 +94,15 @@ def include(files: Iterable[Included]) -> None:
     Raises ValueError with file and line where a file cannot be run, holds no record, or holds a name that is taken.
     """
     for file in files:
-        if file.origin in {one for _, registry in ROOMS.values() for one in registry.origins}:
+        if file.origin.sha256 in {one.sha256 for _, registry in ROOMS.values() for one in registry.origins}:
             continue
         found = [value for value in vars(_run(file)).values() if type(value) in ROOMS and not _is_known(value)]
         if not found:
             raise ValueError(f"--include {file.path} holds no method, similarity, transform, criterion or vote")
-        register(*found, origin=file.origin)
+        try:
+            register(*found, origin=file.origin)
+        except ValueError as error:
+            raise ValueError(f"--include {file.path}: {error}") from error
 
 
 def _run(file: Included) -> ModuleType:
@@ -86,7 +110,7 @@ def _run(file: Included) -> ModuleType:
     sys.modules[module.__name__] = module  # dataclasses look their module up
     try:
         exec(compile(file.source, file.path, "exec"), vars(module))  # noqa: S102  the user's own file, asked for by name
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"--include {file.path}{_line(error, file.path)}: {type(error).__name__}: {error}") from error
     return module
 
@@ -141,5 +165,5 @@ def from_outside() -> Iterator[tuple[str, str, Origin]]:
 
 def check_travels(origins: Iterable[Origin]) -> None:
     """Raise ValueError where a record is known in this process only."""
-    if SESSION in set(origins):
+    if any(origin.source == SESSION for origin in origins):
         raise ValueError("a method of this session is known here only: put it into a file to include, or use one job")

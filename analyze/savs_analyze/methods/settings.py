@@ -38,9 +38,14 @@ class Setting:
         return method.solved_by(self.solver, self.scaling).among_printed(self.restricted)
 
     @property
+    def is_known(self) -> bool:
+        """Whether the method is here, with these hyperparameters."""
+        return self.name in METHODS and set(METHODS[self.name].defaults) == {name for name, _ in self.parameters}
+
+    @property
     def origins(self) -> list[Origin]:
         """Where the method and its parts are from, as far as that is outside; empty where it is not known here."""
-        if self.name not in METHODS:
+        if not self.is_known:
             return []
         found = {METHODS.origin(self.name), *self.method.origins} - {HERE}
         return sorted(found, key=lambda origin: (origin.source, origin.sha256))
@@ -48,7 +53,7 @@ class Setting:
     @cached_property
     def same_as(self) -> str:
         """The simplest named method that provably predicts the same with the same k; empty where it is itself."""
-        if self.name not in METHODS:  # results of a method that is not included now
+        if not self.is_known:  # results of a method that is not included now
             return ""
         canonical, mine = self.method.canonical, dict(self.parameters)
         for name, recipe in METHODS.items():

@@ -14,7 +14,6 @@ from savs_analyze.registry import Origin
 from savs_analyze.votes.similarity import (
     COSINE,
     HEAD_BLOCK,
-    KERNELS,
     Similarity,
     left_out_similarities,
     of_base,
@@ -51,7 +50,7 @@ class Scoring:
     def origins(self) -> frozenset[Origin]:
         """Where its parts are from."""
         judged = CRITERIA.origin(self.judged_by.name)
-        return frozenset({KERNELS.origin(self.similarity.name), TRANSFORMS.origin(self.transform.name), judged})
+        return self.similarity.origins | {TRANSFORMS.origin(self.transform.name), judged}
 
     @property
     def canonical(self) -> Scoring:

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from savs_analyze.methods.recipes import METHODS
 from savs_analyze.runs.cells import Cell
 from savs_analyze.runs.draw_pass import run_cells
 from savs_analyze.runs.results import CellResult, Results
@@ -70,8 +69,10 @@ def _cell_of(result: CellResult) -> Cell:
 def _is_known(result: CellResult) -> bool:
     """Tell whether the methods of a cell are here, with the same source."""
     cell = _cell_of(result)
-    names = all(setting.name in METHODS for setting in cell.settings)
-    return names and {origin for setting in cell.settings for origin in setting.origins} == set(cell.origins)
+    known = all(setting.is_known for setting in cell.settings)
+    return known and {origin.sha256 for setting in cell.settings for origin in setting.origins} == {
+        origin.sha256 for origin in cell.origins
+    }
 
 
 def _missing_rooms(results: Iterable[CellResult]) -> Iterator[str]:

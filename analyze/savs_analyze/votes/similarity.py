@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial.distance import cdist
 
-from savs_analyze.registry import Registry
+from savs_analyze.registry import Origin, Registry
 
 HEAD_BLOCK = 64
 Compare = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -21,8 +21,9 @@ class Kernel:
     """A similarity by name: a comparison of vectors with centroids, or a form of another that has one.
 
     `compare` takes x `[head, sample, dim]` and u `[head, class, dim]` to `[head, sample, class]`. `form` takes the
-    similarity that it is `of`, gamma and beta; it must grow with it, and is `linear` where it is that but for a
-    positive factor and a constant. `saturated` is what the second paper's code computes of it, in float32.
+    similarity that it is `of`, gamma and beta. `increasing` says that it grows with it, so that both order classes
+    alike, `linear` that it is that but for a positive factor and a constant. `saturated` is what the second paper's
+    code computes of it, in float32.
 
     How a sample compares with a class mean that it is left out of: `distance` says that all of it is stretched by
     n / (n - 1), else `paired` takes x and u, both `[head, sample, dim]`, to `[head, sample]`; without either, by
@@ -33,6 +34,7 @@ class Kernel:
     compare: Compare | None = None
     of: str = ""
     form: Form | None = None
+    increasing: bool = False
     linear: bool = False
     saturated: Form | None = None
     distance: bool = False
@@ -61,13 +63,22 @@ class Similarity:
     def __post_init__(self) -> None:
         if self.name not in KERNELS:
             raise ValueError(f"unknown similarity {self.name!r}; there are {', '.join(KERNELS)}")
+        if (of := self.kernel.of) and not (of in KERNELS and KERNELS[of].compare):
+            raise ValueError(f"the similarity {self.name!r} is a form of {of!r}, which compares no vectors")
         if not self.gamma > 0:
             raise ValueError(f"gamma must be above 0, got {self.gamma}")
 
     @property
     def base(self) -> Similarity:
         """The similarity that orders classes alike and has no parameters; a saturating one has none."""
-        return self if self.saturating else Similarity(self.kernel.of or self.name)
+        kernel = self.kernel
+        as_itself = self.saturating or (kernel.form and not kernel.increasing)
+        return self if as_itself else Similarity(kernel.of or self.name)
+
+    @property
+    def origins(self) -> frozenset[Origin]:
+        """Where the kernel, and the one that it is a form of, are from."""
+        return frozenset({KERNELS.origin(self.name), KERNELS.origin(self.compared.name)})
 
     @property
     def kernel(self) -> Kernel:
@@ -136,7 +147,7 @@ def left_out_similarities(
 
 def of_base(kind: Similarity, base: Float[np.ndarray, "sample class head"]) -> Float[np.ndarray, "sample class head"]:
     """Return the similarity from the one that is its `base`."""
-    return base if kind.saturating else _form(kind, base)
+    return base if kind.base == kind else _form(kind, base)
 
 
 def cosine(
@@ -219,12 +230,14 @@ KERNELS = Registry(
         Kernel(
             "rbf",
             of="l2",
+            increasing=True,
             form=lambda base, gamma, beta: -gamma * base**2,
             saturated=lambda base, gamma, beta: np.exp(-gamma * base**2),
         ),
         Kernel(
             "laplacian",
             of="l1",
+            increasing=True,
             form=lambda base, gamma, beta: gamma * base,
             linear=True,
             saturated=lambda base, gamma, beta: np.exp(gamma * base),
@@ -232,6 +245,7 @@ KERNELS = Registry(
         Kernel(
             "sigmoid",
             of="dot",
+            increasing=True,
             form=lambda base, gamma, beta: 2 * (gamma * base + beta),
             linear=True,
             saturated=lambda base, gamma, beta: np.tanh(gamma * base + beta),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice, repeat
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float16, UInt8
@@ -49,6 +49,8 @@ def encode_blocks(
 ) -> Iterator[Float16[np.ndarray, "sample head dim"]]:
     """Yield the vectors of at most 256 samples at a time, in order and in bounded memory. Raises as `encode`."""
     check_settings(model, settings)
+    if not isinstance(images, Sequence) or isinstance(images, str):
+        raise ValueError(f"images must be a list of pictures, not {type(images).__name__}")
     words = repeat(question) if isinstance(question, str) else iter(_checked(question, len(images)))
     preparer = Preparer(
         model.folder, model.model.dtype, settings.parity, model.family.tiles_one_picture, model.processor, settings.date
@@ -65,20 +67,27 @@ def encode_blocks(
 def _checked(questions: Sequence[str], samples: int) -> Sequence[str]:
     if len(questions) != samples:
         raise ValueError(f"{len(questions):,} questions are asked of {samples:,} samples: one for all, or one for each")
+    if wrong := [place for place, question in enumerate(questions) if not isinstance(question, str)]:
+        raise ValueError(f"sample {wrong[0]}: its question is no text: {questions[wrong[0]]!r}")
     return questions
 
 
 def _pictures(shown: Shown | Sequence[Shown], sample: int) -> tuple[Image.Image, ...]:
-    several = [shown] if isinstance(shown, Image.Image | Path | str | np.ndarray) else shown
+    several: Sequence[Any] = shown if isinstance(shown, list | tuple) else [shown]
     try:
         return tuple(load_picture(_as_picture(one)) for one in several)
-    except PictureError as error:
+    except (PictureError, TypeError) as error:
         raise ValueError(f"sample {sample}: {error}") from error
 
 
 def _as_picture(shown: Shown) -> Image.Image | Path:
     if isinstance(shown, np.ndarray):
+        if shown.dtype != np.uint8 or shown.ndim != 3 or shown.shape[2] != 3 or not shown.size:
+            words = f"{shown.dtype} of shape {shown.shape}"
+            raise TypeError(f"an array must be uint8 [height, width, 3], got {words}")
         return Image.fromarray(shown)
+    if not isinstance(shown, str | Path | Image.Image):
+        raise TypeError(f"a picture is a PIL image, an array or a path, not {type(shown).__name__}")
     return Path(shown) if isinstance(shown, str) else shown
 
 

@@ -124,14 +124,17 @@ def test_a_criterion_is_added_in_one_place(problem):
 
 
 def test_a_name_is_taken_once():
-    kinds = Registry("vote", [Vote("majority", len)])
-    mine = Origin("mine.py", "ab")
-    kinds.register(Vote("loudest", len), mine)
-    kinds.register(Vote("loudest", len), mine)  # the same file again
+    mine, majority = Origin("mine.py", "ab"), Vote("majority", len)
+    kinds = Registry("vote", [majority])
+    loudest = Vote("loudest", len)
+    kinds.register(loudest, mine)
+    kinds.register(loudest, mine)  # the same record again
     assert kinds.origin("majority") == HERE
     assert kinds.origin("loudest") == mine
     with pytest.raises(ValueError, match=r"the vote 'majority' of mine.py is taken: savs has one"):
         kinds.register(Vote("majority", len), mine)
     with pytest.raises(ValueError, match=r"the vote 'loudest' of yours.py is taken: mine.py has one"):
         kinds.register(Vote("loudest", len), Origin("yours.py"))
+    with pytest.raises(ValueError, match=r"the vote 'loudest' of mine.py is taken: mine.py has one"):
+        kinds.register(Vote("loudest", max), mine)  # two of one name in a file
     assert list(kinds) == ["majority", "loudest"]

@@ -13,7 +13,7 @@ from savs_analyze.parts.transform import NONE
 from savs_analyze.registry import Origin
 from savs_analyze.votes.batch import Centroids
 from savs_analyze.votes.heads import HeadVotes
-from savs_analyze.votes.similarity import COSINE, KERNELS, Similarity
+from savs_analyze.votes.similarity import COSINE, Similarity
 from savs_analyze.votes.vote import VOTES, Vote
 
 SELECTIONS = ("top", "random")
@@ -61,7 +61,7 @@ class Savs(Method):
 
     @property
     def origins(self) -> frozenset[Origin]:
-        return self.scoring.origins | {KERNELS.origin(self.voting.name), VOTES.origin(self.vote)}
+        return self.scoring.origins | self.voting.origins | {VOTES.origin(self.vote)}
 
     @property
     def scorings(self) -> tuple[Scoring, ...]:

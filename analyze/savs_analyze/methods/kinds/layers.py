@@ -12,7 +12,7 @@ from savs_analyze.parts.selection import BY_COUNT, Scoring, rank_heads, score_he
 from savs_analyze.parts.transform import NONE
 from savs_analyze.registry import Origin
 from savs_analyze.votes.heads import LayerVotes
-from savs_analyze.votes.similarity import COSINE, KERNELS, Similarity
+from savs_analyze.votes.similarity import COSINE, Similarity
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Layers(Method):
 
     @property
     def origins(self) -> frozenset[Origin]:
-        return self.scoring.origins | {KERNELS.origin(self.voting.name)}
+        return self.scoring.origins | self.voting.origins
 
     @property
     def canonical(self) -> Layers:
