@@ -9,7 +9,7 @@ PACKAGES = {
         charts: report.charts report.curves
         choice: findings.choice
         classifier: methods.estimator
-        cli: cli.commands
+        cli: cli.commands cli.stores cli.sweeps cli.results cli.pictures
         comparisons: findings.comparisons
         confusion: measure.confusion
         criterion: parts.criterion
@@ -162,6 +162,8 @@ RENAMED = {
 GONE = (
     "savs_analyze.baseline_learner.baseline_votes",
     "savs_analyze.baseline_learner.learn_baseline",
+    "savs_analyze.cli.MOST_COLUMNS",
+    "savs_analyze.cli.sweep",
     "savs_analyze.criterion.CLASS_CRITERIA",
     "savs_analyze.figures.REPRODUCIBLE",
     "savs_analyze.learners.probabilities",

@@ -59,8 +59,9 @@ class Included:
 def register(*records: object, origin: Origin | None = None) -> None:
     """Add records of methods, similarities, transforms, criteria or votes: all of them, or none.
 
-    Without an origin they are of this session: they may be registered anew, and their results are never taken over
-    by another session. Raises TypeError for anything else, ValueError where a name is taken or a method cannot be made.
+    Without an origin they are of the running Python: they may be registered anew, and their results are never taken
+    over by another one. Raises TypeError for anything else, ValueError where a name is taken, or a method cannot be
+    made.
     """
     of = origin or Origin(SESSION, uuid4().hex)
     order = list(ROOMS)
@@ -103,6 +104,12 @@ def include(files: Iterable[Included]) -> None:
             register(*found, origin=file.origin)
         except ValueError as error:
             raise ValueError(f"--include {file.path}: {error}") from error
+
+
+def add_rooms(files: Iterable[str | Path]) -> None:
+    """Add what is installed, and what stands in files of the user's; raises as `include`."""
+    add_installed()
+    include([Included.read(path) for path in files])
 
 
 def _run(file: Included) -> ModuleType:
@@ -166,4 +173,7 @@ def from_outside() -> Iterator[tuple[str, str, Origin]]:
 def check_travels(origins: Iterable[Origin]) -> None:
     """Raise ValueError where a record is known in this process only."""
     if any(origin.source == SESSION for origin in origins):
-        raise ValueError("a method of this session is known here only: put it into a file to include, or use one job")
+        raise ValueError(
+            "a method that is registered in Python is known to this process only: "
+            "put it into a file to include, or use one job"
+        )

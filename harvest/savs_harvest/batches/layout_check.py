@@ -60,7 +60,7 @@ def verified(loaded: LoadedModel) -> LoadedModel:
     if family.causal and not holds(family, Batching(1), BATCH):
         family = replace(family, causal=False)
         remarks.append("padded prompts differ from single ones without a mask: they run with one")
-    if not holds(family, Batching(1), BATCH):
+    if not family.alone and not holds(family, Batching(1), BATCH):
         family = replace(family, alone=True, shares=False, packs=False)
         remarks.append("samples that run together differ from single ones: every sample runs alone")
     if family.shares and not holds(family, Batching(1), SHARED):

@@ -35,6 +35,7 @@ FAMILIES = {
     **dict.fromkeys(("qwen2_vl", "qwen2_5_vl", "qwen3_vl"), replace(PLAIN, packs_pictures=True)),
     **dict.fromkeys(("aya_vision", "gemma3", "gemma4", "qwen3_5", "dots3_note"), Family(causal=True)),
     "llava_onevision": replace(PLAIN, tiles_one_picture=True),
+    "minicpmv4_6": Family(alone=True),  # it lays the patches of a picture along one row, and takes one row
     "mllama": Family(causal=True, same_pictures=True),
     "paligemma": Family(answer_type=1),  # its prompts are read in both directions, its answers are not
 }

@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from kit.sweeps import sweep
-from savs_analyze.cli.commands import MOST_COLUMNS, app, entry
+from savs_analyze.cli.commands import app, entry
+from savs_analyze.cli.results import MOST_COLUMNS
 from savs_analyze.methods.recipes import METHODS
 from savs_analyze.methods.settings import make_setting
 

@@ -1,0 +1,100 @@
+"""Figures and the report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from savs_analyze.cli.options import (
+    DrawsOption,
+    PartialOption,
+    ResultsArgument,
+    ShotsOption,
+    StoresOption,
+    TableFormat,
+    TableFormatOption,
+)
+from savs_analyze.cli.printing import print_rows
+from savs_stores import terminal
+
+
+def figures(
+    results: ResultsArgument,
+    out: Annotated[Path | None, typer.Option("--out", help="Default: RESULTS/heads.svg.")] = None,
+    k: Annotated[
+        int | None, typer.Option("--k", min=1, help="Heads counted as selected; default: all that vote.")
+    ] = None,
+) -> None:
+    """Draw which heads are selected, layer by head, one map a task."""
+    from savs_analyze.report.head_maps import draw_head_maps, most_heads, selection_frequency
+    from savs_analyze.runs.results import Results
+
+    cells = list(Results(results).loaded())
+    heads = k or most_heads(cells)
+    print(draw_head_maps(selection_frequency(cells, heads), heads, out or results / "heads.svg"))
+
+
+def transfer(
+    store: StoresOption,
+    model: Annotated[str, typer.Option("--model", help="Default: the one that all stores have.")] = "",
+    k: Annotated[int, typer.Option("--k", min=1, help="Heads that vote.")] = 20,
+    shots: ShotsOption = 20,
+    draws: DrawsOption = 5,
+    out: Annotated[Path, typer.Option("--out", help="The figure; its ending says the format.")] = Path(
+        "results/transfer.svg"
+    ),
+    allow_partial: PartialOption = False,
+    form: TableFormatOption = TableFormat.table,
+) -> None:
+    """Classify each task with the heads of every other one, and draw source by target."""
+    from savs_analyze.across import transfer as transfers
+    from savs_analyze.report.across import draw_transfer
+    from savs_analyze.report.layout import transfer_table
+    from savs_analyze.report.notes import transfer_notes
+    from savs_analyze.runs.results import refuse_store
+    from savs_analyze.runs.sweep import expand
+    from savs_stores import open_store
+
+    refuse_store(out)
+    tasks = transfers.tasks_of([open_store(path, allow_partial) for path in expand(store)], model)
+    rows = transfers.transfer(tasks, k, shots, draws)
+    print_rows(rows, form, transfer_table(rows), transfer_notes(rows))
+    print(draw_transfer(rows, out), file=sys.stderr)
+
+
+def projection(
+    store: Annotated[str, typer.Option("--store", help="A store: stores/NAME.zarr.")],
+    model: Annotated[str, typer.Option("--model", help="Default: the only one.")] = "",
+    task: Annotated[str, typer.Option("--task", help="Default: the only one.")] = "",
+    head: Annotated[str | None, typer.Option("--head", help="LAYER,HEAD; default: the best on the support.")] = None,
+    shots: ShotsOption = 20,
+    out: Annotated[Path | None, typer.Option("--out", help="Default: results/STORE-projection.svg.")] = None,
+    allow_partial: PartialOption = False,
+) -> None:
+    """Draw one head's vectors of the test samples in the plane, beside those of a median head."""
+    from savs_analyze.across.projection import project, task_of
+    from savs_analyze.cli.parse import parse_head
+    from savs_analyze.report.across import draw_projection
+    from savs_analyze.runs.results import refuse_store
+    from savs_stores import open_store
+
+    path = out or Path("results") / f"{Path(store).stem}-projection.svg"
+    refuse_store(path)
+    of = task_of(open_store(store, allow_partial), model, task)
+    found = project(of, parse_head(head) if head else None, shots)
+    for plane in found.planes:
+        terminal.say(plane)
+    print(draw_projection(found, path))
+
+
+def report(
+    results: ResultsArgument,
+    out: Annotated[Path | None, typer.Option("--out", help="Default: RESULTS/report.html.")] = None,
+) -> None:
+    """Write all of it as one HTML page that needs nothing else: tables, head maps, curves, classes."""
+    from savs_analyze.report.page import write_report
+
+    print(write_report(results, out or results / "report.html"))

@@ -1,0 +1,101 @@
+"""Tables of a folder of results, and checking it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from savs_analyze.cli.options import IncludeOption, ResultsArgument, TableFormat, TableFormatOption
+from savs_analyze.cli.printing import print_rows
+from savs_stores import terminal
+
+# With more, a table has a line a method.
+MOST_COLUMNS = 5
+
+
+def table(
+    results: ResultsArgument,
+    form: TableFormatOption = TableFormat.table,
+    all_metrics: Annotated[
+        bool, typer.Option("--all-metrics", help="Also balanced accuracy and macro-F1; csv and json have them.")
+    ] = False,
+    all_settings: Annotated[
+        bool, typer.Option("--all-settings", help="Not only the hyperparameters that validation chooses.")
+    ] = False,
+) -> None:
+    """Print means over draws with 95 % intervals, of each method with the hyperparameters that validation chooses."""
+    from savs_analyze.findings.findings import Findings
+    from savs_analyze.report.layout import columns_of, listed, spread
+    from savs_analyze.report.notes import footnotes
+
+    found = Findings.of_folder(results, all_settings)
+    summary, notes = found.table(), footnotes(found.cells, found.choices, found.compared, found.notes)
+    lay_out = spread if columns_of(summary).nunique() <= MOST_COLUMNS else listed
+    print_rows(summary, form, lay_out(summary, all_metrics), notes)
+
+
+def compare(results: ResultsArgument, form: TableFormatOption = TableFormat.table) -> None:
+    """Test which methods differ on the same samples, corrected for how many pairs there are."""
+    from savs_analyze.findings.findings import Findings
+    from savs_analyze.report.layout import differences
+
+    compared = Findings.of_folder(results).compare()
+    notes = ["Differences in points, in brackets 95 % bootstrap intervals over samples and draws."]
+    notes.append(
+        "p: exact paired test of the signs of samples or groups (McNemar's for one draw); holm: for all pairs."
+    )
+    notes.append("Settings differ where holm is below 5 % and the interval without 0.")
+    print_rows(compared, form, differences(compared), notes)
+
+
+def hyperparameters(results: ResultsArgument, form: TableFormatOption = TableFormat.table) -> None:
+    """Print the hyperparameters that the validation samples choose for every method and model."""
+    from savs_analyze.findings.findings import Findings
+
+    table = Findings.of_folder(results).hyperparameters
+    note = "The best mean over benchmarks, equally weighted, of the first metric on the validation samples, in percent."
+    print_rows(table, form, table, [note])
+
+
+def stability(results: ResultsArgument, form: TableFormatOption = TableFormat.table) -> None:
+    """Print how alike the heads are that different draws select."""
+    from savs_analyze.findings.findings import Findings
+
+    found = Findings.of_folder(results).stability
+    notes = ["Jaccard: mean over pairs of draws of heads in both over heads in either; by chance: of random heads."]
+    people = found.assign(**{name: found[name].map("{:.2f}".format) for name in ("jaccard", "by chance")})
+    print_rows(found, form, people, notes)
+
+
+def audit(
+    results: ResultsArgument,
+    seed: Annotated[int | None, typer.Option("--seed", help="Which cell to compute again; default: any.")] = None,
+    include: IncludeOption = None,
+) -> None:
+    """Check that results are what their stores give: files, rows, stores, and one random cell computed again."""
+    from savs_analyze.methods.rooms import add_rooms
+    from savs_analyze.runs.audit import audit
+
+    add_rooms(include or ())
+    findings = list(audit(results, seed))
+    for finding in findings:
+        state = {True: "sound", False: "WRONG", None: "not checked"}[finding.sound]
+        terminal.say(f"{finding.checked:<8}{state:<13}{finding.words}")
+    if any(finding.sound is False for finding in findings):
+        raise typer.Exit(terminal.FAILED)
+
+
+def compare_paper(results: ResultsArgument, form: TableFormatOption = TableFormat.table) -> None:
+    """Print results beside the published numbers, and whether they agree within the noise of both."""
+    from savs_analyze.papers.published import compare, without_counterpart
+    from savs_analyze.report.layout import papers_table
+    from savs_analyze.report.notes import papers_notes
+    from savs_analyze.runs.results import Results
+
+    cells = list(Results(results).loaded())
+    compared = compare(cells)
+    if compared.empty:
+        terminal.say(without_counterpart(cells), file=sys.stderr)
+    print_rows(compared, form, papers_table(compared), papers_notes(compared))

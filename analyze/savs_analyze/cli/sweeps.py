@@ -1,0 +1,198 @@
+"""Running methods over stores, and listing them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from savs_analyze.cli.options import (
+    Backend,
+    DrawsOption,
+    GridOption,
+    IncludeOption,
+    JobsOption,
+    MethodsOption,
+    ModelsOption,
+    PartialOption,
+    Protocol,
+    ProtocolOption,
+    RestrictOption,
+    ScalingOption,
+    SolverOption,
+    StoresOption,
+    TableFormat,
+    TableFormatOption,
+    ValidationOption,
+)
+from savs_analyze.cli.printing import print_rows
+from savs_analyze.cli.results import hyperparameters, table
+from savs_stores import terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from savs_analyze.papers.studies import Study
+
+
+def sweep(
+    store: StoresOption,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the results; default: results/STORE.")] = None,
+    method: MethodsOption = None,
+    k: Annotated[str, typer.Option("--k", help="Heads that vote: 20, or 5:50:5.")] = "20",
+    grid: GridOption = None,
+    restrict_options: RestrictOption = False,
+    solver: SolverOption = None,
+    scaling: ScalingOption = None,
+    protocol: ProtocolOption = Protocol.ours,
+    validation: ValidationOption = 0.25,
+    shots: Annotated[str, typer.Option("--shots", help="Support samples a class: 20, or 5:50:5.")] = "20",
+    draws: DrawsOption = 5,
+    model: ModelsOption = None,
+    keep_leaks: Annotated[bool, typer.Option("--keep-leaks", help="Test also on images of the support.")] = False,
+    allow_partial: PartialOption = False,
+    jobs: JobsOption = None,
+    backend: Annotated[Backend, typer.Option(help="loky: processes here; dask: a cluster.")] = Backend.loky,
+    scheduler: Annotated[str, typer.Option("--scheduler", help="Of dask: tcp://HOST:PORT.")] = "",
+    part: Annotated[str, typer.Option("--part", help="Only this part, as in an array job: 1/4.")] = "1/1",
+    include: IncludeOption = None,
+) -> None:
+    """Run methods over stores: SAVs and zero-shot, or any others. The same command resumes."""
+    from savs_analyze.cli.parse import parse_grids, parse_part, parse_range
+    from savs_analyze.cli.progress import CellProgress
+    from savs_analyze.draws.validation import Validation
+    from savs_analyze.methods.recipes import SAVS, ZERO_SHOT
+    from savs_analyze.runs.request import Ask, Data, Execution
+    from savs_analyze.runs.sweep import expand, sweep
+
+    papers, stores = protocol is Protocol.paper, expand(store)
+    ask = Ask(
+        methods=method or (ZERO_SHOT, SAVS),
+        heads=parse_range(k),
+        grid=parse_grids(grid or ()),
+        restricted=restrict_options,
+        papers_order=papers,
+        solver=solver or "",
+        scaling=scaling or "",
+        include=include or (),
+    )
+    data = Data(
+        stores,
+        models=model or (),
+        shots=parse_range(shots),
+        draws=draws,
+        validation=Validation(validation, first=papers),
+        keep_leaks=keep_leaks or papers,
+        allow_partial=allow_partial,
+    )
+    folder = out or Path("results") / (Path(stores[0]).stem if len(stores) == 1 else "sweep")
+    execution = Execution(folder, jobs, backend.value, scheduler, parse_part(part))
+    with CellProgress() as progress:
+        rows = sweep(ask, data, execution, command=terminal.command_line(), on_cells=progress.update)
+    if rows.suffix == ".csv":
+        terminal.say(rows, f"next: {terminal.command('savs-analyze', 'table', folder)}", file=sys.stderr)
+
+
+def study(
+    name: Annotated[str, typer.Argument(help="methods, shots, heads, layers, classifiers, per-class, lasso or demo.")],
+    store: StoresOption,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the results; default: results/NAME.")] = None,
+    protocol: Annotated[Protocol, typer.Option(help="As of sweep.")] = Protocol.ours,
+    draws: DrawsOption = 5,
+    model: ModelsOption = None,
+    jobs: JobsOption = None,
+) -> None:
+    """Run a study of the papers: a sweep of what it asks for, its table, and its curves. The same command resumes."""
+    from savs_analyze.findings.choice import choose
+    from savs_analyze.findings.summary import summarize
+    from savs_analyze.papers.studies import find_study
+    from savs_analyze.report.curves import draw_curves
+    from savs_analyze.runs.results import Results
+
+    asked, folder = find_study(name), out or Path("results") / name
+    _run(asked, store, folder, papers=protocol is Protocol.paper, draws=draws, models=model or (), jobs=jobs)
+    table(folder, all_settings=bool(asked.along))
+    if asked.along:
+        cells = list(Results(folder).loaded())
+        print(draw_curves(summarize(cells), asked.along, folder / f"{asked.along}.svg"))
+    elif choose(Results(folder).loaded()):
+        hyperparameters(folder)
+
+
+def demo(
+    store: Annotated[
+        list[str] | None, typer.Option("--store", help="A store, or a pattern; default: 'stores/digits*.zarr'.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("results/demo"),
+) -> None:
+    """Show everything once: a sweep of a few methods, the table, and the report. Without stores, on made-up vectors."""
+    from savs_analyze.cli.planted import write_planted
+    from savs_analyze.papers.studies import find_study
+    from savs_analyze.report.page import write_report
+    from savs_analyze.runs.results import refuse_store
+
+    refuse_store(out)
+    found = store or sorted(map(str, Path("stores").glob("digits*.zarr")))
+    if not found:
+        print("no stores/digits*.zarr here (make demo harvests them): vectors are made up", file=sys.stderr)
+        made = out / "planted.zarr"
+        found = [str(made if made.exists() else write_planted(made, test=50).path)]
+    _run(find_study("demo"), found, out)
+    table(out)
+    print(write_report(out, out / "report.html"))
+
+
+def methods(form: TableFormatOption = TableFormat.table, include: IncludeOption = None) -> None:
+    """List the methods: formula, source, hyperparameters, and which provably predict the same."""
+    import pandas as pd
+
+    from savs_analyze.methods.recipes import METHODS
+    from savs_analyze.methods.rooms import add_rooms, from_outside
+    from savs_analyze.methods.settings import make_setting
+
+    add_rooms(include or ())
+    rows = pd.DataFrame(
+        {
+            "method": list(METHODS),
+            "formula": [recipe.formula for recipe in METHODS.values()],
+            "source": [recipe.source for recipe in METHODS.values()],
+            "hyperparameters": [
+                ", ".join(f"{name}={value:g}" for name, value in recipe.defaults.items()) for recipe in METHODS.values()
+            ],
+            "same_as": [make_setting(name).same_as for name in METHODS],
+        }
+    )
+    others = [f"From {origin.source}: the {kind} {name}." for kind, name, origin in from_outside()]
+    if others:
+        rows["origin"] = [METHODS.origin(name).source for name in METHODS]
+    print_rows(rows, form, rows, others)
+
+
+def _run(
+    asked: Study,
+    stores: list[str],
+    folder: Path,
+    papers: bool = False,
+    draws: int = 5,
+    models: Sequence[str] = (),
+    jobs: int | None = None,
+) -> None:
+    """Sweep as a study asks."""
+    from savs_analyze.cli.progress import CellProgress
+    from savs_analyze.draws.validation import Validation
+    from savs_analyze.runs.request import Data, Execution
+    from savs_analyze.runs.sweep import expand, sweep
+
+    data = Data(
+        expand(stores),
+        models=models,
+        shots=asked.shots,
+        draws=draws,
+        validation=Validation(first=papers),
+        keep_leaks=papers,
+    )
+    with CellProgress() as progress:
+        ask, execution = asked.ask(papers), Execution(folder, jobs)
+        sweep(ask, data, execution, command=terminal.command_line(), on_cells=progress.update)
