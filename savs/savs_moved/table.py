@@ -140,7 +140,10 @@ MODULES = {
     for old, places in (line.strip().split(": ") for line in lines.strip().splitlines())
 }
 RENAMED = {
+    "savs_analyze.cli.MOST_COLUMNS": "savs_analyze.cli.results.MOST_COLUMNS",
+    "savs_analyze.cli.sweep": "savs_analyze.cli.sweeps.sweep",
     "savs_analyze.criterion.CRITERIA": "savs_analyze.parts.criterion.CRITERIA",
+    "savs_analyze.figures.REPRODUCIBLE": "savs_analyze.report.drawing.STYLE",
     "savs_analyze.group.SIMILARITY_BYTES": "savs_analyze.draws.testing.SIMILARITY_BYTES",
     "savs_analyze.learnt.Learnt": "savs_analyze.votes.fitted.Fitted",
     "savs_analyze.learnt.Support": "savs_analyze.methods.context.Context",
@@ -162,10 +165,7 @@ RENAMED = {
 GONE = (
     "savs_analyze.baseline_learner.baseline_votes",
     "savs_analyze.baseline_learner.learn_baseline",
-    "savs_analyze.cli.MOST_COLUMNS",
-    "savs_analyze.cli.sweep",
     "savs_analyze.criterion.CLASS_CRITERIA",
-    "savs_analyze.figures.REPRODUCIBLE",
     "savs_analyze.learners.probabilities",
     "savs_analyze.methods.BASELINES",
     "savs_analyze.methods.Baseline",
