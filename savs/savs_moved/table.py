@@ -105,7 +105,7 @@ PACKAGES = {
         ranks: run.ranks
         renderer: models.renderer
         rendering: models.rendering
-        run: run.harvest
+        run: run.harvest run.settings run.report run.work run.writing
         runner: batches.runner
         show: cli.overview
         templates: models.templates

@@ -47,7 +47,7 @@ def plan(
     from savs_harvest.batches.layout_check import load_model
     from savs_harvest.models.loading import find_model, quiet_libraries
     from savs_harvest.run.forecast import begun_model, forecast, measured_time
-    from savs_harvest.run.harvest import Settings
+    from savs_harvest.run.settings import Settings
 
     quiet_libraries()
     benchmark = Chosen(data, data_root, pool_per_class, split).find()

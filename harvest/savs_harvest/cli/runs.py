@@ -30,7 +30,7 @@ from savs_harvest.cli.resume import resume_command
 from savs_stores import terminal
 
 if TYPE_CHECKING:
-    from savs_harvest.run.harvest import Report
+    from savs_harvest.run.report import Report
 
 DEMO = "digits", "digits-claims", "digits-pairs", "digits-compare"
 # What is said of a task whose answers are not told apart by their first token, see `savs_harvest.models.answers`.
@@ -91,8 +91,10 @@ def run(
     from savs_harvest.models.loading import find_model, quiet_libraries
     from savs_harvest.models.templates import check_date
     from savs_harvest.run.forecast import check_space
-    from savs_harvest.run.harvest import Settings, default_workers, harvest
+    from savs_harvest.run.harvest import harvest
     from savs_harvest.run.ranks import find_rank, started_by_torchrun
+    from savs_harvest.run.settings import Settings, default_workers
+    from savs_harvest.run.writing import Keeping
 
     quiet_libraries()
     add_benchmarks(include)
@@ -115,24 +117,10 @@ def run(
         workers=default_workers(loaded.device) if workers is None else workers,
         date=date,
     )
-    shown_name = (name or spec.name + settings.in_context.suffix) + (f" ({process})" if process.world > 1 else "")
+    keeping = Keeping(name, shard_samples, codec, resume_command(context))
+    shown_name = keeping.name_of(spec.name, settings) + (f" ({process})" if process.world > 1 else "")
     with HarvestProgress(shown_name, benchmark.name) as progress:
-        report = harvest(
-            loaded,
-            benchmark,
-            place,
-            settings,
-            rank=process.rank,
-            world=process.world,
-            command=resume_command(context),
-            name=name,
-            on_pictures=progress.pictures,
-            on_plan=progress.plan,
-            on_samples=progress.advance,
-            on_warning=progress.warn_mixed,
-            shard_samples=shard_samples,
-            codec=codec,
-        )
+        report = harvest(loaded, benchmark, place, settings, keeping, process, progress.listener)
     _tell(report)
     print(f"{place}\nnext: {terminal.command('savs-analyze', 'sweep', '--store', place)}", file=sys.stderr)
     if report.failed and not started_by_torchrun():
