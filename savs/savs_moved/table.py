@@ -124,7 +124,7 @@ PACKAGES = {
         heads: format.heads
         layout: format.layout
         model_group: place.model_group
-        place: place.place
+        place: place.place place.keys place.folder place.disk place.building
         plan: format.plan
         provenance: format.provenance place.model_group
         ranged: place.ranged

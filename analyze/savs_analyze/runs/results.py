@@ -30,7 +30,7 @@ from savs_analyze.measure.metrics import METRICS, origins_of, unit_scores
 from savs_analyze.measure.units import Units
 from savs_analyze.runs.saved import MOST_ARRAY_BYTES, check_cell, check_run, read_arrays, read_bytes, read_json
 from savs_analyze.runs.spreadsheet import csv_text
-from savs_stores.place.place import enclosing_store
+from savs_stores.place.folder import enclosing_store
 from savs_stores.terminal import command
 
 # Arrays that the cells of one folder may hold together.

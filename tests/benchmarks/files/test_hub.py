@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from huggingface_hub import constants, errors
 
-from kit.replicas import write_json
+from kit.replicas.writing import write_json
 from kit.sources import as_published, contents, raising, serve
 from savs_benchmarks import BenchmarkError, check, find_benchmark, load_picture
 from savs_benchmarks.registry import PUBLISHED, find_published

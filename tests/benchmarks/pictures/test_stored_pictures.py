@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.replicas import PICTURE, cell, picture
+from kit.replicas.writing import PICTURE, cell, picture
 from savs_benchmarks import PictureError, load_picture
 from savs_benchmarks.pictures.pictures import StoredPicture
 
