@@ -13,7 +13,7 @@ from types import ModuleType
 
 from savs_benchmarks.errors import BenchmarkError
 from savs_benchmarks.files.published import Published
-from savs_benchmarks.registry import BENCHMARKS, EMBEDDED
+from savs_benchmarks.registry import BENCHMARKS, EMBEDDED, PUBLISHED
 from savs_benchmarks.sample import METRICS, Benchmark
 from savs_metrics import Metric
 
@@ -34,10 +34,11 @@ def add(benchmark: Benchmark | Published, origin: str) -> None:
     name = benchmark.name
     if name in BENCHMARKS and ORIGINS.get(name) != origin:
         raise BenchmarkError(f"the benchmark {name!r} of {origin} is taken: {ORIGINS.get(name, 'savs')} has one")
-    registry = EMBEDDED if isinstance(benchmark, Benchmark) else None
-    if registry is None:
-        raise BenchmarkError(f"{origin}: a benchmark whose files are fetched cannot come from outside yet: {name!r}")
-    BENCHMARKS[name] = registry[name] = benchmark
+    BENCHMARKS[name] = benchmark
+    if isinstance(benchmark, Benchmark):
+        EMBEDDED[name] = benchmark
+    else:
+        PUBLISHED[name] = benchmark
     ORIGINS[name] = origin
 
 
@@ -73,7 +74,7 @@ def include(files: Iterable[Path]) -> None:
             exec(compile(source, str(file), "exec"), vars(module))  # noqa: S102  asked for by name
         except (Exception, SystemExit) as error:
             raise BenchmarkError(f"--include {file} cannot be run: {type(error).__name__}: {error}") from error
-        found = [value for value in vars(module).values() if isinstance(value, Benchmark | Metric)]
+        found = [value for value in vars(module).values() if isinstance(value, Benchmark | Published | Metric)]
         if not found:
             raise BenchmarkError(f"--include {file} holds no benchmark")
         _add_all(found, str(file))
