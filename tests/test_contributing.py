@@ -1,18 +1,21 @@
 """The examples of CONTRIBUTING.md, as files that are included and as a distribution of its own."""
 
+import hashlib
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from savs_analyze.cli.planted import write_planted
 from savs_analyze.methods.rooms import ROOMS
-from savs_stores import open_store
+from savs_metrics import Metric
+from savs_stores import BenchmarkInfo, open_store, write_store
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = {
@@ -28,6 +31,8 @@ worst = mine:worst
 [savs.votes]
 mean = mine:mean
 broken = nowhere:nothing
+[savs.metrics]
+nearly = nearly:within_one
 [savs.benchmarks]
 leaves = leaves:BENCHMARK
 """
@@ -109,7 +114,7 @@ def swept(planted, out, *more):
 
 
 def test_examples_are_short():
-    assert set(EXAMPLES) == {"mine.py", "leaves.py"}
+    assert set(EXAMPLES) == {"mine.py", "leaves.py", "nearly.py"}
     assert all(len(code.splitlines()) < 40 for code in EXAMPLES.values())
 
 
@@ -186,18 +191,111 @@ def test_a_benchmark_of_a_distribution_is_harvested(distribution, tmp_path):
     assert opened["tiny"].read().shape == (240, 48, 8)
 
 
+@pytest.fixture
+def nearly(tmp_path):
+    path = tmp_path / "nearly.py"
+    path.write_text(EXAMPLES["nearly.py"])
+    return path
+
+
+@pytest.fixture
+def shades(tmp_path):
+    """A store whose benchmark names the metric of the example."""
+    generator = np.random.default_rng(0)
+    label = np.arange(160) % 4
+    vectors = generator.normal(size=(160, 1, 3, 8)) + label[:, None, None, None]
+    place = tmp_path / "shades.zarr"
+    samples = {"label": [f"shade {one}" for one in label], "split": ["pool"] * 80 + ["test"] * 80}
+    info = BenchmarkInfo("shades", {"all": [f"shade {one}" for one in range(4)]}, metric="within-one")
+    write_store(place, benchmark=info, samples=samples, model="m", heads=vectors)
+    return place
+
+
+def of_ridge(store, out, *more):
+    return ("sweep", "--store", store, "--method", "ridge", "--shots", 5, "--draws", 2, "--out", out, *more)
+
+
+def forget_metric():
+    ROOMS[Metric][1].remove("within-one")
+
+
+def test_an_included_metric_is_measured_and_named_in_the_results(shades, nearly, tmp_path):
+    out = tmp_path / "out"
+    refused = analyze(*of_ridge(shades, out))
+    assert "unknown metric 'within-one'" in str(refused.exception)
+    assert analyze(*of_ridge(shades, out, "--include", nearly)).exit_code == 0
+    rows = pd.read_csv(out / "rows.csv")
+    assert list(dict.fromkeys(rows["metric"])) == ["within_one", "accuracy", "balanced_accuracy", "macro_f1"]
+    value = rows.groupby("metric")["value"].mean()
+    assert value["accuracy"] < value["within_one"]
+    [origin] = json.loads((out / "run.json").read_text())["origins"]
+    assert origin == {"source": str(nearly), "sha256": hashlib.sha256(nearly.read_bytes()).hexdigest()}
+    for cell in (out / "cells").glob("*.json"):
+        assert json.loads(cell.read_text())["facts"]["origins"] == [origin]
+    listed = analyze("methods", "--include", nearly)
+    assert "metric within-one" in " ".join((listed.stdout + listed.stderr).split())
+
+
+def test_an_edited_metric_is_computed_anew_and_a_moved_one_is_not(shades, nearly, tmp_path):
+    out = tmp_path / "out"
+    analyze(*of_ridge(shades, out, "--include", nearly, "--jobs", 2))
+    first = {path.name for path in (out / "cells").iterdir()}
+    forget_metric()
+    moved = nearly.rename(tmp_path / "moved.py")
+    analyze(*of_ridge(shades, out, "--include", moved))
+    assert {path.name for path in (out / "cells").iterdir()} == first
+    forget_metric()
+    moved.write_text(moved.read_text().replace("<= 1", "<= 2"))
+    for reader in ("table", "compare"):
+        result = analyze(reader, out, "--include", moved)
+        assert "the metric within-one is not here as it was" in str(result.exception)
+    analyze(*of_ridge(shades, out, "--include", moved))
+    assert len({path.name for path in (out / "cells").iterdir()} - first) == len(first)
+
+
+def test_results_of_a_metric_that_is_not_here_say_what_is_missing(shades, nearly, tmp_path):
+    out = tmp_path / "out"
+    command("savs_analyze.cli", *of_ridge(shades, out, "--include", nearly))
+    words = "the metric within-one is not here as it was: --include it, or install it; of " + str(nearly)
+    for reader in ("table", "compare", "hyperparameters", "stability", "report"):
+        assert words in str(analyze(reader, out).exception)
+    audited = analyze("audit", out)
+    assert audited.exit_code == 0
+    assert words in audited.stdout
+    assert "not checked" in audited.stdout
+    assert "WRONG" not in audited.stdout
+    assert "again   sound" in analyze("audit", out, "--include", nearly).stdout
+    assert "within_one" in analyze("table", out, "--include", nearly).stdout
+
+
+def test_a_metric_of_a_distribution_is_harvested_swept_and_shown(distribution, tmp_path):
+    source = distribution / "leaves.py"
+    source.write_text(source.read_text().replace('metric="accuracy"', 'metric="within-one"'))
+    store, out = tmp_path / "leaves.zarr", tmp_path / "out"
+    command("savs_harvest.cli", "run", "--model", "tiny", "--data", "leaves", "--store", store, beside=distribution)
+    assert open_store(store).benchmark.metric == "within-one"
+    command("savs_analyze.cli", *of_ridge(store, out), beside=distribution)
+    [origin] = json.loads((out / "run.json").read_text())["origins"]
+    assert origin["source"] == "leafy 0.3"
+    assert "within_one" in command("savs_analyze.cli", "table", out, "--format", "csv", beside=distribution).stdout
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("x = 1", "holds no method, similarity, transform, criterion or vote"),
+        ("x = 1", "holds no method, similarity, transform, criterion, vote or metric"),
         ("x = 1\ny = 1 / 0", ", line 2: ZeroDivisionError: division by zero"),
         ("x = (", "line 1: SyntaxError"),
         (
             "from savs_analyze.votes.vote import Vote\nmine = Vote('majority', len)",
             "the vote 'majority' of .* is taken: savs has one",
         ),
+        (
+            "from savs_metrics import Metric\nmine = Metric('far', lambda predicted, label: {'off': label[:, 0] + 7})",
+            "the metric 'far' cannot score: ValueError: its off are not one number from 0 to 1",
+        ),
     ],
-    ids=["nothing", "an error", "no Python", "a taken name"],
+    ids=["nothing", "an error", "no Python", "a taken name", "a metric above 1"],
 )
 def test_a_file_that_cannot_be_included_is_refused_in_words(planted, tmp_path, code, words):
     file = tmp_path / "bad.py"

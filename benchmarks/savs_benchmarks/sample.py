@@ -10,14 +10,14 @@ from typing import Literal
 from savs_benchmarks.absent import as_whole, as_word, is_absent
 from savs_benchmarks.errors import BenchmarkError, Fault
 from savs_benchmarks.pictures.pictures import Picture
+from savs_metrics import METRICS as OURS
+from savs_metrics import Metric
 
 Split = Literal["pool", "test", "either"]
-Metric = Literal["accuracy", "question-image-group", "pair"]
 
 SPLITS: tuple[Split, ...] = ("pool", "test", "either")
-METRICS: tuple[Metric, ...] = ("accuracy", "question-image-group", "pair")
-# How many samples a group has, under the metrics that score groups as a whole.
-GROUP_SIZES: dict[Metric, int] = {"question-image-group": 4, "pair": 2}
+# Those of this project, and those that rooms add.
+METRICS: dict[str, Metric] = {metric.name: metric for metric in OURS}
 DEFAULT_TASK = "all"
 
 
@@ -74,7 +74,7 @@ class Benchmark:
     source: str
     revision: str
     licence: str
-    metric: Metric
+    metric: str
     tasks: Mapping[str, tuple[str, ...]]
     prompt: str
     samples: Callable[[], Iterable[Sample]]
@@ -96,8 +96,9 @@ def check(benchmark: Benchmark) -> list[Sample]:
     """
     samples = list(benchmark.samples())
     faults = [*_header_faults(benchmark), *_sample_faults(benchmark, samples)]
-    if benchmark.metric in GROUP_SIZES:
-        faults += _group_faults(samples, GROUP_SIZES[benchmark.metric])
+    metric = METRICS.get(benchmark.metric)
+    if metric and metric.slots > 1:
+        faults += _group_faults(samples, metric.slots)
     if faults:
         raise BenchmarkError(f"benchmark {benchmark.name!r} cannot be used", faults)
     return samples

@@ -25,7 +25,7 @@ PACKAGES = {
         learners: methods.learners
         learnt: methods.context
         methods: methods.recipes lasso.estimator methods.kinds.heads methods.kinds.sparse
-        metrics: measure.metrics
+        metrics: measure.metrics measure.units
         options: cli.options
         papers: papers.published report.layout
         planted: cli.planted
@@ -124,7 +124,7 @@ PACKAGES = {
         heads: format.heads
         layout: format.layout
         model_group: place.model_group
-        place: place.place
+        place: place.place place.keys place.folder place.disk place.building
         plan: format.plan
         provenance: format.provenance place.model_group
         ranged: place.ranged
@@ -149,6 +149,7 @@ RENAMED = {
     "savs_analyze.learnt.Support": "savs_analyze.methods.context.Context",
     "savs_analyze.methods.Method": "savs_analyze.methods.method.Method",
     "savs_analyze.methods.SELECTIONS": "savs_analyze.methods.kinds.heads.SELECTIONS",
+    "savs_analyze.metrics.OF_CLASSES": "savs_metrics.OF_CLASSES",
     "savs_analyze.papers.footnotes": "savs_analyze.report.notes.papers_notes",
     "savs_analyze.papers.laid_out": "savs_analyze.report.layout.papers_table",
     "savs_analyze.sections.Found": "savs_analyze.findings.findings.Findings",
@@ -170,6 +171,7 @@ GONE = (
     "savs_analyze.methods.BASELINES",
     "savs_analyze.methods.Baseline",
     "savs_analyze.methods.DISPLAYED",
+    "savs_analyze.metrics.GROUP_SIZES",
     "savs_analyze.savs_learner.layer_votes",
     "savs_analyze.savs_learner.learn_savs",
     "savs_analyze.savs_learner.savs_votes",
@@ -177,4 +179,5 @@ GONE = (
     "savs_analyze.sparse_learner.learn_sparse",
     "savs_analyze.sparse_learner.sparse_votes",
     "savs_analyze.voting.CLASS_VOTES",
+    "savs_benchmarks.sample.GROUP_SIZES",
 )

@@ -12,7 +12,7 @@ from savs_stores.errors import MismatchError, StoreError
 from savs_stores.format.heads import HeadTable
 from savs_stores.format.samples import BenchmarkInfo, SampleTable
 from savs_stores.format.shard import Shard
-from savs_stores.place.place import StorePath
+from savs_stores.place.keys import StorePath
 from savs_stores.read import Store, open_store
 from savs_stores.write import add_model, create_store
 

@@ -38,8 +38,9 @@ from savs_stores.format.schema import (
 from savs_stores.place import by_zarr
 from savs_stores.place import local as direct
 from savs_stores.place.group import METADATA, Group
+from savs_stores.place.keys import StorePath
 from savs_stores.place.model_group import check_lengths, described, is_changed, plan_of, read_texts
-from savs_stores.place.place import StorePath, place_of
+from savs_stores.place.place import place_of
 from savs_stores.terminal import command, printable
 
 BLOCK_BYTES = 16 * 2**20

@@ -35,8 +35,9 @@ from savs_stores.format.schema import (
 )
 from savs_stores.format.shard import Shard
 from savs_stores.place.group import Group, seal
+from savs_stores.place.keys import StorePath
 from savs_stores.place.model_group import read_texts
-from savs_stores.place.place import StorePath, place_of
+from savs_stores.place.place import place_of
 from savs_stores.read import ModelVectors, Store, open_store
 
 TABLE_COORDINATES = "sample_id task label split group slot"

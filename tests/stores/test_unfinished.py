@@ -24,7 +24,8 @@ from savs_stores import (
     open_store,
     verify,
 )
-from savs_stores.place import place
+from savs_stores.place import disk
+from savs_stores.place.place import place_of
 
 SHARDS = 3
 WRITES = 8  # a shard: heads, status, n_tokens, absmax, logits, provenance, checksums, record
@@ -145,7 +146,7 @@ def test_a_new_store_is_on_the_disk_as_a_whole(toy, tmp_path, monkeypatch):
 
 def fail_at(patch, number):
     """Let the disk be full at the n-th flush from now on; return a list that grows with every flush."""
-    real, calls = place._flush, []
+    real, calls = disk.flush, []
 
     def flush(*arguments, **options):
         calls.append(arguments)
@@ -153,7 +154,7 @@ def fail_at(patch, number):
             raise OSError(28, "No space left on device")
         real(*arguments, **options)
 
-    patch.setattr(place, "_flush", flush)
+    patch.setattr(disk, "flush", flush)
     return calls
 
 
@@ -194,7 +195,7 @@ import pathlib, sys, time
 tests, path, place, number = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 sys.path.append(tests)
 from kit.toy import Toy
-from savs_stores.place import place as places
+from savs_stores.place import disk
 toy = Toy()
 calls = iter(range(1, 10**6))
 
@@ -207,7 +208,7 @@ def stand_still(real):
     return call
 
 if place == "flush":
-    places._flush = stand_still(places._flush)
+    disk.flush = stand_still(disk.flush)
 else:  # zarr has written a temporary file and not yet given it its name
     pathlib.Path.replace = stand_still(pathlib.Path.replace)
 toy.write(path)
@@ -266,7 +267,7 @@ def test_what_a_killed_process_had_half_built_is_removed_by_the_next_run(toy, tm
     with start_and_stand_still(path, "flush", 5):
         half, lock = beside(path)
         assert re.fullmatch(r"\.store\.zarr\.[0-9a-f]{8}\.building", half)
-        place.place_of(path).remove_leftovers("")
+        place_of(path).remove_leftovers("")
         assert beside(path) == [half, lock]
     assert beside(path) == [half, lock]
     toy.write(path)

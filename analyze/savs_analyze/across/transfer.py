@@ -17,7 +17,8 @@ from savs_analyze.draws.draws import Draw, in_whole_groups, leaked
 from savs_analyze.draws.task import Task
 from savs_analyze.draws.testing import Tested, predict_in_one_pass
 from savs_analyze.measure.intervals import interval, replicates
-from savs_analyze.measure.metrics import Units, unit_scores
+from savs_analyze.measure.metrics import find_metric, unit_scores
+from savs_analyze.measure.units import Units
 from savs_analyze.methods.kinds.heads import Savs
 from savs_analyze.votes.fitted import Fitted, share_centroids
 from savs_analyze.votes.heads import HeadVotes
@@ -124,7 +125,7 @@ def without_leaks(target: Task, draw: Draw, tasks: Sequence[Task], draws: Sequen
     test = np.zeros(len(table), dtype=bool)
     test[draw.test] = True
     test &= ~seen & ~leaked(table, np.concatenate(same))
-    if store.benchmark.metric != "accuracy":
+    if find_metric(store.benchmark.metric).slots > 1:
         test &= in_whole_groups(table.group, test)
     if not test.any():
         raise ValueError(f"{target.name}: no sample is left to test, the supports of the tasks show all of them")

@@ -55,7 +55,8 @@ SolverOption = Annotated[
     str | None, typer.Option("--solver", help="Of the lasso: working-set, liblinear; of groups: group-lasso.")
 ]
 IncludeOption = Annotated[
-    list[Path] | None, typer.Option("--include", help="A file of yours with methods or parts of them; repeatable.")
+    list[Path] | None,
+    typer.Option("--include", help="A file of yours with methods, parts or metrics; repeatable."),
 ]
 ScalingOption = Annotated[
     str | None, typer.Option("--scaling", help="Of the lasso's features: none, head_rms, feature_std.")

@@ -10,6 +10,7 @@ import typer
 
 from savs_analyze.cli.options import (
     DrawsOption,
+    IncludeOption,
     PartialOption,
     ResultsArgument,
     ShotsOption,
@@ -93,8 +94,9 @@ def projection(
 def report(
     results: ResultsArgument,
     out: Annotated[Path | None, typer.Option("--out", help="Default: RESULTS/report.html.")] = None,
+    include: IncludeOption = None,
 ) -> None:
     """Write all of it as one HTML page that needs nothing else: tables, head maps, curves, classes."""
     from savs_analyze.report.page import write_report
 
-    print(write_report(results, out or results / "report.html"))
+    print(write_report(results, out or results / "report.html", include or ()))

@@ -24,24 +24,27 @@ def table(
     all_settings: Annotated[
         bool, typer.Option("--all-settings", help="Not only the hyperparameters that validation chooses.")
     ] = False,
+    include: IncludeOption = None,
 ) -> None:
     """Print means over draws with 95 % intervals, of each method with the hyperparameters that validation chooses."""
     from savs_analyze.findings.findings import Findings
     from savs_analyze.report.layout import columns_of, listed, spread
     from savs_analyze.report.notes import footnotes
 
-    found = Findings.of_folder(results, all_settings)
+    found = Findings.of_folder(results, all_settings, include or ())
     summary, notes = found.table(), footnotes(found.cells, found.choices, found.compared, found.notes)
     lay_out = spread if columns_of(summary).nunique() <= MOST_COLUMNS else listed
     print_rows(summary, form, lay_out(summary, all_metrics), notes)
 
 
-def compare(results: ResultsArgument, form: TableFormatOption = TableFormat.table) -> None:
+def compare(
+    results: ResultsArgument, form: TableFormatOption = TableFormat.table, include: IncludeOption = None
+) -> None:
     """Test which methods differ on the same samples, corrected for how many pairs there are."""
     from savs_analyze.findings.findings import Findings
     from savs_analyze.report.layout import differences
 
-    compared = Findings.of_folder(results).compare()
+    compared = Findings.of_folder(results, include=include or ()).compare()
     notes = ["Differences in points, in brackets 95 % bootstrap intervals over samples and draws."]
     notes.append(
         "p: exact paired test of the signs of samples or groups (McNemar's for one draw); holm: for all pairs."
@@ -50,20 +53,24 @@ def compare(results: ResultsArgument, form: TableFormatOption = TableFormat.tabl
     print_rows(compared, form, differences(compared), notes)
 
 
-def hyperparameters(results: ResultsArgument, form: TableFormatOption = TableFormat.table) -> None:
+def hyperparameters(
+    results: ResultsArgument, form: TableFormatOption = TableFormat.table, include: IncludeOption = None
+) -> None:
     """Print the hyperparameters that the validation samples choose for every method and model."""
     from savs_analyze.findings.findings import Findings
 
-    table = Findings.of_folder(results).hyperparameters
+    table = Findings.of_folder(results, include=include or ()).hyperparameters
     note = "The best mean over benchmarks, equally weighted, of the first metric on the validation samples, in percent."
     print_rows(table, form, table, [note])
 
 
-def stability(results: ResultsArgument, form: TableFormatOption = TableFormat.table) -> None:
+def stability(
+    results: ResultsArgument, form: TableFormatOption = TableFormat.table, include: IncludeOption = None
+) -> None:
     """Print how alike the heads are that different draws select."""
     from savs_analyze.findings.findings import Findings
 
-    found = Findings.of_folder(results).stability
+    found = Findings.of_folder(results, include=include or ()).stability
     notes = ["Jaccard: mean over pairs of draws of heads in both over heads in either; by chance: of random heads."]
     people = found.assign(**{name: found[name].map("{:.2f}".format) for name in ("jaccard", "by chance")})
     print_rows(found, form, people, notes)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int
 
+from savs_analyze.measure.metrics import find_metric
 from savs_stores import BenchmarkInfo, SampleTable
 
 
@@ -102,7 +103,7 @@ def _test_on_the_rest(
     failed = candidates & ~usable
     leaks = candidates & usable & leaked(table, support) & (not keep_leaks)
     test = candidates & usable & ~leaks
-    incomplete = test & ~in_whole_groups(table.group, test) & (benchmark.metric != "accuracy")
+    incomplete = test & ~in_whole_groups(table.group, test) & (find_metric(benchmark.metric).slots > 1)
     tested = np.flatnonzero(test & ~incomplete)
     if not len(tested):
         raise ValueError(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from savs_analyze.draws.draws import Draw, draw_support, draw_without_support
-from savs_analyze.measure.metrics import METRICS
+from savs_analyze.measure.metrics import find_metric
 from savs_analyze.methods.context import Context
 from savs_stores import ModelVectors
 
@@ -30,7 +30,7 @@ class Task:
     @property
     def metric(self) -> str:
         """The benchmark's metric, by the name of the first number that it reports."""
-        return METRICS[self.vectors.store.benchmark.metric][0]
+        return find_metric(self.vectors.store.benchmark.metric).first
 
     def draw(self, shots: int, seed: int, keep_leaks: bool = False) -> Draw:
         store = self.vectors.store

@@ -94,7 +94,7 @@ def _is_capped(setting: Setting, chosen: Setting) -> bool:
 def _judges(cell: CellResult, row: dict) -> bool:
     papers = cell.facts["validation"]["first"]
     return row["split"] == "validation" and row["metric"] == (
-        "accuracy" if papers else METRICS[cell.facts["metric"]][0]
+        "accuracy" if papers else METRICS[cell.facts["metric"]].first
     )
 
 

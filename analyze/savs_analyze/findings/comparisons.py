@@ -103,7 +103,7 @@ def compare(cells: Iterable[CellResult], choices: Sequence[Choice] = ()) -> pd.D
     lines: dict[tuple, list[tuple[str, CellResult, int]]] = {}
     for cell in cells:
         facts = cell.facts
-        key = facts["benchmark"], facts["model"], METRICS[facts["metric"]][0], facts["task"]
+        key = facts["benchmark"], facts["model"], METRICS[facts["metric"]].first, facts["task"]
         for place in kept_places(facts, choices):
             lines.setdefault(key, []).append((facts["columns"][place], cell, place))
     tasks: dict[tuple, dict[str, list]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,8 @@ from savs_analyze.findings.comparisons import compare
 from savs_analyze.findings.stability import stability
 from savs_analyze.findings.summary import summarize
 from savs_analyze.measure.metrics import METRICS
-from savs_analyze.runs.results import CellResult, Results
+from savs_analyze.methods.rooms import add_rooms
+from savs_analyze.runs.results import CellResult, Results, missing_metric
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,19 @@ class Findings:
     all_settings: bool = False
 
     @classmethod
-    def of_folder(cls, folder: str | Path, all_settings: bool = False) -> Findings:
+    def of_folder(cls, folder: str | Path, all_settings: bool = False, include: Sequence[str | Path] = ()) -> Findings:
         """Read the last finished sweep of a folder; with all settings, none is chosen.
 
-        Raises FileNotFoundError where there is none, OSError for damage.
+        `include` are files with metrics of the user's. Raises FileNotFoundError where there is no sweep, OSError for
+        damage, ValueError where a metric from outside is not here.
         """
         results = Results(Path(folder))
-        return cls(list(results.loaded()), results.notes(), all_settings)
+        cells = list(results.loaded())
+        if include or any(missing_metric(cell.facts) for cell in cells):
+            add_rooms(include)
+        if missing := next(filter(None, (missing_metric(cell.facts) for cell in cells)), ""):
+            raise ValueError(f"{folder}: {missing}")
+        return cls(cells, results.notes(), all_settings)
 
     def table(self) -> pd.DataFrame:
         """Return tidy means over draws, with intervals, of every method the chosen setting, or all settings."""
@@ -99,7 +107,7 @@ class Findings:
 
     def headlines(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the rows to look at: each benchmark's first metric, over all its tasks."""
-        metrics = {cell.facts["benchmark"]: METRICS[cell.facts["metric"]][0] for cell in self.cells}
+        metrics = {cell.facts["benchmark"]: METRICS[cell.facts["metric"]].first for cell in self.cells}
         rows = self.overall(rows)
         return rows[rows["metric"] == rows["benchmark"].map(metrics)]
 

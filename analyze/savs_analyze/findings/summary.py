@@ -14,7 +14,7 @@ from scipy.sparse import csr_array, hstack
 from savs_analyze.findings.choice import Choice, kept_places
 from savs_analyze.findings.comparisons import indistinct, mean_name
 from savs_analyze.measure.intervals import interval, replicates, task_seed
-from savs_analyze.measure.metrics import Units, class_metrics
+from savs_analyze.measure.units import Units, class_metrics
 from savs_analyze.methods.settings import Setting
 from savs_analyze.runs.results import CellResult
 

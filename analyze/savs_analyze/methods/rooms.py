@@ -1,4 +1,4 @@
-"""Rooms for others: methods and their parts from installed distributions, files, and Python sessions.
+"""Rooms for others: metrics, methods and their parts from installed distributions, files, and Python sessions.
 
 Nothing that a store or a folder of results names is ever imported: records come from entry points and from the files
 that the user includes.
@@ -18,16 +18,19 @@ from types import ModuleType
 from typing import Any
 from uuid import uuid4
 
+from savs_analyze.measure.metrics import METRICS
 from savs_analyze.methods.recipes import METHODS, Recipe
 from savs_analyze.parts.criterion import CRITERIA, Criterion
 from savs_analyze.parts.transform import TRANSFORMS, TransformRule
 from savs_analyze.registry import HERE, SESSION, Origin, Registry
 from savs_analyze.votes.similarity import KERNELS, Kernel
 from savs_analyze.votes.vote import VOTES, Vote
+from savs_metrics import Metric
 
 # What may be added, and the group of entry points that adds it.
 # Methods come last: they are tried when they are added, and may use any of the others.
 ROOMS: dict[type, tuple[str, Registry[Any]]] = {
+    Metric: ("savs.metrics", METRICS),
     Kernel: ("savs.similarities", KERNELS),
     TransformRule: ("savs.transforms", TRANSFORMS),
     Criterion: ("savs.criteria", CRITERIA),
@@ -57,11 +60,11 @@ class Included:
 
 
 def register(*records: object, origin: Origin | None = None) -> None:
-    """Add records of methods, similarities, transforms, criteria or votes: all of them, or none.
+    """Add records of metrics, methods, similarities, transforms, criteria or votes: all of them, or none.
 
     Without an origin they are of the running Python: they may be registered anew, and their results are never taken
-    over by another one. Raises TypeError for anything else, ValueError where a name is taken, or a method cannot be
-    made.
+    over by another one. Raises TypeError for anything else, ValueError where a name is taken, a method cannot be
+    made, or a metric cannot score.
     """
     of = origin or Origin(SESSION, uuid4().hex)
     order = list(ROOMS)
@@ -82,6 +85,11 @@ def register(*records: object, origin: Origin | None = None) -> None:
 
 
 def _try(record: object) -> None:
+    if isinstance(record, Metric):
+        try:
+            record.check()
+        except Exception as error:
+            raise ValueError(f"the metric {record.name!r} cannot score: {type(error).__name__}: {error}") from error
     if isinstance(record, Recipe):
         try:
             record.make(**record.defaults)
@@ -99,7 +107,7 @@ def include(files: Iterable[Included]) -> None:
             continue
         found = [value for value in vars(_run(file)).values() if type(value) in ROOMS and not _is_known(value)]
         if not found:
-            raise ValueError(f"--include {file.path} holds no method, similarity, transform, criterion or vote")
+            raise ValueError(f"--include {file.path} holds no method, similarity, transform, criterion, vote or metric")
         try:
             register(*found, origin=file.origin)
         except ValueError as error:
@@ -174,6 +182,5 @@ def check_travels(origins: Iterable[Origin]) -> None:
     """Raise ValueError where a record is known in this process only."""
     if any(origin.source == SESSION for origin in origins):
         raise ValueError(
-            "a method that is registered in Python is known to this process only: "
-            "put it into a file to include, or use one job"
+            "what is registered in Python is known to this process only: put it into a file to include, or use one job"
         )

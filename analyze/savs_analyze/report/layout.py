@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from savs_analyze.across.transfer import OWN
-from savs_analyze.measure.metrics import OF_CLASSES
 from savs_analyze.methods.recipes import displayed
 from savs_analyze.report.notes import used_notes
+from savs_metrics import OF_CLASSES
 
 SHOWN = [
     "model",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,14 @@ from savs_stores.terminal import shown
 TEMPLATE = "page.html.j2"
 
 
-def write_report(results: Path, out: Path) -> Path:
+def write_report(results: Path, out: Path, include: Sequence[Path] = ()) -> Path:
     """Write the report of a folder of results into `out` and return it.
 
-    Raises FileNotFoundError where no sweep has finished, ValueError where `out` is in a store.
+    Raises FileNotFoundError where no sweep has finished, ValueError where `out` is in a store, or a metric is not here.
     """
     run = Results(results).run()
     refuse_store(out)
-    found = Findings.of_folder(results)
+    found = Findings.of_folder(results, include=include)
     pages = Environment(
         loader=PackageLoader("savs_analyze.report", "."),
         autoescape=True,

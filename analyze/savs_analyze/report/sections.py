@@ -13,7 +13,6 @@ from savs_analyze.findings.choice import hyperparameters
 from savs_analyze.findings.findings import Findings
 from savs_analyze.findings.stability import stability
 from savs_analyze.measure.confusion import confusion
-from savs_analyze.measure.metrics import OF_CLASSES
 from savs_analyze.methods.recipes import SAVS, ZERO_SHOT, displayed
 from savs_analyze.methods.settings import Setting
 from savs_analyze.papers import published as papers
@@ -24,6 +23,7 @@ from savs_analyze.report.head_maps import most_heads, most_shots, selection_freq
 from savs_analyze.report.layout import Number, columns_of, differences, papers_table, spread
 from savs_analyze.report.notes import LEFT_OUT, footnotes, papers_notes
 from savs_analyze.runs.results import CellResult
+from savs_metrics import OF_CLASSES
 
 # Maps and curves against shots are of the papers' number of heads, or the nearest that there is.
 PAPERS_HEADS = 20

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from savs_analyze.measure.metrics import METRICS, origins_of
 from savs_analyze.runs.cells import Cell
 from savs_analyze.runs.draw_pass import run_cells
-from savs_analyze.runs.results import CellResult, Results
+from savs_analyze.runs.results import CellResult, Results, missing_metric
 from savs_analyze.runs.saved import MOST_JSON_BYTES, read_bytes
 from savs_analyze.runs.spreadsheet import csv_text
 from savs_analyze.runs.sweep import base_cell
@@ -67,19 +68,20 @@ def _cell_of(result: CellResult) -> Cell:
 
 
 def _is_known(result: CellResult) -> bool:
-    """Tell whether the methods of a cell are here, with the same source."""
+    """Tell whether the methods and the metric of a cell are here, with the same source."""
     cell = _cell_of(result)
-    known = all(setting.is_known for setting in cell.settings)
-    return known and {origin.sha256 for setting in cell.settings for origin in setting.origins} == {
-        origin.sha256 for origin in cell.origins
-    }
+    known = all(setting.is_known for setting in cell.settings) and cell.metric in METRICS
+    here = [*origins_of(cell.metric), *(origin for setting in cell.settings for origin in setting.origins)]
+    return known and {origin.sha256 for origin in here} == {origin.sha256 for origin in cell.origins}
 
 
 def _missing_rooms(results: Iterable[CellResult]) -> Iterator[str]:
-    """Yield of every method from outside that is not here as it was, where it was from."""
+    """Yield of everything from outside that is not here as it was, where it was from."""
     told: dict[str, None] = {}
     for result in results:
-        if not _is_known(result):
+        if missing := missing_metric(result.facts):
+            told[missing] = None
+        elif not _is_known(result):
             from_where = ", ".join(f"{one.source} (SHA-256 {one.sha256[:12]})" for one in _cell_of(result).origins)
             told[f"{result.facts['method']} is not here as it was: --include it, or install it; of {from_where}"] = None
     yield from told
@@ -111,6 +113,8 @@ def _rows(results: Results, keys: list[str], loaded: dict[str, CellResult]) -> F
     """Compute every value again from predictions, and compare cells and `rows.csv` with it."""
     if len(loaded) < len(keys):
         return Finding("rows", None, "not all cells are there")
+    if missing := next(filter(None, (missing_metric(result.facts) for result in loaded.values())), ""):
+        return Finding("rows", None, missing)
     for key, result in loaded.items():
         for row in result.rows:
             units = result.units(result.facts["columns"].index(row["setting"]), row["split"])

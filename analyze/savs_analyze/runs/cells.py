@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from savs_analyze.draws.validation import QUARTER, Validation
+from savs_analyze.measure.metrics import origins_of
 from savs_analyze.methods.recipes import ZERO_SHOT
 from savs_analyze.methods.settings import Setting
 from savs_analyze.registry import Origin
@@ -38,7 +39,7 @@ class Cell:
     keep_leaks: bool = False
     validation: Validation = QUARTER
     rules: int = RULES
-    # Where methods from outside are from, with the SHA-256 of their source.
+    # Where methods and metrics from outside are from, with the SHA-256 of their source.
     origins: tuple[Origin, ...] = ()
 
     @property
@@ -117,7 +118,8 @@ def plan_cells(
     for task, has_logits in tasks.items():
         for name, of_name in by_name.items():
             origins = dict.fromkeys(origin for setting in of_name for origin in setting.origins)
-            cell = replace(vectors, task=task, method=name, settings=tuple(of_name), origins=tuple(origins))
+            outside = tuple(dict.fromkeys([*origins, *origins_of(vectors.metric)]))
+            cell = replace(vectors, task=task, method=name, settings=tuple(of_name), origins=outside)
             if name == ZERO_SHOT:
                 cells += [replace(cell, keep_leaks=False)] if has_logits else []
             else:

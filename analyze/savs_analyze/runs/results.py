@@ -16,7 +16,7 @@ import json
 import sys
 import uuid
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +26,11 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
-from savs_analyze.measure.metrics import Units, unit_scores
+from savs_analyze.measure.metrics import METRICS, origins_of, unit_scores
+from savs_analyze.measure.units import Units
 from savs_analyze.runs.saved import MOST_ARRAY_BYTES, check_cell, check_run, read_arrays, read_bytes, read_json
 from savs_analyze.runs.spreadsheet import csv_text
-from savs_stores.place.place import enclosing_store
+from savs_stores.place.folder import enclosing_store
 from savs_stores.terminal import command
 
 # Arrays that the cells of one folder may hold together.
@@ -66,6 +67,16 @@ class CellResult:
         described = {name: self.arrays[name][of_split] for name in ("label", "sample", "group", "slot")}
         predicted = self.arrays["predicted"][setting][of_split]
         return unit_scores(self.facts["metric"], predicted, **described, classes=self.facts["classes"])
+
+
+def missing_metric(facts: Mapping[str, Any]) -> str:
+    """Return in words that the metric of a cell is not here as it was, and where it was from; empty where it is."""
+    metric, origins = facts["metric"], facts.get("origins", ())
+    here = origins_of(metric)
+    if metric in METRICS and all(one.sha256 in {origin["sha256"] for origin in origins} for one in here):
+        return ""
+    from_where = ", ".join(f"{one['source']} (SHA-256 {one['sha256'][:12]})" for one in origins)
+    return f"the metric {metric} is not here as it was: --include it, or install it; of {from_where}"
 
 
 class Results:

@@ -119,8 +119,11 @@ def check_cell(facts: Any, rows: Any, arrays: Mapping[str, np.ndarray]) -> None:
 def _wrong_facts(facts: Mapping[str, Any]) -> Iterator[str]:
     if not _are([facts.get(name) for name in TEXTS], str):
         yield "it does not say what it is of"
-    if facts.get("metric") not in METRICS:
-        yield f"its metric is unknown: {str(facts.get('metric'))[:40]!r}"
+    if not isinstance(metric := facts.get("metric"), str) or (metric not in METRICS and not facts.get("origins")):
+        yield f"its metric is unknown: {str(metric)[:40]!r}"
+    origins: Any = facts.get("origins", [])
+    if not (_are(origins, dict) and all(_are([one.get("source"), one.get("sha256")], str) for one in origins)):
+        yield "its origins are none"
     if not (_is_whole(facts.get("classes"), 1, MOST_CLASSES) and _is_whole(facts.get("shots"), 0, MOST_DRAWS)):
         yield "its numbers of classes and shots are none"
     elif not (_is_whole(facts.get("draw"), 0, MOST_DRAWS) and isinstance(facts.get("chooses"), bool)):

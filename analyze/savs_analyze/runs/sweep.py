@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from savs_analyze.draws.draws import available, check_shots
+from savs_analyze.measure.metrics import find_metric
 from savs_analyze.methods.recipes import ZERO_SHOT
 from savs_analyze.methods.rooms import add_installed, include
 from savs_analyze.methods.settings import Setting
@@ -93,6 +94,7 @@ def _plan(data: Data, settings: Sequence[Setting]) -> list[tuple[ModelVectors, l
             raise ValueError(f"{store.path} holds no model's vectors yet: harvest into it first")
         for name in names:
             vectors = store[name]
+            find_metric(store.benchmark.metric)  # one that is not here is refused before anything is computed
             base = base_cell(vectors, pattern)
             other, elsewhere = places.setdefault((base.benchmark, name), (base, store))
             if other != base:

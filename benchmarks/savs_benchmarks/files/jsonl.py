@@ -20,7 +20,7 @@ from savs_benchmarks.absent import as_word, is_absent
 from savs_benchmarks.errors import BenchmarkError, Fault
 from savs_benchmarks.files.rows import parse_json
 from savs_benchmarks.pictures.pictures import resolve_inside
-from savs_benchmarks.sample import DEFAULT_TASK, SPLITS, Benchmark, Metric, Sample
+from savs_benchmarks.sample import DEFAULT_TASK, SPLITS, Benchmark, Sample
 
 FIELDS = ("image", "images", "question", "label", "id", "split", "task", "group", "slot", "options")
 
@@ -72,7 +72,7 @@ def load_jsonl(path: Path) -> Benchmark:
 
 def _benchmark(path: Path, text: str, samples: list[Sample]) -> Benchmark:
     slots = {sample.slot for sample in samples}
-    metric: Metric = "accuracy" if None in slots else "pair" if slots <= {0, 1} else "question-image-group"
+    metric = "accuracy" if None in slots else "pair" if slots <= {0, 1} else "question-image-group"
     return Benchmark(
         name=path.stem.lower(),
         summary=f"your own samples from {path.name}",

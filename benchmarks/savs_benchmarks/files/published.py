@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from savs_benchmarks.errors import BenchmarkError
 from savs_benchmarks.files.source import DATA_ROOT, Source
-from savs_benchmarks.sample import DEFAULT_TASK, Benchmark, Metric, Sample, Split
+from savs_benchmarks.sample import DEFAULT_TASK, Benchmark, Sample, Split
 from savs_benchmarks.splits import limit_pool
 
 POOL_PER_CLASS = 100
@@ -42,7 +42,7 @@ class Published:
     summary: str
     source: Source
     licence: str
-    metric: Metric
+    metric: str
     prompt: str
     counts: Mapping[Split, int]
     classes: str

@@ -23,7 +23,7 @@ from savs_stores.faults import zarr_errors_in_words
 from savs_stores.format.fingerprint import fingerprint
 from savs_stores.format.layout import MOST_BYTES, Layout, check_inflated, layout_of
 from savs_stores.format.schema import ADDED, ArraySpec
-from savs_stores.place.place import Place
+from savs_stores.place.keys import Place
 
 METADATA = "zarr.json"
 METADATA_HASH = "metadata_hash"

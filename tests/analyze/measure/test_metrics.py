@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from savs_analyze.measure.metrics import METRICS, class_metrics, unit_scores
+from savs_analyze.measure.metrics import METRICS, unit_scores
+from savs_analyze.measure.units import class_metrics
 
 NONE = np.array([-1])
 
@@ -54,7 +55,7 @@ def test_the_order_of_samples_does_not_matter(metric, data):
     group, slot = np.repeat(np.arange(12 // size)[::-1] + 3, size), np.tile(np.arange(size), 12 // size)
     plain = unit_scores(metric, predicted, label, np.arange(12), group, slot, 3)
     mixed = unit_scores(metric, predicted[order], label[order], order, group[order], slot[order], 3)
-    assert tuple(plain.values()) == METRICS[metric]
+    assert tuple(plain.values()) == METRICS[metric].reports
     assert plain.values() == pytest.approx(mixed.values())
     assert sorted(plain.unit.tolist()) == sorted(mixed.unit.tolist())
 

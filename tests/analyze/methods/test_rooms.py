@@ -4,15 +4,17 @@ import numpy as np
 import pytest
 
 from kit.registered import added
+from savs_analyze.measure.metrics import unit_scores
 from savs_analyze.methods.kinds.heads import Savs
 from savs_analyze.methods.recipes import METHODS, Recipe
 from savs_analyze.methods.rooms import ROOMS, Included, include, register
 from savs_analyze.methods.settings import Setting, make_setting
 from savs_analyze.parts.selection import Scoring
 from savs_analyze.registry import SESSION
-from savs_analyze.runs.cells import Cell
+from savs_analyze.runs.cells import Cell, plan_cells
 from savs_analyze.votes.similarity import KERNELS, Kernel, Similarity, left_out_similarities, similarities
 from savs_analyze.votes.vote import Vote
+from savs_metrics import Metric
 
 KERNEL = """
 import numpy as np
@@ -56,6 +58,22 @@ def test_a_method_of_a_session_may_be_registered_anew_and_never_shares_results()
     assert make_setting("mine").method.vote == "soft"
     assert METHODS.origin("mine").source == SESSION
     assert key_of("mine") != first
+
+
+def test_a_metric_of_a_session_scores_and_names_its_cells():
+    kind = Cell("b", "m", "f", "i", "r", "half")
+    settings = [make_setting("ridge")]
+    assert [cell.origins for cell in plan_cells(kind, {"all": True}, {"all": [5]}, 1, settings)] == [()]
+    register(Metric("half", lambda predicted, label: {"half": np.full(len(label), 0.5)}, slots=2))
+    [cell] = plan_cells(kind, {"all": True}, {"all": [5]}, 1, settings)
+    assert [origin.source for origin in cell.origins] == [SESSION]
+    zeros, places = np.zeros(4, int), np.arange(4)
+    assert unit_scores("half", zeros, zeros, places, places // 2, places % 2, 2).values()["half"] == 0.5
+
+
+def test_a_metric_of_more_slots_than_a_sample_may_name_is_refused():
+    with pytest.raises(ValueError, match="1 to 4 samples at a time, not 5"):
+        Metric("many", lambda predicted, label: {}, slots=5)
 
 
 def test_a_key_knows_the_base_of_a_form():

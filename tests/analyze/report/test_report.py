@@ -19,7 +19,6 @@ from savs_analyze.cli.commands import app
 from savs_analyze.findings.findings import Findings
 from savs_analyze.findings.summary import summarize
 from savs_analyze.measure.confusion import confused, confusion, recalls, worst_first
-from savs_analyze.measure.metrics import OF_CLASSES
 from savs_analyze.report.blocks import MOST_CLASSES, WORST, Classes, Table
 from savs_analyze.report.head_maps import selection_frequency
 from savs_analyze.report.layout import spread
@@ -35,6 +34,7 @@ from savs_analyze.report.sections import (
     results,
 )
 from savs_analyze.runs.results import Results
+from savs_metrics import OF_CLASSES
 from savs_stores import BenchmarkInfo, write_store
 
 LARGEST = 1_000_000  # bytes of a page

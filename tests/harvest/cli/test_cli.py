@@ -340,7 +340,7 @@ def test_a_store_in_a_store_is_refused_before_a_model_is_loaded(invoke, monkeypa
 @pytest.mark.parametrize("codec", ["none", "blosc-lz4-bitshuffle"])
 def test_a_disk_without_room_is_told_before_a_model_is_loaded(invoke, monkeypatch, codec):
     """A harvest ran for hours into a full disk. What a compressed store takes is not known before."""
-    monkeypatch.setattr("savs_stores.place.place.Folder.free", lambda place: 1_000)
+    monkeypatch.setattr("savs_stores.place.folder.Folder.free", lambda place: 1_000)
 
     def loaded(*_):
         raise KeyboardInterrupt

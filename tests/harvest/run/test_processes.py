@@ -15,7 +15,7 @@ from savs_harvest.run.harvest import harvest
 from savs_harvest.run.ranks import Rank
 from savs_harvest.run.writing import Keeping
 from savs_stores import open_store, verify
-from savs_stores.place import place as places
+from savs_stores.place import disk
 
 SHARD, SHARDS, WRITES = 2, 5, 8
 
@@ -123,7 +123,7 @@ def test_a_full_disk_at_any_write_stops_the_harvest_and_loses_one_shard_at_most(
     place = tmp_path / "full.zarr"
     begin_only = resume(place, rank=SHARDS, world=SHARDS + 1)  # a rank without shards: the group is there, empty
     assert begin_only.statuses == {}
-    real, calls = places._flush, []
+    real, calls = disk.flush, []
 
     def flush(*arguments, **options):
         calls.append(arguments)
@@ -132,7 +132,7 @@ def test_a_full_disk_at_any_write_stops_the_harvest_and_loses_one_shard_at_most(
         real(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(places, "_flush", flush)
+        patch.setattr(disk, "flush", flush)
         with pytest.raises(OSError, match="No space left"):
             resume(place)
     left = open_store(place).peek("tiny").missing

@@ -1,0 +1,48 @@
+"""What is scored as a whole, and what counts of classes say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.sparse import csr_array
+
+
+@dataclass(frozen=True)
+class Units:
+    """What is scored as a whole: a sample, or a group of them.
+
+    `unit` names each across draws, `cluster` says which ones must be resampled together. `counts` is
+    `[unit, 3 * class]`: how many samples of the unit have the class as label, as prediction, as both.
+    """
+
+    unit: Int[np.ndarray, " unit"]
+    cluster: Int[np.ndarray, " unit"]
+    scores: dict[str, Float[np.ndarray, " unit"]]
+    counts: csr_array
+
+    def values(self) -> dict[str, float]:
+        """Return every metric."""
+        means = {name: float(scores.mean()) for name, scores in self.scores.items()}
+        return means | {name: float(value) for name, value in class_metrics(self.counts.sum(axis=0)).items()}
+
+
+def class_metrics(counts: Float[np.ndarray, "*many counted"]) -> dict[str, Float[np.ndarray, "*many"]]:
+    """Return balanced accuracy and macro-F1 from `[..., 3 * class]` counts of labels, predictions and hits.
+
+    As scikit-learn has them: recalls are averaged over the classes that occur as labels, F1 scores over those
+    that occur as labels or predictions. NaN where nothing was counted.
+    """
+    labels, predictions, hits = np.moveaxis(counts.reshape(*counts.shape[:-1], 3, -1), -2, 0)
+    return {
+        "balanced_accuracy": _mean_ratio(hits, labels),
+        "macro_f1": _mean_ratio(2 * hits, labels + predictions),
+    }
+
+
+def _mean_ratio(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
+    """Return the mean of parts / wholes over the last axis, where the whole is not 0."""
+    ratios = np.divide(parts, wholes, out=np.zeros_like(parts), where=wholes > 0)
+    count = (wholes > 0).sum(axis=-1)
+    return np.divide(ratios.sum(axis=-1), count, out=np.full(count.shape, np.nan), where=count > 0)
