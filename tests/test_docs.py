@@ -9,7 +9,7 @@ import typer
 from savs_analyze.cli.commands import app as analyze
 from savs_benchmarks import BENCHMARKS
 from savs_harvest.cli.commands import app as harvest
-from savs_harvest.models.loading import MODELS
+from savs_harvest.models.specs import MODELS
 from savs_stores import Status
 from savs_stores.format.schema import HEADS, PER_HEAD, PER_SAMPLE, PER_SHARD, TABLE
 

@@ -71,7 +71,8 @@ def load_model(
     """
     with needing_harvest("load_model"):
         from savs_harvest.batches.layout_check import load_model as load
-        from savs_harvest.models.loading import find_model, quiet_libraries
+        from savs_harvest.models.loading import quiet_libraries
+        from savs_harvest.models.specs import find_model
 
     quiet_libraries()
     return Model(load(find_model(name, adapter), device, dtype, revision))

@@ -94,7 +94,7 @@ PACKAGES = {
         last_position: models.last_position
         layout_check: batches.layout_check
         layouts: batches.layouts models.inputs models.heads
-        models: models.loading
+        models: models.loading models.specs models.compiled
         packing: batches.packing
         patches: models.patches
         preparing: asking.preparing
@@ -106,7 +106,7 @@ PACKAGES = {
         renderer: models.renderer
         rendering: models.rendering
         run: run.harvest run.settings run.report run.work run.writing
-        runner: batches.runner
+        runner: batches.runner batches.buffers batches.batching
         show: cli.overview
         templates: models.templates
         tiny: models.tiny

@@ -17,9 +17,10 @@ from transformers.models.llava_onevision.image_processing_pil_llava_onevision im
 from kit.families import word_tokenizer
 from savs_benchmarks.digits.digits import benchmark_pictures
 from savs_harvest.batches.layout_check import load_model
-from savs_harvest.models.loading import ModelSpec, quiet_libraries
+from savs_harvest.models.loading import quiet_libraries
 from savs_harvest.models.processors import image_only
 from savs_harvest.models.prompts import prepare
+from savs_harvest.models.specs import ModelSpec
 from savs_harvest.models.tiny.corpus import vocabulary
 from savs_harvest.models.tiny.processor import build_processor
 

@@ -5,7 +5,7 @@ import json
 from safetensors.torch import load_file, save_file
 
 from savs_harvest.batches.layout_check import load_model
-from savs_harvest.models.loading import ModelSpec
+from savs_harvest.models.specs import ModelSpec
 
 
 def load_folder(folder, **options):

@@ -16,12 +16,14 @@ from official import official, single_inputs
 
 from savs_benchmarks import Benchmark
 from savs_harvest.asking.index import index_samples
+from savs_harvest.batches.buffers import Buffers
 from savs_harvest.batches.packing import packed_attention
-from savs_harvest.batches.runner import Buffers, Runner
+from savs_harvest.batches.runner import Runner
 from savs_harvest.models.answers import find_answers
+from savs_harvest.models.compiled import compiled_layers
 from savs_harvest.models.heads import capture_heads, last_real_token
 from savs_harvest.models.last_position import token_wise_rest
-from savs_harvest.models.loading import LoadedModel, compiled_layers
+from savs_harvest.models.loading import LoadedModel
 from savs_harvest.run.forecast import model_cost
 from savs_harvest.run.harvest import harvest
 from savs_harvest.run.listener import Listener

@@ -140,7 +140,8 @@ def measure(way, folder, questions):
 
     import savs_harvest.run.harvest  # noqa: F401  importing is no work
     from savs_harvest.batches.layout_check import load_model
-    from savs_harvest.models.loading import ModelSpec, quiet_libraries
+    from savs_harvest.models.loading import quiet_libraries
+    from savs_harvest.models.specs import ModelSpec
 
     quiet_libraries()
     torch.set_num_threads(1)

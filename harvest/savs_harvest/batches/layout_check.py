@@ -11,13 +11,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from savs_harvest.batches.batching import Batching, Groups
+from savs_harvest.batches.buffers import Buffers
 from savs_harvest.batches.packing import packed_attention
-from savs_harvest.batches.runner import Batching, Buffers, Groups, Runner
+from savs_harvest.batches.runner import Runner
 from savs_harvest.models.checkpoints import loading
 from savs_harvest.models.families import Family
 from savs_harvest.models.inputs import Inputs
-from savs_harvest.models.loading import LoadedModel, ModelSpec, load_checkpoint
+from savs_harvest.models.loading import LoadedModel, load_checkpoint
 from savs_harvest.models.prompts import prepare
+from savs_harvest.models.specs import ModelSpec
 
 # How far the vectors of a sample may lie from those it has alone, of their own length. Rounding moves them by some
 # 1e-5 in float32, and by up to a tenth in the half types of large models; a wrong mask by all of it.

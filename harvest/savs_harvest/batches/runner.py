@@ -5,14 +5,14 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
 from functools import partial
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from savs_harvest.batches.batching import Batching, Groups
+from savs_harvest.batches.buffers import Buffers
 from savs_harvest.batches.layouts import (
     POSITIONS,
     Layout,
@@ -24,102 +24,19 @@ from savs_harvest.batches.layouts import (
     shared,
 )
 from savs_harvest.batches.packing import segments
-from savs_harvest.batches.plan import plan_batches, plan_groups, plan_packs
 from savs_harvest.batches.whole_answers import score_answers
 from savs_harvest.errors import ModelError
 from savs_harvest.models.answers import WHOLE, Answers
-from savs_harvest.models.families import Family, most_positions
+from savs_harvest.models.families import most_positions
 from savs_harvest.models.heads import capture_heads
 from savs_harvest.models.inputs import Inputs
 from savs_harvest.models.last_position import last_position_only, token_wise_rest
 from savs_harvest.models.loading import LoadedModel
-from savs_stores import Shard, Status
+from savs_stores import Status
 
 # What is said where memory is full, but for torch's own error: by CUDA's libraries, and without a GPU.
 FULL = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDA error: out of memory", "DefaultCPUAllocator")
 ALONE = "out_of_memory: does not fit, even alone"
-
-# Places in a shard, grouped by what they show: each group runs as one row.
-Groups = list[list[int]]
-
-
-@dataclass
-class Buffers:
-    """What the model gives for a shard, on its device until the shard is whole: vectors [sample, head, dim].
-
-    `batches` are the samples of each call, `halved` how many calls did not fit into memory.
-    """
-
-    vectors: Tensor
-    logits: Tensor
-    n_tokens: np.ndarray
-    status: np.ndarray
-    reasons: dict[int, str] = field(default_factory=dict)
-    batches: list[int] = field(default_factory=list)
-    halved: int = 0
-
-    @classmethod
-    def empty(cls, model: LoadedModel, samples: int, shape: tuple[int, int], classes: int) -> Buffers:
-        vectors = torch.zeros((samples, *shape), dtype=model.model.dtype, device=model.device)
-        logits = torch.full((samples, classes), torch.nan, device=model.device)
-        return cls(vectors, logits, np.full(samples, -1, np.int32), np.full(samples, Status.PENDING, np.uint8))
-
-    def refuse(self, place: int, status: Status, reason: str) -> None:
-        self.status[place] = status
-        self.reasons[place] = reason
-
-    def fetch(self) -> Buffers:
-        """Return the same in the memory of the processor, copied at once."""
-        return replace(self, vectors=self.vectors.cpu(), logits=self.logits.cpu())
-
-    def shard(self) -> Shard:
-        """Return the shard to be written. A sample that was refused keeps its row and has no vectors."""
-        samples, heads, dim = self.vectors.shape
-        content = Shard.empty(samples, heads, dim, self.logits.shape[1])
-        content.status[:] = self.status
-        for place in np.flatnonzero(self.status == Status.PENDING).tolist():
-            content.put(place, self.vectors[place].float().numpy())
-            content.n_tokens[place] = self.n_tokens[place]
-            content.logits[place] = self.logits[place].numpy()
-        return content
-
-
-@dataclass(frozen=True)
-class Batching:
-    """How samples are put together: padded tokens a batch may hold, and what may share a row."""
-
-    token_budget: int
-    share: bool = True
-    pack: bool = False
-
-    def plan(
-        self, family: Family, lengths: Sequence[tuple[int, int]], pictures: Sequence[tuple[int, ...]]
-    ) -> list[Groups]:
-        """Return the batches of a shard; `pictures` are hashes, no two alike where a picture is not known.
-
-        `lengths` are (tokens of a sample, those of all pictures it shows).
-        """
-        totals, seen = [total for total, _ in lengths], [shown for _, shown in lengths]
-        if family.alone:
-            return [[[place]] for place in range(len(totals))]
-        if self.pack:
-            return [[[place] for place in batch] for batch in plan_packs(totals, self.token_budget)]
-        groups = [[place] for place in range(len(totals))]
-        if self.share and family.shares:
-            groups = plan_groups(pictures, totals, seen, self.token_budget)
-        costs = [seen[group[0]] + sum(totals[place] - seen[place] for place in group) for group in groups]
-        kinds = [2 * len(pictures[group[0]]) * family.same_pictures + (len(group) > 1) for group in groups]
-        return [[groups[number] for number in batch] for batch in plan_batches(costs, self.token_budget, kinds)]
-
-    def describe(self, family: Family) -> dict[str, str]:
-        """Return the fields of the identity that say how a sample was run together with others."""
-        if family.alone:
-            return {"batching": "one sample", "padding": "none"}
-        if self.pack:
-            return {"batching": f"at most {self.token_budget} tokens in one row", "padding": "none"}
-        sharing = ", prompts of the same pictures in one row" if self.share and family.shares else ""
-        mask = "no mask" if family.causal else "a mask"
-        return {"batching": f"at most {self.token_budget} padded tokens{sharing}", "padding": f"right, with {mask}"}
 
 
 class Runner:

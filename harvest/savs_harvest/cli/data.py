@@ -69,8 +69,10 @@ def show(
     """Show a benchmark's header, a few samples as the model will read them, what is wrong. Needs no GPU."""
     from savs_harvest.cli.overview import describe
     from savs_harvest.cli.progress import HarvestProgress
-    from savs_harvest.models.loading import checkpoint_folder, find_model, quiet_libraries
+    from savs_harvest.models.checkpoints import checkpoint_folder
+    from savs_harvest.models.loading import quiet_libraries
     from savs_harvest.models.processors import load_processor
+    from savs_harvest.models.specs import find_model
 
     quiet_libraries()
     benchmark = Chosen(name, data_root, pool_per_class, split).find()

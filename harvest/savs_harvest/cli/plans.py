@@ -45,7 +45,8 @@ def plan(
 ) -> None:
     """Show what a harvest would do, without doing it: samples, shards, bytes, memory, time."""
     from savs_harvest.batches.layout_check import load_model
-    from savs_harvest.models.loading import find_model, quiet_libraries
+    from savs_harvest.models.loading import quiet_libraries
+    from savs_harvest.models.specs import find_model
     from savs_harvest.run.forecast import begun_model, forecast, measured_time
     from savs_harvest.run.settings import Settings
 
@@ -65,7 +66,7 @@ def plan(
 
 def models() -> None:
     """List the models that have a short name."""
-    from savs_harvest.models.loading import MODELS
+    from savs_harvest.models.specs import MODELS
 
     for spec in MODELS.values():
         where = "in this package" if Path(spec.checkpoint).is_dir() else spec.checkpoint

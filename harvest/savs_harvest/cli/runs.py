@@ -88,7 +88,8 @@ def run(
     from savs_harvest.asking.few_shot import InContext
     from savs_harvest.batches.layout_check import load_model
     from savs_harvest.cli.progress import HarvestProgress
-    from savs_harvest.models.loading import find_model, quiet_libraries
+    from savs_harvest.models.loading import quiet_libraries
+    from savs_harvest.models.specs import find_model
     from savs_harvest.models.templates import check_date
     from savs_harvest.run.forecast import check_space
     from savs_harvest.run.harvest import harvest

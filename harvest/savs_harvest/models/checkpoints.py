@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from savs_harvest.errors import HubError, ModelError
 
 if TYPE_CHECKING:
-    from savs_harvest.models.loading import ModelSpec
+    from savs_harvest.models.specs import ModelSpec
 
 HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 HASH_BLOCK_BYTES = 2**24

@@ -14,7 +14,8 @@ from PIL import Image
 from savs_benchmarks import PictureError, load_picture
 from savs_harvest.asking.index import hash_picture
 from savs_harvest.asking.preparing import Preparer, Question, Refused
-from savs_harvest.batches.runner import Buffers, Runner
+from savs_harvest.batches.buffers import Buffers
+from savs_harvest.batches.runner import Runner
 from savs_harvest.models.loading import LoadedModel
 from savs_harvest.run.settings import Settings, check_settings, prepared_for
 from savs_harvest.run.writing import head_table

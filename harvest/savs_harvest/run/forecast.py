@@ -18,10 +18,13 @@ from torch import nn
 from savs_benchmarks import Benchmark, Sample, check
 from savs_benchmarks.pictures.pictures import Picture, StoredPicture
 from savs_harvest.asking.preparing import Preparer, Question, Refused
-from savs_harvest.batches.runner import Buffers, Runner
+from savs_harvest.batches.buffers import Buffers
+from savs_harvest.batches.runner import Runner
+from savs_harvest.models.checkpoints import checkpoint_folder
 from savs_harvest.models.families import rules
 from savs_harvest.models.heads import Projection, find_projections
-from savs_harvest.models.loading import LoadedModel, ModelSpec, checkpoint_folder, empty_model, find_device
+from savs_harvest.models.loading import LoadedModel, empty_model, find_device
+from savs_harvest.models.specs import ModelSpec
 from savs_harvest.run.harvest import find_work
 from savs_harvest.run.settings import Settings
 from savs_harvest.run.work import Work

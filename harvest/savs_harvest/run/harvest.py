@@ -15,7 +15,8 @@ import torch
 from savs_benchmarks import Benchmark, check
 from savs_harvest.asking.index import index_samples
 from savs_harvest.asking.preparing import preparing
-from savs_harvest.batches.runner import Buffers, Runner
+from savs_harvest.batches.buffers import Buffers
+from savs_harvest.batches.runner import Runner
 from savs_harvest.models.answers import find_answers, ways
 from savs_harvest.models.loading import LoadedModel
 from savs_harvest.run.listener import Listener

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from savs_harvest.batches.runner import Buffers
+from savs_harvest.batches.buffers import Buffers
 from savs_stores.format.provenance import ENVIRONMENT, RUN
 
 PACKAGES = ("savs", "torch", "transformers", "tokenizers", "pillow", "zarr", "numcodecs", "numpy")

@@ -10,7 +10,7 @@ import torch
 
 from savs_benchmarks import Sample
 from savs_benchmarks.errors import Fault
-from savs_harvest.batches.runner import Buffers
+from savs_harvest.batches.buffers import Buffers
 from savs_harvest.errors import ModelError
 from savs_stores import Status
 

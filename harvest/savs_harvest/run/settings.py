@@ -11,10 +11,11 @@ import torch
 
 from savs_harvest import TOKEN_BUDGETS
 from savs_harvest.asking.few_shot import InContext
+from savs_harvest.batches.batching import Batching
 from savs_harvest.batches.packing import packed_attention
-from savs_harvest.batches.runner import Batching
 from savs_harvest.errors import ModelError
-from savs_harvest.models.loading import LoadedModel, compilable, compiled_layers
+from savs_harvest.models.compiled import compilable, compiled_layers
+from savs_harvest.models.loading import LoadedModel
 from savs_harvest.models.prompts import check_parity
 from savs_harvest.models.templates import DATE, check_date
 

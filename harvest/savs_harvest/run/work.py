@@ -10,7 +10,9 @@ from savs_benchmarks import Benchmark, Sample
 from savs_harvest.asking.few_shot import candidates, choose_shots
 from savs_harvest.asking.index import Index
 from savs_harvest.asking.preparing import Prepared, Preparer, Question, Refused
-from savs_harvest.batches.runner import Buffers, Groups, Runner
+from savs_harvest.batches.batching import Groups
+from savs_harvest.batches.buffers import Buffers
+from savs_harvest.batches.runner import Runner
 from savs_harvest.models.answers import Answers
 from savs_harvest.models.loading import LoadedModel
 from savs_harvest.run.settings import Settings

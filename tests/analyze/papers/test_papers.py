@@ -29,7 +29,7 @@ from savs_analyze.report.layout import papers_table
 from savs_analyze.report.notes import papers_notes
 from savs_analyze.runs.results import Results
 from savs_benchmarks.registry import PUBLISHED
-from savs_harvest.models.loading import MODELS
+from savs_harvest.models.specs import MODELS
 from savs_stores import BenchmarkInfo, write_store
 
 

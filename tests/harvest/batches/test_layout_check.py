@@ -13,7 +13,7 @@ from savs_benchmarks import load_jsonl
 from savs_harvest.batches.layout_check import load_model, verified
 from savs_harvest.errors import ModelError
 from savs_harvest.models.families import PLAIN, Family, rules
-from savs_harvest.models.loading import ModelSpec
+from savs_harvest.models.specs import ModelSpec
 from savs_harvest.run.harvest import harvest
 from savs_harvest.run.settings import Settings
 from savs_stores import open_store

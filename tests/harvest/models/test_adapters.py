@@ -17,8 +17,9 @@ from savs_harvest.batches.layout_check import load_model
 from savs_harvest.cli import commands as cli
 from savs_harvest.errors import ModelError
 from savs_harvest.models.adapters import find_adapter
-from savs_harvest.models.loading import ModelSpec, empty_model, find_model
+from savs_harvest.models.loading import empty_model
 from savs_harvest.models.prompts import prepare
+from savs_harvest.models.specs import ModelSpec, find_model
 from savs_stores import open_store
 
 # What peft says while an adapter is made.

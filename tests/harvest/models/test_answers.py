@@ -17,8 +17,8 @@ from savs_harvest.batches.layout_check import load_model, verified
 from savs_harvest.batches.whole_answers import MOST_WORDS, chunks
 from savs_harvest.errors import ModelError
 from savs_harvest.models.answers import FIRST, NONE, WHOLE, _telling, find_answers, ways
-from savs_harvest.models.loading import ModelSpec
 from savs_harvest.models.prompts import prepare
+from savs_harvest.models.specs import ModelSpec
 from savs_harvest.run.harvest import harvest
 from savs_harvest.run.settings import Settings
 from savs_harvest.run.writing import Keeping

@@ -18,9 +18,10 @@ from savs_harvest.errors import ModelError
 from savs_harvest.models import loading as models
 from savs_harvest.models.checkpoints import JSON_BYTES, JSON_DEPTH, checkpoint_folder, load_config, read_json
 from savs_harvest.models.heads import capture_heads, last_real_token
-from savs_harvest.models.loading import ModelSpec, empty_model
+from savs_harvest.models.loading import empty_model
 from savs_harvest.models.processors import load_processor
 from savs_harvest.models.prompts import prepare
+from savs_harvest.models.specs import ModelSpec
 
 
 def spec_of(folder):

@@ -9,8 +9,8 @@ from savs_benchmarks import load_jsonl
 from savs_harvest.batches.layout_check import load_model
 from savs_harvest.errors import ModelError
 from savs_harvest.models.families import rules
-from savs_harvest.models.loading import ModelSpec
 from savs_harvest.models.prompts import Shot, prepare
+from savs_harvest.models.specs import ModelSpec
 from savs_harvest.run.harvest import harvest
 from savs_harvest.run.settings import Settings
 from savs_harvest.run.writing import Keeping

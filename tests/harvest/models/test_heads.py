@@ -22,8 +22,8 @@ from savs_harvest.models.heads import (
     last_real_token,
 )
 from savs_harvest.models.last_position import last_position_only, token_wise_rest
-from savs_harvest.models.loading import ModelSpec
 from savs_harvest.models.prompts import prepare
+from savs_harvest.models.specs import ModelSpec
 
 ROUNDING = 1e-5
 PER_TOKEN = {"input_ids", "attention_mask", "mm_token_type_ids"}

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from savs_benchmarks.digits.digits import benchmark_pictures
 from savs_harvest.batches.layout_check import load_model
 from savs_harvest.models.heads import capture_heads, last_real_token
-from savs_harvest.models.loading import ModelSpec
 from savs_harvest.models.prompts import prepare
+from savs_harvest.models.specs import ModelSpec
 
 # Weights in a model's own words: (how a name begins in files of 2024 and in saved ones, how in the model).
 MODEL_NAMES = {

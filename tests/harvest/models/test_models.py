@@ -14,7 +14,9 @@ from kit.folders import edit_json, edit_weights, load_folder
 from savs_benchmarks import BENCHMARKS
 from savs_harvest.batches.layout_check import load_model
 from savs_harvest.errors import HubError, ModelError
-from savs_harvest.models.loading import MODELS, ModelSpec, checkpoint_folder, empty_model, find_model
+from savs_harvest.models.checkpoints import checkpoint_folder
+from savs_harvest.models.loading import empty_model
+from savs_harvest.models.specs import MODELS, ModelSpec, find_model
 from savs_harvest.models.tiny import CHECKPOINT
 from savs_harvest.run.forecast import forecast
 

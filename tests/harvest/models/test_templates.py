@@ -20,9 +20,9 @@ from savs_harvest.batches.layout_check import load_model
 from savs_harvest.errors import ModelError
 from savs_harvest.models import renderer as renderer_module
 from savs_harvest.models import rendering
-from savs_harvest.models.loading import ModelSpec
 from savs_harvest.models.prompts import QUESTION, Shot, conversation, prepare, prompt_hash, render
 from savs_harvest.models.renderer import renderer
+from savs_harvest.models.specs import ModelSpec
 from savs_harvest.models.templates import ChatTemplate, Refusal, check_date
 from savs_harvest.run.harvest import harvest
 from savs_harvest.run.settings import Settings

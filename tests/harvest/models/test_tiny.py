@@ -14,9 +14,9 @@ from savs_benchmarks import BENCHMARKS
 from savs_benchmarks.digits.digits import DIGIT_WORDS, benchmark_pictures, training_pictures
 from savs_benchmarks.registry import EMBEDDED
 from savs_harvest.batches.layout_check import load_model
-from savs_harvest.models.loading import find_model
 from savs_harvest.models.processors import load_processor
 from savs_harvest.models.prompts import prepare
+from savs_harvest.models.specs import find_model
 from savs_harvest.models.tiny import CHECKPOINT
 from savs_harvest.models.tiny.corpus import FIRST_KINDS, KINDS, exchange
 from savs_harvest.models.tiny.processor import IMAGE_TOKENS, build_processor

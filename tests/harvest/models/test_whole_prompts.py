@@ -14,8 +14,8 @@ from savs_benchmarks import load_jsonl, load_picture
 from savs_harvest.batches.layout_check import load_model
 from savs_harvest.errors import ModelError
 from savs_harvest.models.families import most_positions
-from savs_harvest.models.loading import ModelSpec
 from savs_harvest.models.prompts import Shot, prepare
+from savs_harvest.models.specs import ModelSpec
 from savs_harvest.run.harvest import harvest
 from savs_stores import Status, open_store
 

@@ -9,7 +9,7 @@ from kit.sweeps import sweep
 from savs_analyze.measure.metrics import METRICS
 from savs_benchmarks import BENCHMARKS, check, find_benchmark
 from savs_harvest.batches.layout_check import load_model
-from savs_harvest.models.loading import find_model
+from savs_harvest.models.specs import find_model
 from savs_harvest.run.harvest import harvest
 from savs_stores import open_store
 from savs_stores.format.schema import SPLITS

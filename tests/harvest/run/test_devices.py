@@ -17,8 +17,8 @@ from savs_benchmarks import Benchmark, Sample, load_picture
 from savs_harvest.batches.layout_check import load_model
 from savs_harvest.batches.runner import _move
 from savs_harvest.models.heads import capture_heads, find_projections, last_real_token
-from savs_harvest.models.loading import ModelSpec
 from savs_harvest.models.prompts import prepare
+from savs_harvest.models.specs import ModelSpec
 from savs_harvest.models.tiny.corpus import vocabulary
 from savs_harvest.run.harvest import harvest
 from savs_harvest.run.settings import Settings

@@ -10,13 +10,14 @@ from savs_benchmarks import Benchmark, Sample, load_jsonl, load_picture
 from savs_benchmarks.digits.digits import benchmark_pictures
 from savs_harvest.asking.few_shot import InContext
 from savs_harvest.asking.index import index_samples
+from savs_harvest.batches.batching import Batching
 from savs_harvest.batches.layouts import padded
 from savs_harvest.batches.packing import packed_attention
-from savs_harvest.batches.runner import Batching, Runner
+from savs_harvest.batches.runner import Runner
 from savs_harvest.errors import ModelError
+from savs_harvest.models.compiled import compilable, compiled_layers
 from savs_harvest.models.families import FAMILIES
 from savs_harvest.models.heads import capture_heads, last_real_token
-from savs_harvest.models.loading import compilable, compiled_layers
 from savs_harvest.models.prompts import PARITY, Shot, check_parity, prepare, render
 from savs_harvest.run.harvest import harvest
 from savs_harvest.run.settings import Settings

@@ -10,7 +10,7 @@ import pytest
 from kit.objects import content_of
 from savs_benchmarks import load_jsonl
 from savs_harvest.batches.layout_check import load_model
-from savs_harvest.models.loading import find_model
+from savs_harvest.models.specs import find_model
 from savs_harvest.run.harvest import harvest
 from savs_harvest.run.ranks import Rank
 from savs_harvest.run.writing import Keeping
@@ -26,7 +26,8 @@ from pathlib import Path
 from savs_benchmarks import load_jsonl
 from savs_harvest.run import harvest as run
 from savs_harvest.batches.layout_check import load_model
-from savs_harvest.models.loading import find_model, quiet_libraries
+from savs_harvest.models.specs import find_model
+from savs_harvest.models.loading import quiet_libraries
 
 torch.set_num_threads(1)  # as in this process: sums of another number of threads have other last bits
 quiet_libraries()

@@ -23,8 +23,8 @@ from savs_benchmarks import Benchmark, Sample, check, load_jsonl, load_picture
 from savs_harvest.asking.index import index_samples
 from savs_harvest.batches.layout_check import load_model
 from savs_harvest.errors import ModelError
-from savs_harvest.models.loading import ModelSpec
 from savs_harvest.models.prompts import prepare
+from savs_harvest.models.specs import ModelSpec
 from savs_harvest.run.harvest import harvest
 from savs_harvest.run.listener import Listener
 from savs_harvest.run.provenance import driver_version, environment, peak_memory, source_commit

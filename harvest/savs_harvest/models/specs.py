@@ -1,0 +1,83 @@
+"""Which models there are, and how one is named."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from savs_harvest.errors import ModelError
+from savs_harvest.models.tiny import CHECKPOINT
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model by name: where its checkpoint is (hub id or folder), the type it computes in, and its adapter.
+
+    Without a type it is the checkpoint's own, see `own_dtype`. `revision` is the commit of the hub that is meant where
+    none is asked for, `adapter` the folder or hub id of a LoRA adapter that is merged into its weights.
+    """
+
+    name: str
+    checkpoint: str
+    dtype: str | None = None
+    summary: str = ""
+    revision: str | None = None
+    adapter: str | None = None
+
+
+MODELS = {
+    spec.name: spec
+    for spec in (
+        ModelSpec("tiny", str(CHECKPOINT), "float32", "embedded: 6 layers x 8 heads x 8, trained on digits"),
+        ModelSpec(
+            "qwen2vl",
+            "Qwen/Qwen2-VL-7B-Instruct",
+            "bfloat16",
+            "both papers: 28 layers x 28 heads x 128",
+            "eed13092ef92e448dd6875b2a00151bd3f7db0ac",
+        ),
+        ModelSpec(
+            "llava-ov",
+            "llava-hf/llava-onevision-qwen2-7b-ov-hf",
+            "float16",
+            "both papers: 28 layers x 28 heads x 128",
+            "0d50680527681998e456c7b78950205bedd8a068",
+        ),
+        ModelSpec(
+            "llava-ov-0.5b",
+            "llava-hf/llava-onevision-qwen2-0.5b-ov-hf",
+            "float16",
+            "24 layers x 14 heads x 64",
+            "74dd0bf867a4cda7950c17663794267c60cf4b40",
+        ),
+        ModelSpec(
+            "qwen2vl-2b",
+            "Qwen/Qwen2-VL-2B-Instruct",
+            "bfloat16",
+            "28 layers x 12 heads x 128",
+            "895c3a49bc3fa70a340399125c650a463535e71c",
+        ),
+    )
+}
+
+
+def find_model(name: str, adapter: str | None = None) -> ModelSpec:
+    """Return the model of a short name, a hub id (`owner/name`) or a folder with a checkpoint.
+
+    With an adapter (a folder or hub id), it is named after both. Raises `ModelError` suggesting the nearest short name.
+    """
+    if adapter:
+        spec = find_model(name)
+        return replace(spec, name=f"{spec.name}-{Path(adapter).resolve().name.lower()}", adapter=adapter)
+    if name in MODELS:
+        return MODELS[name]
+    if Path(name).is_dir():
+        return ModelSpec(Path(name).resolve().name.lower(), name)
+    if name.count("/") == 1 and not name.startswith((".", "/")):
+        return ModelSpec(name.split("/")[1].lower(), name)
+    close = difflib.get_close_matches(name, MODELS, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise ModelError(
+        f"there is no model {name!r}; {hint}There are {', '.join(MODELS)}, any hub id owner/name, or a folder"
+    )
