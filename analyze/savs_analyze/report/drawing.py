@@ -50,6 +50,11 @@ def save_figure(figure: Figure, path: Path) -> None:
     """
     from matplotlib.text import Text
 
+    if path.suffix.lower().removeprefix(".") not in (formats := sorted(figure.canvas.get_supported_filetypes())):
+        raise ValueError(
+            f"{path} does not end with a format of a figure: write .svg, .png, .pdf, or {', '.join(formats)}"
+        )
+
     for text in figure.findobj(Text):  # names may come from anywhere
         text.set_text(shown(text.get_text()))
     undated = UNDATED.get(path.suffix.lower().removeprefix("."))
