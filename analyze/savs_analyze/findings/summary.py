@@ -104,7 +104,9 @@ def _measure(family: list[CellResult], places: Sequence[int]) -> dict[tuple[int,
         parts = np.split(sums, np.cumsum(widths)[:-1], axis=1)
         return np.hstack([_values_of_sums(part, len(draws[0][0].scores)) for part in parts])
 
-    columns = [over.spread(of_draw[0].unit, hstack(map(_columns, of_draw), format="csr")) for of_draw in draws]
+    columns = [
+        over.spread(of_draw[0].unit, hstack([_columns(units) for units in of_draw], format="csr")) for of_draw in draws
+    ]
     seed = task_seed(family[0].facts["benchmark"], family[0].facts["task"])
     means = replicates(columns, over.clusters, evaluate, seed)
     units = round(np.mean([len(of_draw[0].unit) for of_draw in draws]))
