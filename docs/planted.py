@@ -130,7 +130,7 @@ def draw_figure(measured: dict[int, tuple[pd.DataFrame, list[dict]]], path: Path
     """Draw accuracy and heads found against the penalty, a row for each number of classes."""
     names = {METHODS[0]: "sparse-group lasso", METHODS[1]: "lasso", "coded": "two-class coding"}
     colours = {METHODS[0]: "#1f5fa8", METHODS[1]: "#5aa17f", "coded": "#c44e52"}
-    with empty_figure(9, 3 * len(measured), {"font.size": 9}) as figure:
+    with empty_figure(9.0, 3.0 * len(measured), {"font.size": 9}) as figure:
         axes = figure.subplots(len(measured), 2, squeeze=False)
         for (left, right), (classes, (lines, used)) in zip(axes, measured.items(), strict=True):
             for method, name in names.items():

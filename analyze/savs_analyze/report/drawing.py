@@ -46,15 +46,12 @@ def empty_figure(width: float, height: float, style: Mapping[str, Any] | None = 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure, whole or not at all; the ending of the path says the format.
 
-    Raises ValueError for a format that matplotlib does not write.
+    Raises ValueError for a path without an ending, and for a format that matplotlib does not write.
     """
     from matplotlib.text import Text
 
-    if path.suffix.lower().removeprefix(".") not in (formats := sorted(figure.canvas.get_supported_filetypes())):
-        raise ValueError(
-            f"{path} does not end with a format of a figure: write .svg, .png, .pdf, or {', '.join(formats)}"
-        )
-
+    if not path.suffix:
+        raise ValueError(f"{path} does not end with the format of a figure: write {path}.svg, or .png, or .pdf")
     for text in figure.findobj(Text):  # names may come from anywhere
         text.set_text(shown(text.get_text()))
     undated = UNDATED.get(path.suffix.lower().removeprefix("."))

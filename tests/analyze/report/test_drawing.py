@@ -64,12 +64,11 @@ def test_no_file_says_when_it_was_drawn(drawn):
         assert b"dc:date" not in path.read_bytes()
 
 
-@pytest.mark.parametrize("name", ["heads", "heads.xyz", "heads.2"])
-def test_a_figure_without_a_format_is_refused_in_words_and_leaves_nothing(tmp_path, name):
-    words = f"{name} does not end with a format of a figure: write .svg"
-    with pytest.raises(ValueError, match=words), figure_at(tmp_path / name, 1, 1):
+def test_a_figure_without_a_format_is_refused_in_words_and_leaves_nothing(tmp_path):
+    words = "heads does not end with the format of a figure: write .*heads.svg"
+    with pytest.raises(ValueError, match=words), figure_at(tmp_path / "heads", 1.0, 1.0):
         pass
-    assert not [*tmp_path.iterdir()]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_formula_is_a_name(drawn):
