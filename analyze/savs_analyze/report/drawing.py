@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from savs_analyze.runs.results import replaced
+from savs_analyze.runs.results import refuse_store, replaced
 from savs_stores.terminal import shown
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     """
     from matplotlib.text import Text
 
+    refuse_store(path)
     if not path.suffix:
         raise ValueError(f"{path} does not end with the format of a figure: write {path}.svg, or .png, or .pdf")
     for text in figure.findobj(Text):  # names may come from anywhere
