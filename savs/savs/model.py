@@ -26,7 +26,7 @@ class Model:
     @property
     def heads(self) -> HeadTable:
         """Layer, place in the layer, width and kind of every head."""
-        from savs_harvest.run.harvest import head_table
+        from savs_harvest.run.writing import head_table
 
         return head_table(self.loaded)
 

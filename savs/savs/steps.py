@@ -29,19 +29,20 @@ def harvest(
     """Run a model over a benchmark and return the opened store, by default `stores/NAME.zarr`; resumes by itself.
 
     `data` is the name of a benchmark whose files are here, a file of JSON lines, or a benchmark; `name` is that of
-    the model in the store. `settings` are those of `savs_harvest.run.harvest.Settings`. Samples that failed are in
+    the model in the store. `settings` are those of `savs_harvest.run.settings.Settings`. Samples that failed are in
     the store's `status`. Raises `ModelError`, `BenchmarkError`, `MismatchError` as the command does.
     """
     with needing_harvest("harvest"):
-        from savs_harvest.run.harvest import Settings
         from savs_harvest.run.harvest import harvest as run
+        from savs_harvest.run.settings import Settings
+        from savs_harvest.run.writing import Keeping
     from savs_benchmarks import find_benchmark
     from savs_stores import open_store
 
     benchmark = find_benchmark(data) if isinstance(data, str) else data
     place = store or f"stores/{benchmark.name}.zarr"
     loaded = (model if isinstance(model, Model) else load_model(model)).loaded
-    run(loaded, benchmark, place, Settings(**settings), name=name)
+    run(loaded, benchmark, place, Settings(**settings), Keeping(name))
     return open_store(place)
 
 

@@ -85,7 +85,7 @@ PACKAGES = {
         batches: batches.plan
         checkpoints: models.checkpoints
         checks: asking.checks
-        cli: cli.commands
+        cli: cli.commands cli.runs cli.plans cli.data cli.options cli.chosen
         families: models.families
         few_shot: asking.few_shot
         forecast: run.forecast
@@ -105,9 +105,9 @@ PACKAGES = {
         ranks: run.ranks
         renderer: models.renderer
         rendering: models.rendering
-        run: run.harvest
+        run: run.harvest run.settings run.report run.work run.writing
         runner: batches.runner
-        show: cli.show
+        show: cli.overview
         templates: models.templates
         tiny: models.tiny
         tiny.corpus: models.tiny.corpus

@@ -23,7 +23,11 @@ from savs_harvest.models.heads import capture_heads, last_real_token
 from savs_harvest.models.last_position import token_wise_rest
 from savs_harvest.models.loading import LoadedModel, compiled_layers
 from savs_harvest.run.forecast import model_cost
-from savs_harvest.run.harvest import Settings, Work, harvest
+from savs_harvest.run.harvest import harvest
+from savs_harvest.run.listener import Listener
+from savs_harvest.run.settings import Settings
+from savs_harvest.run.work import Work
+from savs_harvest.run.writing import Keeping
 from savs_stores.format.plan import SHARD_SAMPLES
 
 
@@ -82,8 +86,8 @@ class Cell:
                 benchmark,
                 place,
                 settings,
-                on_samples=count,
-                shard_samples=SHARD_SAMPLES,
+                Keeping(shard_samples=SHARD_SAMPLES),
+                listener=Listener(samples=count),
             )
             ended = time.perf_counter()
         finally:

@@ -28,7 +28,7 @@ from rounding import describe
 from shapes import SHAPES, build, weights_bytes
 
 from savs_harvest.models.loading import quiet_libraries
-from savs_harvest.run.harvest import Settings, default_workers
+from savs_harvest.run.settings import Settings, default_workers
 
 ROOT = Path(__file__).parents[2]
 # A model is run where so many times its weights are free: the rest is what a batch needs.

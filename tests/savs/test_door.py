@@ -12,7 +12,8 @@ import savs
 from savs_benchmarks import BENCHMARKS, load_picture
 from savs_harvest.batches.layout_check import load_model
 from savs_harvest.models.loading import find_model
-from savs_harvest.run.harvest import Settings, harvest
+from savs_harvest.run.harvest import harvest
+from savs_harvest.run.settings import Settings
 from savs_stores import open_store
 
 

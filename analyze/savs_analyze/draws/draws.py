@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from savs_analyze.measure.metrics import find_metric
+from savs_analyze.methods.folds import clusters
 from savs_stores import BenchmarkInfo, SampleTable
 
 
@@ -124,3 +125,11 @@ def leaked(table: SampleTable, support: Int[np.ndarray, " support"]) -> Bool[np.
     images = np.setdiff1d(table.image_hash[support], [0])
     groups = np.setdiff1d(table.group[support], [-1])
     return np.isin(table.image_hash, images).any(axis=1) | np.isin(table.group, groups)
+
+
+def belonging(table: SampleTable, samples: Int[np.ndarray, " some"]) -> Int[np.ndarray, " some"]:
+    """Number samples so that all that show one image, or are of one group, have one number."""
+    group, images = table.group[samples], table.image_hash[samples]
+    of_group = [np.flatnonzero(group == name) for name in np.unique(group[group >= 0])]
+    of_image = [np.flatnonzero((images == name).any(axis=1)) for name in np.unique(images[images != 0])]
+    return clusters(len(samples), [*of_group, *of_image])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from savs_analyze.draws.draws import Draw, draw_support, draw_without_support
+from savs_analyze.draws.draws import Draw, belonging, draw_support, draw_without_support
 from savs_analyze.measure.metrics import find_metric
 from savs_analyze.methods.context import Context
 from savs_stores import ModelVectors
@@ -43,4 +43,11 @@ class Task:
 
     def context(self, draw: Draw) -> Context:
         labels = self.vectors.store.samples.label[draw.support]
-        return Context(self.vectors.read(draw.support), labels, len(self.classes), self.vectors.heads.layer, draw.seed)
+        return Context(
+            self.vectors.read(draw.support),
+            labels,
+            len(self.classes),
+            self.vectors.heads.layer,
+            draw.seed,
+            cluster=belonging(self.vectors.store.samples, draw.support),
+        )

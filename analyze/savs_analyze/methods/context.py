@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from savs_analyze.parts.selection import HeadScores, Scoring, layer_vectors, score_heads
 from savs_analyze.votes.similarity import class_means
@@ -23,7 +23,7 @@ Value = TypeVar("Value")
 class Context:
     """The labelled samples of one draw: vectors of all heads, labels 0, 1 ..., each head's layer, the draw's seed.
 
-    `methods` are all that learn from it.
+    `methods` are all that learn from it. Samples of one `cluster` belong together, by default each is alone.
     """
 
     vectors: Shaped[np.ndarray, "sample head dim"]
@@ -32,6 +32,7 @@ class Context:
     layer: Int[np.ndarray, " head"]
     seed: int = 0
     methods: Sequence[Method] = ()
+    cluster: Int[np.ndarray, " sample"] | None = None
     _known: dict[Hashable, object] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -62,6 +63,11 @@ class Context:
         if key not in self._known:
             self._known[key] = make()
         return cast(Value, self._known[key])
+
+    def of(self, samples: Bool[np.ndarray, " sample"]) -> Context:
+        """Return the context of some of its samples."""
+        cluster = None if self.cluster is None else self.cluster[samples]
+        return replace(self, vectors=self.vectors[samples], labels=self.labels[samples], cluster=cluster, _known={})
 
     def check_classes(self, name: str) -> None:
         """Raise ValueError where all samples are of one class, naming the method that cannot learn from them."""

@@ -46,6 +46,11 @@ class Fitted(ABC):
         """Return the same method with centroids of these and further heads in place of its own."""
         return self
 
+    @property
+    def alone(self) -> Fitted:
+        """The same method with centroids of its own heads only."""
+        return self
+
     @abstractmethod
     def votes(self, batch: Batch) -> Votes:
         """Return the class of every sample, and a score for every class."""

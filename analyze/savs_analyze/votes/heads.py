@@ -36,6 +36,11 @@ class HeadVotes(Fitted):
     def sharing(self, centroids: Centroids) -> HeadVotes:
         return replace(self, centroids=centroids)
 
+    @property
+    def alone(self) -> HeadVotes:
+        heads = np.unique(self.heads)
+        return self.sharing(Centroids(heads, self.centroids.vectors[:, self.centroids.places(heads)]))
+
     def votes(self, batch: Batch) -> Votes:
         found = batch.similarity(self.similarity, self.centroids, self.restricted)
         ballot = Ballot(

@@ -8,6 +8,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -27,10 +29,30 @@ KERNEL_TYPES = (torch.float16, torch.bfloat16)
 KERNEL_CAPABILITY = (8, 0)
 WIDEST_HEAD, HEAD_STEP = 256, 8
 
-# Bounds of the samples in the row that is running, and the same on the model's device. Not handed through the model:
-# some families give what they do not know to their vision towers as well.
-_bounds: list[int] = []
-_placed: list[Tensor] = []
+
+@dataclass(frozen=True)
+class Row:
+    """The bounds of the samples in one row, also on the model's device.
+
+    Copied there in every layer, they would make the processor wait for the GPU each time.
+    """
+
+    bounds: Sequence[int]
+    placed: Int[Tensor, " bound"]
+
+    @classmethod
+    def of_one(cls, query: Tensor) -> Row:
+        """Return the row that is one sample."""
+        bounds = [0, query.shape[2]]
+        return cls(bounds, torch.tensor(bounds, dtype=torch.int32, device=query.device))
+
+    @property
+    def longest(self) -> int:
+        return max(stop - start for start, stop in pairwise(self.bounds))
+
+
+# Not handed through the model: some families give what they do not know to their vision towers as well.
+_running: ContextVar[Row | None] = ContextVar("the row that runs", default=None)
 
 
 @contextmanager
@@ -55,16 +77,12 @@ def packed_attention(model: Any) -> Iterator[None]:
 
 @contextmanager
 def segments(bounds: Sequence[int], placed: Int[Tensor, " bound"]) -> Iterator[None]:
-    """Say where the samples of the row lie that runs inside the block; `placed` are the bounds on the model's device.
-
-    Copied in every layer, they would make the processor wait for the GPU each time.
-    """
-    _bounds[:], _placed[:] = bounds, [placed]
+    """Say where the samples of the row lie that runs inside the block, and where its bounds are on the device."""
+    token = _running.set(Row(bounds, placed))
     try:
         yield
     finally:
-        _bounds.clear()
-        _placed.clear()
+        _running.reset(token)
 
 
 def attend(
@@ -77,12 +95,10 @@ def attend(
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Return the attention output [1, token, head, dim] of heads [1, head, token, dim], causal inside each segment."""
-    bounds = _bounds or [0, query.shape[2]]
+    row = _running.get() or Row.of_one(query)
     if kernel := _kernel_for(query):
-        placed = _placed[0] if _bounds else torch.tensor(bounds, dtype=torch.int32, device=query.device)
-        longest = max(stop - start for start, stop in pairwise(bounds))
-        return _attend_varlen(kernel, (query, key, value), placed, longest, scaling, causal=True), None
-    return _attend_one_by_one((query, key, value), bounds, scaling, causal=True), None
+        return _attend_varlen(kernel, (query, key, value), row.placed, row.longest, scaling, causal=True), None
+    return _attend_one_by_one((query, key, value), row.bounds, scaling, causal=True), None
 
 
 def attend_pictures(

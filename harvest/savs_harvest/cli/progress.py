@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from savs_harvest.run.listener import Listener
 from savs_stores import ModelWriter
 from savs_stores.terminal import size
 
@@ -46,6 +47,10 @@ class HarvestProgress:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.task is not None or self.reading is not None:  # stopping a bar that never began prints an empty line
             self.bar.stop()
+
+    @property
+    def listener(self) -> Listener:
+        return Listener(self.pictures, self.plan, self.advance, self.warn_mixed)
 
     def pictures(self, done: int, total: int) -> None:
         """Show on a terminal how many samples' pictures are read; the bar goes when all are."""

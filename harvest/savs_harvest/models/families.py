@@ -27,17 +27,39 @@ class Family:
     answer_type: int = 0
     # The vision tower lays all pictures of a batch end to end, and tells attention where each begins.
     packs_pictures: bool = False
+    # Its processor, by name, counts control tokens before questions are sanitized, or asks for places of characters.
+    breaks_tokens: tuple[str, ...] = ()
+    # The switches of `--parity` that the papers' code has for it.
+    parity: tuple[str, ...] = ()
 
 
 PLAIN = Family(causal=True, shares=True, packs=True)
+CAUSAL = Family(causal=True)
+QWEN = replace(PLAIN, packs_pictures=True)
+QWEN_OF_PAPERS = replace(QWEN, parity=("image-tag",))
 FAMILIES = {
-    **dict.fromkeys(("idefics3", "internvl", "llava", "llava_next", "mistral3", "smolvlm", "vipllava"), PLAIN),
-    **dict.fromkeys(("qwen2_vl", "qwen2_5_vl", "qwen3_vl"), replace(PLAIN, packs_pictures=True)),
-    **dict.fromkeys(("aya_vision", "gemma3", "gemma4", "qwen3_5", "dots3_note"), Family(causal=True)),
-    "llava_onevision": replace(PLAIN, tiles_one_picture=True),
-    "minicpmv4_6": Family(alone=True),  # it lays the patches of a picture along one row, and takes one row
-    "mllama": Family(causal=True, same_pictures=True),
-    "paligemma": Family(answer_type=1),  # its prompts are read in both directions, its answers are not
+    "aya_vision": replace(CAUSAL, breaks_tokens=("AyaVisionProcessor",)),
+    "dots3_note": CAUSAL,
+    "gemma3": replace(CAUSAL, breaks_tokens=("Gemma3Processor",)),
+    "gemma4": CAUSAL,
+    "idefics3": replace(PLAIN, breaks_tokens=("Idefics3Processor",)),
+    "internvl": replace(PLAIN, breaks_tokens=("InternVLProcessor",)),
+    "llava": PLAIN,
+    "llava_next": PLAIN,
+    "llava_onevision": replace(PLAIN, tiles_one_picture=True, parity=("system-turn", "anyres")),
+    # It lays the patches of a picture along one row, and takes one row.
+    "minicpmv4_6": Family(alone=True, breaks_tokens=("MiniCPMV4_6Processor",)),
+    "minicpmv4_7": Family(breaks_tokens=("MiniCPMV4_7Processor",)),
+    "mistral3": PLAIN,
+    "mllama": replace(CAUSAL, same_pictures=True, breaks_tokens=("MllamaProcessor",)),
+    # Its prompts are read in both directions, its answers are not.
+    "paligemma": Family(answer_type=1, breaks_tokens=("PaliGemmaProcessor",)),
+    "qwen2_vl": QWEN_OF_PAPERS,
+    "qwen2_5_vl": QWEN_OF_PAPERS,
+    "qwen3_5": CAUSAL,
+    "qwen3_vl": QWEN,
+    "smolvlm": PLAIN,
+    "vipllava": PLAIN,
 }
 
 

@@ -15,26 +15,22 @@ from torch import Tensor
 from transformers.utils.chat_template_utils import encode_marked_chat, mark_control_tokens
 
 from savs_harvest.errors import ModelError
+from savs_harvest.models.families import FAMILIES
 from savs_harvest.models.inputs import begun_with
 from savs_harvest.models.templates import DATE, ChatTemplate, Refusal, texts_of
 
-# Processors that count control tokens in the text before it is sanitized, or ask for places of characters in it.
-BREAKS_TOKENS = (
-    "AyaVisionProcessor",
-    "Gemma3Processor",
-    "Idefics3Processor",
-    "InternVLProcessor",
-    "MiniCPMV4_6Processor",
-    "MiniCPMV4_7Processor",
-    "MllamaProcessor",
-    "PaliGemmaProcessor",
-)
+BREAKS_TOKENS = frozenset(name for family in FAMILIES.values() for name in family.breaks_tokens)
 
-# How the papers' code made its prompts, where that is not how the model's own files say: switch, families, in words.
+# How the papers' code made its prompts, where that is not how the model's own files say, in words.
+SWITCHES = {
+    "system-turn": "a system turn, and every picture on a line of its own",
+    "anyres": "every one of several pictures read in tiles",
+    "image-tag": "the word <image> in front of the question, once a picture",
+}
+# The same with the families that have it.
 PARITY = {
-    "system-turn": (("llava_onevision",), "a system turn, and every picture on a line of its own"),
-    "anyres": (("llava_onevision",), "every one of several pictures read in tiles"),
-    "image-tag": (("qwen2_vl", "qwen2_5_vl"), "the word <image> in front of the question, once a picture"),
+    switch: (tuple(name for name, family in FAMILIES.items() if switch in family.parity), words)
+    for switch, words in SWITCHES.items()
 }
 SYSTEM_TURN = """<|im_start|>system
 You are a helpful assistant.<|im_end|>

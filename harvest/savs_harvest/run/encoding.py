@@ -16,7 +16,8 @@ from savs_harvest.asking.index import hash_picture
 from savs_harvest.asking.preparing import Preparer, Question, Refused
 from savs_harvest.batches.runner import Buffers, Runner
 from savs_harvest.models.loading import LoadedModel
-from savs_harvest.run.harvest import Settings, check_settings, head_table, prepared_for
+from savs_harvest.run.settings import Settings, check_settings, prepared_for
+from savs_harvest.run.writing import head_table
 from savs_stores import Status
 
 Shown: TypeAlias = Image.Image | Path | str | UInt8[np.ndarray, "height width 3"]

@@ -17,14 +17,14 @@ from torch import nn
 
 from savs_benchmarks import Benchmark, Sample, check
 from savs_benchmarks.pictures.pictures import Picture, StoredPicture
-from savs_harvest.asking.index import index_samples
 from savs_harvest.asking.preparing import Preparer, Question, Refused
 from savs_harvest.batches.runner import Buffers, Runner
-from savs_harvest.models.answers import find_answers
 from savs_harvest.models.families import rules
 from savs_harvest.models.heads import Projection, find_projections
 from savs_harvest.models.loading import LoadedModel, ModelSpec, checkpoint_folder, empty_model, find_device
-from savs_harvest.run.harvest import Settings, Work
+from savs_harvest.run.harvest import find_work
+from savs_harvest.run.settings import Settings
+from savs_harvest.run.work import Work
 from savs_stores import HeadTable, ModelVectors, ShardPlan, default_shard_samples, open_store, place_of
 from savs_stores.format.plan import spans
 from savs_stores.terminal import size
@@ -203,10 +203,8 @@ def measured_time(
     model: LoadedModel, benchmark: Benchmark, settings: Settings, shard_samples: int | None = None
 ) -> str:
     """Return the time of a whole harvest in words, from real batches spread over it; nothing is written."""
-    samples = check(benchmark)
-    index = index_samples(benchmark, samples)
-    answers = find_answers(model.processor, benchmark, settings.parity, settings.date)
-    work = Work(model, settings, benchmark, samples, index, answers)
+    work = find_work(model, benchmark, settings)
+    samples = work.samples
     shard = shard_samples or default_shard_samples(len(samples))
     rows = [range(start, min(start + shard, len(samples))) for start in range(0, len(samples), shard)]
     batches = [(of_shard, groups) for of_shard in rows for groups in work.plan(of_shard)]

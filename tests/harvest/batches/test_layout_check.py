@@ -14,7 +14,8 @@ from savs_harvest.batches.layout_check import load_model, verified
 from savs_harvest.errors import ModelError
 from savs_harvest.models.families import PLAIN, Family, rules
 from savs_harvest.models.loading import ModelSpec
-from savs_harvest.run.harvest import Settings, harvest
+from savs_harvest.run.harvest import harvest
+from savs_harvest.run.settings import Settings
 from savs_stores import open_store
 
 
@@ -69,7 +70,7 @@ def test_where_nothing_is_exact_every_sample_runs_alone(load, write_benchmark, l
     layer = loaded.model.get_decoder().layers[0]
     layer.mlp = LooksAside(layer.mlp)
     found = verified(loaded)
-    assert found.family == Family(alone=True, tiles_one_picture=True)
+    assert found.family == Family(alone=True, tiles_one_picture=True, parity=("system-turn", "anyres"))
     assert "every sample runs alone" in found.remarks[-1]
     benchmark = load_jsonl(write_benchmark(lines))
     harvest(found, benchmark, tmp_path / "s.zarr")

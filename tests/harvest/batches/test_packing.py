@@ -12,7 +12,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from savs_benchmarks import load_jsonl
 from savs_harvest.batches import packing
 from savs_harvest.batches.packing import attend, attend_pictures, segments
-from savs_harvest.run.harvest import Settings, harvest
+from savs_harvest.run.harvest import harvest
+from savs_harvest.run.settings import Settings
 from savs_stores import open_store
 
 WIDTH = 16

@@ -19,7 +19,9 @@ from savs_harvest.errors import ModelError
 from savs_harvest.models.answers import FIRST, NONE, WHOLE, _telling, find_answers, ways
 from savs_harvest.models.loading import ModelSpec
 from savs_harvest.models.prompts import prepare
-from savs_harvest.run.harvest import Settings, harvest
+from savs_harvest.run.harvest import harvest
+from savs_harvest.run.settings import Settings
+from savs_harvest.run.writing import Keeping
 from savs_stores import open_store
 
 ROWS = [f"<row_{i}_col_{j}>" for i in range(1, 7) for j in range(1, 7)]
@@ -290,7 +292,7 @@ def test_where_samples_run_alone_so_do_whole_answers(tmp_path):
 
 def test_vectors_do_not_change_with_the_way_answers_are_read(any_model, tmp_path):
     harvest(any_model, whole_benchmark(), tmp_path / "s.zarr")
-    harvest(any_model, whole_benchmark(), tmp_path / "s.zarr", Settings(logits=False), name="silent")
+    harvest(any_model, whole_benchmark(), tmp_path / "s.zarr", Settings(logits=False), Keeping("silent"))
     store = open_store(tmp_path / "s.zarr")
     np.testing.assert_allclose(store[any_model.name].read(), store["silent"].read(), rtol=2**-10, atol=1e-4)
     assert np.isnan(store["silent"].logits).all()

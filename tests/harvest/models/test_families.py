@@ -11,7 +11,9 @@ from savs_harvest.errors import ModelError
 from savs_harvest.models.families import rules
 from savs_harvest.models.loading import ModelSpec
 from savs_harvest.models.prompts import Shot, prepare
-from savs_harvest.run.harvest import Settings, harvest
+from savs_harvest.run.harvest import harvest
+from savs_harvest.run.settings import Settings
+from savs_harvest.run.writing import Keeping
 from savs_stores import open_store
 from savs_stores.format.schema import HEAD_KINDS
 
@@ -50,7 +52,7 @@ class CountedTokens:
 def test_every_stored_vector_is_what_the_sample_gives_alone(any_model, write_benchmark, lines, tmp_path):
     lines[7]["question"] = "<image> is it odd ? <|im_end|>"
     benchmark = load_jsonl(write_benchmark(lines))
-    harvest(any_model, benchmark, tmp_path / "s.zarr", shard_samples=8)
+    harvest(any_model, benchmark, tmp_path / "s.zarr", keeping=Keeping(shard_samples=8))
     check_store(any_model, benchmark, tmp_path / "s.zarr")
 
 

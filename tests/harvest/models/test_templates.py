@@ -24,7 +24,9 @@ from savs_harvest.models.loading import ModelSpec
 from savs_harvest.models.prompts import QUESTION, Shot, conversation, prepare, prompt_hash, render
 from savs_harvest.models.renderer import renderer
 from savs_harvest.models.templates import ChatTemplate, Refusal, check_date
-from savs_harvest.run.harvest import Settings, harvest
+from savs_harvest.run.harvest import harvest
+from savs_harvest.run.settings import Settings
+from savs_harvest.run.writing import Keeping
 from savs_stores import MismatchError, open_store
 
 ASKED = conversation([Image.new("RGB", (8, 8))], "is it odd ?")
@@ -94,15 +96,15 @@ def dated(checkpoints, tmp_path):
 def test_a_harvest_goes_on_tomorrow_with_the_same_prompts(dated, write_benchmark, lines, tmp_path, monkeypatch):
     benchmark = load_jsonl(write_benchmark(lines))
     assert f"The current date is {DATE}. one" in render(dated.processor, 1, "is it odd ?")
-    harvest(dated, benchmark, tmp_path / "s.zarr", shard_samples=5)
+    harvest(dated, benchmark, tmp_path / "s.zarr", keeping=Keeping(shard_samples=5))
     before = open_store(tmp_path / "s.zarr")["dated"]
     tomorrow = time.time() + 86400
     monkeypatch.setattr(time, "time", lambda: tomorrow)
-    report = harvest(dated, benchmark, tmp_path / "s.zarr", shard_samples=5)
+    report = harvest(dated, benchmark, tmp_path / "s.zarr", keeping=Keeping(shard_samples=5))
     assert not report.statuses  # nothing was left to do, and the fingerprint is the same
     with pytest.raises(MismatchError, match="date"):
         harvest(dated, benchmark, tmp_path / "s.zarr", Settings(date="2026-11-26"))
-    harvest(dated, benchmark, tmp_path / "s.zarr", Settings(date="2026-11-26"), name="later")
+    harvest(dated, benchmark, tmp_path / "s.zarr", Settings(date="2026-11-26"), Keeping("later"))
     later = open_store(tmp_path / "s.zarr")["later"]
     assert (before.identity["date"], later.identity["date"]) == (DATE, "2026-11-26")
     assert before.identity["prompt"] != later.identity["prompt"]

@@ -20,7 +20,8 @@ from savs_harvest.models.heads import capture_heads, find_projections, last_real
 from savs_harvest.models.loading import ModelSpec
 from savs_harvest.models.prompts import prepare
 from savs_harvest.models.tiny.corpus import vocabulary
-from savs_harvest.run.harvest import Settings, harvest
+from savs_harvest.run.harvest import harvest
+from savs_harvest.run.settings import Settings
 from savs_stores import open_store
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]

@@ -11,7 +11,10 @@ from savs_benchmarks import load_jsonl
 from savs_harvest.models.loading import ModelSpec
 from savs_harvest.models.prompts import prepare
 from savs_harvest.run.forecast import duration, forecast, measured_time, model_cost, picture_size, prompt_lengths
-from savs_harvest.run.harvest import Settings, harvest
+from savs_harvest.run.harvest import harvest
+from savs_harvest.run.ranks import Rank
+from savs_harvest.run.settings import Settings
+from savs_harvest.run.writing import Keeping
 from savs_stores import open_store
 
 
@@ -84,7 +87,7 @@ def test_a_plan_knows_the_shards_of_the_store(model, checkpoints, family, write_
     benchmark, store = load_jsonl(write_benchmark(lines)), tmp_path / "s.zarr"
     spec = ModelSpec(family, str(checkpoints[family]))
     assert dict(forecast(spec, benchmark, store, family))["to do"] == "all 1 shards"
-    harvest(model, benchmark, store, shard_samples=4, rank=1, world=2)
+    harvest(model, benchmark, store, keeping=Keeping(shard_samples=4), rank=Rank(1, 2))
     told = dict(forecast(spec, benchmark, store, model.name))
     assert told["shards"].startswith("3 of 4 samples")
     assert told["to do"] == "2 of 3 shards (0, 2)"

@@ -18,7 +18,10 @@ from savs_harvest.models.families import FAMILIES
 from savs_harvest.models.heads import capture_heads, last_real_token
 from savs_harvest.models.loading import compilable, compiled_layers
 from savs_harvest.models.prompts import PARITY, Shot, check_parity, prepare, render
-from savs_harvest.run.harvest import Settings, Work, harvest
+from savs_harvest.run.harvest import harvest
+from savs_harvest.run.settings import Settings
+from savs_harvest.run.work import Work
+from savs_harvest.run.writing import Keeping
 from savs_stores import Status, open_store
 
 ROUNDING = {"rtol": 2**-11, "atol": 1e-5}
@@ -30,7 +33,7 @@ def benchmark(write_benchmark, lines):
 
 
 def run(model, benchmark, place, name=None, **settings):
-    report = harvest(model, benchmark, place, Settings(**settings), shard_samples=4, name=name)
+    report = harvest(model, benchmark, place, Settings(**settings), Keeping(name, shard_samples=4))
     stored = open_store(place)
     return report, stored[stored.models[0]]
 
@@ -199,9 +202,9 @@ def test_a_call_outside_segments_leaves_nothing_for_the_next(load, singles, fami
     ids=["shots", "compile", "codec"],
 )
 def test_a_refused_command_leaves_its_name_free(loaded, pooled, tmp_path, monkeypatch, settings, layout):
-    monkeypatch.setattr("savs_harvest.run.harvest.compilable", lambda model: [])
+    monkeypatch.setattr("savs_harvest.run.settings.compilable", lambda model: [])
     with pytest.raises(ValueError, match=r"use a smaller --icl|leave out --compile|unknown codec"):
-        harvest(loaded["qwen2vl"], pooled, tmp_path / "s.zarr", Settings(**settings), **layout)
+        harvest(loaded["qwen2vl"], pooled, tmp_path / "s.zarr", Settings(**settings), Keeping(**layout))
     assert not (tmp_path / "s.zarr").exists()
 
 
@@ -230,7 +233,6 @@ def test_lengths_are_known_before_a_batch_is_prepared(model, benchmark, tmp_path
         monkeypatch.setattr(model.processor, "chat_template", NO_EMPTY_WORDS + model.processor.chat_template)
     from savs_harvest.asking.index import index_samples
     from savs_harvest.models.answers import find_answers
-    from savs_harvest.run.harvest import Work
 
     samples = list(benchmark.samples())
     index = index_samples(benchmark, samples)

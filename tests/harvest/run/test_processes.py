@@ -12,6 +12,8 @@ from savs_benchmarks import load_jsonl
 from savs_harvest.batches.layout_check import load_model
 from savs_harvest.models.loading import find_model
 from savs_harvest.run.harvest import harvest
+from savs_harvest.run.ranks import Rank
+from savs_harvest.run.writing import Keeping
 from savs_stores import open_store, verify
 from savs_stores.place import disk
 
@@ -42,7 +44,7 @@ run.Runner.run = stand_still
 if not still:
     print("ready", flush=True)
     sys.stdin.readline()
-run.harvest(model, benchmark, place, rank=rank, world=world, shard_samples=2)
+run.harvest(model, benchmark, place, keeping=run.Keeping(shard_samples=2), rank=run.Rank(rank, world))
 """
 
 
@@ -59,7 +61,7 @@ def file(write_benchmark, lines):
 @pytest.fixture
 def resume(tiny, file):
     return lambda place, rank=0, world=1: harvest(
-        tiny, load_jsonl(file), place, rank=rank, world=world, shard_samples=SHARD
+        tiny, load_jsonl(file), place, keeping=Keeping(shard_samples=SHARD), rank=Rank(rank, world)
     )
 
 

@@ -25,8 +25,12 @@ from savs_harvest.batches.layout_check import load_model
 from savs_harvest.errors import ModelError
 from savs_harvest.models.loading import ModelSpec
 from savs_harvest.models.prompts import prepare
-from savs_harvest.run.harvest import Settings, harvest
+from savs_harvest.run.harvest import harvest
+from savs_harvest.run.listener import Listener
 from savs_harvest.run.provenance import driver_version, environment, peak_memory, source_commit
+from savs_harvest.run.ranks import Rank
+from savs_harvest.run.settings import Settings
+from savs_harvest.run.writing import Keeping
 from savs_stores import MismatchError, ModelWriter, Status, StoreError, open_store
 from savs_stores.verification import verify
 
@@ -46,7 +50,11 @@ def benchmark(write_benchmark, lines):
 
 def harvest_small(model, benchmark, store, **options):
     settings = {field.name: options.pop(field.name) for field in fields(Settings) if field.name in options}
-    return harvest(model, benchmark, store, Settings(**settings), **{"shard_samples": 4, **options})
+    keeping = {name: options.pop(name) for name in ("name", "command") if name in options}
+    rank = Rank(options.pop("rank", 0), options.pop("world", 1))
+    return harvest(
+        model, benchmark, store, Settings(**settings), Keeping(shard_samples=4, **keeping), rank, Listener(**options)
+    )
 
 
 def alone(loaded, sample):
@@ -253,15 +261,15 @@ def test_a_sample_that_overflows_does_not_stop_the_others(load, benchmark, tmp_p
 
 
 def stop_after(shards):
-    """Return an `on_samples` that raises while the next shard is under way."""
+    """Return a listener to samples that raises while the next shard is under way."""
     done = []
 
-    def on_samples(count):
+    def samples(count):
         done.append(count)
         if len(done) > shards:
             raise KeyboardInterrupt
 
-    return on_samples
+    return samples
 
 
 def test_a_stopped_harvest_goes_on_where_it_was(qwen2vl, benchmark, tmp_path):
@@ -270,11 +278,11 @@ def test_a_stopped_harvest_goes_on_where_it_was(qwen2vl, benchmark, tmp_path):
         harvest_small(qwen2vl, benchmark, whole)
     assert calls == [4, 4, 2]
     with pytest.raises(KeyboardInterrupt):
-        harvest_small(qwen2vl, benchmark, stopped, on_samples=stop_after(1))
+        harvest_small(qwen2vl, benchmark, stopped, samples=stop_after(1))
     assert open_store(stopped).peek("qwen2vl").missing == [1, 2]
     planned = []
     with CountedSamples(qwen2vl) as calls:
-        report = harvest_small(qwen2vl, benchmark, stopped, on_plan=lambda _writer, shards: planned.extend(shards))
+        report = harvest_small(qwen2vl, benchmark, stopped, plan=lambda _writer, shards: planned.extend(shards))
     assert (planned, calls, report.statuses) == ([1, 2], [4, 2], {"OK": 6})
     assert content_of(stopped) == content_of(whole)
     assert list(verify(open_store(stopped))) == []
@@ -428,7 +436,7 @@ def test_without_the_module_resource_nothing_is_said_of_memory(monkeypatch):
 def test_a_name_that_cannot_be_is_refused_before_any_picture_is_read(qwen2vl, benchmark, tmp_path):
     read = lambda done, total: pytest.fail("a picture was read")  # noqa: E731
     with pytest.raises(StoreError, match="'Mine' cannot name a model"):
-        harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr", name="Mine", on_pictures=read)
+        harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr", name="Mine", pictures=read)
 
 
 def test_few_samples_wait_for_their_pictures_to_be_read(benchmark, monkeypatch):
@@ -446,12 +454,12 @@ def test_few_samples_wait_for_their_pictures_to_be_read(benchmark, monkeypatch):
 
 def test_another_environment_is_told_and_goes_on(qwen2vl, benchmark, tmp_path, monkeypatch):
     told = []
-    harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr", rank=1, world=2, on_warning=told.append)
+    harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr", rank=1, world=2, warning=told.append)
     assert told == []
     elsewhere = environment(qwen2vl.device) | {"torch": "2.99", "driver": "580"}
     monkeypatch.setattr("savs_harvest.run.harvest.environment", lambda device: elsewhere)
     monkeypatch.setattr("savs_harvest.run.provenance.environment", lambda device: elsewhere)
-    harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr", on_warning=told.append)
+    harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr", warning=told.append)
     lines = [
         "driver: 580 (shards 0, 2), unknown (shards 1)",
         f"torch: 2.99 (shards 0, 2), {torch.__version__} (shards 1)",
@@ -461,7 +469,7 @@ def test_another_environment_is_told_and_goes_on(qwen2vl, benchmark, tmp_path, m
     assert [line for line in repr(store).splitlines() if "not the same" in line] == [
         f"           not the same in all shards, whose vectors agree to rounding only: {line}" for line in lines
     ]
-    harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr", on_warning=told.append)
+    harvest_small(qwen2vl, benchmark, tmp_path / "s.zarr", warning=told.append)
     assert told == lines * 2  # there is nothing to do, but it is still so
 
 

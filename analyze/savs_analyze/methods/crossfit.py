@@ -1,0 +1,69 @@
+"""Out-of-sample answers of several recipes: in every fold all is learnt anew, heads are chosen anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from savs_analyze.methods.context import Context
+from savs_analyze.methods.learners import learn, predict
+from savs_analyze.methods.method import Method
+from savs_analyze.votes.batch import Batch
+from savs_analyze.votes.fitted import Fitted
+
+
+@dataclass(frozen=True, eq=False)
+class CrossFit:
+    """What methods say of samples that they have not seen.
+
+    `outside[fold][method]` has learnt from all samples but those of the fold. `said` is what it says of these,
+    `[method, sample, class]`. Where wanted, `within[fold]` is the same of the other folds' samples, each asked of what
+    has seen neither its own fold nor this one: all that a choice inside the fold may look at.
+    """
+
+    fold: Int[np.ndarray, " sample"]
+    outside: Sequence[Sequence[Fitted]]
+    said: Float[np.ndarray, "method sample class"]
+    within: Sequence[Float[np.ndarray, "method sample class"]] = ()
+
+
+def cross_fit(methods: Sequence[Method], context: Context, fold: Int[np.ndarray, " sample"], nested: bool) -> CrossFit:
+    """Let methods learn without each fold, and if `nested` without each pair of folds too."""
+    folds = int(fold.max()) + 1
+    outside = [learn(methods, context.of(fold != one)) for one in range(folds)]
+    shape = len(methods), len(fold), context.classes
+    said = np.zeros(shape)
+    for one, fitted in enumerate(outside):
+        _ask(fitted, context, fold == one, said)
+    within = np.zeros((folds if nested else 0, *shape))
+    for one, other in combinations(range(folds), 2) if nested else ():
+        fitted = learn(methods, context.of((fold != one) & (fold != other)))
+        _ask(fitted, context, fold == other, within[one])
+        _ask(fitted, context, fold == one, within[other])
+    return CrossFit(fold, outside, said, list(within))
+
+
+def _ask(
+    fitted: Sequence[Fitted],
+    context: Context,
+    samples: Bool[np.ndarray, " sample"],
+    said: Float[np.ndarray, "method sample class"],
+) -> None:
+    heads = np.unique(np.concatenate([one.heads for one in fitted]))
+    batch = Batch(heads, context.vectors[samples][:, heads])
+    for place, (one, votes) in enumerate(zip(fitted, predict(fitted, batch), strict=True)):
+        said[place, samples] = one.probabilities(votes.scores)
+
+
+def best(said: Float[np.ndarray, "method sample class"], labels: Int[np.ndarray, " sample"]) -> int:
+    """Return the place of the method that is right in most classes on average; of equal ones the first.
+
+    Every class counts the same, however many samples it has.
+    """
+    right = said.argmax(axis=2) == labels
+    by_class = [right[:, labels == label].mean(axis=1) for label in np.unique(labels)]
+    return int(np.round(np.mean(by_class, axis=0), 12).argmax())

@@ -1,0 +1,53 @@
+"""Labelled samples in folds: what belongs together stays together, and every class is everywhere it can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from jaxtyping import Int
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+FOLDS = 5
+
+
+def clusters(samples: int, shared: Iterable[Int[np.ndarray, " member"]]) -> Int[np.ndarray, " sample"]:
+    """Number the samples so that all that share anything, directly or by others, have one number.
+
+    `shared` are the samples of each group, each picture ...
+    """
+    nothing = np.empty(0, dtype=np.int64)
+    groups = [np.asarray(members) for members in shared]
+    left = np.concatenate([nothing, *(members[:-1] for members in groups)])
+    right = np.concatenate([nothing, *(members[1:] for members in groups)])
+    graph = coo_array((np.ones(len(left)), (left, right)), shape=(samples, samples))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+def make_folds(
+    labels: Int[np.ndarray, " sample"], cluster: Int[np.ndarray, " sample"], seed: int, folds: int = FOLDS
+) -> Int[np.ndarray, " sample"]:
+    """Return the fold of every sample: clusters whole, classes and sizes as even as that allows.
+
+    There are fewer folds where the scarcest class has fewer clusters. Raises ValueError where a class is one cluster:
+    nothing of it would be left to learn from.
+    """
+    of_class = [np.unique(cluster[labels == label]) for label in np.unique(labels)]
+    scarcest = min(map(len, of_class))
+    if scarcest < 2:
+        raise ValueError("a class of one sample, or of pictures that all belong together, cannot be split into folds")
+    folds = min(folds, scarcest)
+    generator = np.random.default_rng(seed)
+    names, place, sizes = np.unique(cluster, return_inverse=True, return_counts=True)
+    counts = np.zeros((len(names), int(labels.max()) + 1))
+    np.add.at(counts, (place, labels), 1)
+    # The largest first; of equals in random order.
+    order = np.lexsort((generator.random(len(names)), -sizes))
+    taken, fold = np.zeros((folds, counts.shape[1])), np.empty(len(names), dtype=np.int64)
+    for name in order:
+        present = counts[name] > 0
+        fullness = taken[:, present].sum(axis=1)
+        fold[name] = np.lexsort((generator.random(folds), taken.sum(axis=1), fullness))[0]
+        taken[fold[name]] += counts[name]
+    return fold[place]

@@ -1,0 +1,63 @@
+"""The benchmark that a command names: by its files, its pool, its split."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from savs_harvest.cli.options import Splitting
+
+if TYPE_CHECKING:
+    from savs_benchmarks import Benchmark
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A benchmark as a command names it; `pool_per_class` is a number in words, or 'all'."""
+
+    name: str
+    data_root: Path
+    pool_per_class: str
+    split: Splitting
+
+    @property
+    def limit(self) -> int | None:
+        """The pool samples of a class, None for all; raises ValueError for what is neither."""
+        if self.pool_per_class == "all":
+            return None
+        if not (self.pool_per_class.isdecimal() and int(self.pool_per_class)):
+            words = f"'all' or a whole number above 0, got {self.pool_per_class!r}"
+            raise ValueError(f"--pool-per-class must be {words}")
+        return int(self.pool_per_class)
+
+    def find(self) -> Benchmark:
+        from savs_benchmarks import find_benchmark
+
+        return find_benchmark(self.name, self.data_root, self.limit, self.split.value)
+
+    def fetched(self) -> Benchmark:
+        """Return the benchmark; files of a published one are brought first, when all that is asked can be done."""
+        from savs_benchmarks import BENCHMARKS, Published
+
+        _ = self.limit
+        if isinstance(benchmark := BENCHMARKS.get(self.name), Published):
+            benchmark.check_splitting(self.split.value)
+            if not benchmark.source.locate(folder := benchmark.folder(self.data_root)):
+                print(f"{self.name} is not here: fetching {benchmark.source.size} into {folder}", file=sys.stderr)
+                benchmark.source.fetch(folder)
+        return self.find()
+
+
+def add_benchmarks(files: Iterable[Path] | None) -> None:
+    """Add what is installed, and the benchmarks of the user's files."""
+    from savs_benchmarks.rooms import add_installed, include
+
+    add_installed()
+    include(files or ())
+
+
+def default_store(benchmark: str) -> str:
+    return f"stores/{benchmark}.zarr"

@@ -1,0 +1,43 @@
+"""Options of several commands of the harvest."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Splitting(StrEnum):
+    """How a published benchmark is divided into pool and test."""
+
+    official = "official"
+    paper = "paper"
+
+
+ModelOption = Annotated[str, typer.Option("--model", help="Short name, hub id owner/name, or a folder.")]
+DataOption = Annotated[str, typer.Option("--data", help="Benchmark name, or a JSON-lines file of your own.")]
+StoreOption = Annotated[
+    str | None, typer.Option("--store", help="A folder or a URL (s3://BUCKET/NAME.zarr); default: stores/DATA.zarr.")
+]
+AdapterOption = Annotated[
+    str | None, typer.Option("--adapter", help="LoRA adapter merged into the model: a folder, or a hub id owner/name.")
+]
+RevisionOption = Annotated[str | None, typer.Option("--revision", help="Commit or tag of the checkpoint on the hub.")]
+DtypeOption = Annotated[
+    str | None, typer.Option("--dtype", help="float32, float16 or bfloat16; default: what the checkpoint says.")
+]
+ShardOption = Annotated[
+    int | None, typer.Option("--shard-samples", min=1, help="Samples a shard; 256, or 64 below 512.")
+]
+RootOption = Annotated[
+    Path, typer.Option("--data-root", envvar="SAVS_DATA_ROOT", help="Where published benchmarks lie: ROOT/NAME.")
+]
+IncludeOption = Annotated[
+    list[Path] | None, typer.Option("--include", help="A Python file of yours with benchmarks; repeatable.")
+]
+PoolOption = Annotated[str, typer.Option("--pool-per-class", help="Pool samples kept of each class, or 'all'.")]
+NameOption = Annotated[str | None, typer.Option("--as", help="Name of the model in the store.")]
+SplitOption = Annotated[Splitting, typer.Option("--split", help="The official split, or the papers' own.")]
+DATA_ROOT, POOL = Path("data"), "100"

@@ -1,0 +1,73 @@
+"""What can be run, and what it would take, without running it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from savs_harvest.cli.chosen import Chosen, default_store
+from savs_harvest.cli.options import (
+    DATA_ROOT,
+    POOL,
+    AdapterOption,
+    DataOption,
+    DtypeOption,
+    ModelOption,
+    NameOption,
+    PoolOption,
+    RevisionOption,
+    RootOption,
+    ShardOption,
+    SplitOption,
+    Splitting,
+    StoreOption,
+)
+
+
+def plan(
+    model: ModelOption,
+    data: DataOption,
+    store: StoreOption = None,
+    data_root: RootOption = DATA_ROOT,
+    pool_per_class: PoolOption = POOL,
+    split: SplitOption = Splitting.official,
+    name: NameOption = None,
+    revision: RevisionOption = None,
+    adapter: AdapterOption = None,
+    shard_samples: ShardOption = None,
+    dtype: DtypeOption = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Load the model and run ten batches for the time.")
+    ] = False,
+) -> None:
+    """Show what a harvest would do, without doing it: samples, shards, bytes, memory, time."""
+    from savs_harvest.batches.layout_check import load_model
+    from savs_harvest.models.loading import find_model, quiet_libraries
+    from savs_harvest.run.forecast import begun_model, forecast, measured_time
+    from savs_harvest.run.settings import Settings
+
+    quiet_libraries()
+    benchmark = Chosen(data, data_root, pool_per_class, split).find()
+    spec = find_model(model, adapter)
+    place, shown_name = store or default_store(benchmark.name), name or spec.name
+    lines = forecast(spec, benchmark, place, shown_name, revision, shard_samples, dtype)
+    for label, value in lines:
+        print(f"{label:<10} {value}")
+    if measure:
+        begun = begun_model(place, shown_name)
+        samples = begun.plan.shard_samples if begun else shard_samples
+        loaded = load_model(spec, dtype=dtype, revision=revision)
+        print(f"{'measured':<10} {measured_time(loaded, benchmark, Settings(), samples)}")
+
+
+def models() -> None:
+    """List the models that have a short name."""
+    from savs_harvest.models.loading import MODELS
+
+    for spec in MODELS.values():
+        where = "in this package" if Path(spec.checkpoint).is_dir() else spec.checkpoint
+        print(f"{spec.name:<14} {where:<42} {spec.dtype:<9} {spec.summary}")
+    print("any other    a hub id owner/name, or a folder with a checkpoint", file=sys.stderr)

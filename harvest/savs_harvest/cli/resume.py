@@ -1,0 +1,37 @@
+"""The command that finishes a harvest, as its store keeps it: read off the options themselves, so none is forgotten."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+# What is not kept: where the store is, how it was laid out when it was begun, and what is for one process to choose.
+LEFT_OUT = ("store", "shard_samples", "codec", "device", "workers", "rank", "world")
+
+
+def resume_command(context: typer.Context) -> str:
+    """Return the running command without its store: of the options, those that are not the default."""
+    words = ["savs-harvest", str(context.info_name)]
+    for option in context.command.params:
+        value = context.params.get(str(option.name))
+        if option.name not in LEFT_OUT and value not in (None, [], option.default):
+            words += _words(option, value)
+    return shlex.join(words)
+
+
+def _words(option: Any, value: Any) -> Iterator[str]:
+    """Yield an option with its value; one that repeats comes once a value, a flag stands alone."""
+    for each in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(each, bool):
+            yield (option.opts if each else option.secondary_opts)[0]
+        else:
+            yield from (option.opts[0], _shareable(str(each)))
+
+
+def _shareable(path: str) -> str:
+    """Return a name without absolute folders: a store may be given away."""
+    return f"FOLDER/{Path(path).name}" if Path(path).is_absolute() else path

@@ -1,0 +1,164 @@
+"""Run models over benchmarks."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from savs_harvest import DATE
+from savs_harvest.cli.chosen import Chosen, add_benchmarks, default_store
+from savs_harvest.cli.options import (
+    DATA_ROOT,
+    POOL,
+    AdapterOption,
+    DataOption,
+    DtypeOption,
+    IncludeOption,
+    ModelOption,
+    NameOption,
+    PoolOption,
+    RevisionOption,
+    RootOption,
+    ShardOption,
+    SplitOption,
+    Splitting,
+    StoreOption,
+)
+from savs_harvest.cli.resume import resume_command
+from savs_stores import terminal
+
+if TYPE_CHECKING:
+    from savs_harvest.run.report import Report
+
+DEMO = "digits", "digits-claims", "digits-pairs", "digits-compare"
+# What is said of a task whose answers are not told apart by their first token, see `savs_harvest.models.answers`.
+UNUSUAL = {
+    "whole answer": "no single token tells its answers apart, so whole answers are scored",
+    "none": "nothing tells its answers apart, so it has no zero-shot logits",
+}
+
+
+def _sorted(words: list[str] | None) -> list[str]:
+    """Return each word once: their order says nothing."""
+    return sorted(set(words or ()))
+
+
+def run(
+    context: typer.Context,
+    model: ModelOption,
+    data: DataOption,
+    store: StoreOption = None,
+    data_root: RootOption = DATA_ROOT,
+    pool_per_class: PoolOption = POOL,
+    split: SplitOption = Splitting.official,
+    name: NameOption = None,
+    dtype: DtypeOption = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    revision: RevisionOption = None,
+    adapter: AdapterOption = None,
+    batch_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Padded tokens a batch may hold; default: 16384 on a GPU, 1024 without.")
+    ] = None,
+    shard_samples: ShardOption = None,
+    codec: Annotated[str, typer.Option(help="none (fastest to read) or blosc-lz4-bitshuffle.")] = "none",
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that prepare samples; default: up to 4 with a GPU, 0 without.")
+    ] = None,
+    logits: Annotated[bool, typer.Option(help="Keep the log-probability of each class's answer.")] = True,
+    share: Annotated[bool, typer.Option(help="Run questions about the same pictures as one row.")] = True,
+    pack: Annotated[bool, typer.Option("--pack", help="Put samples into one row without padding.")] = False,
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile the layers' feed-forward parts first.")] = False,
+    parity: Annotated[
+        list[str] | None,
+        typer.Option("--parity", callback=_sorted, help="As the papers' code: system-turn, anyres, image-tag. Repeat."),
+    ] = None,
+    icl: Annotated[int, typer.Option("--icl", min=0, help="Answered questions before each one, from the pool.")] = 0,
+    icl_seed: Annotated[int, typer.Option("--icl-seed", min=0, help="Draws them.")] = 0,
+    date: Annotated[str, typer.Option("--date", help="What chat templates take for today.")] = DATE,
+    rank: Annotated[
+        int | None,
+        typer.Option(min=0, help="This process writes shards rank, rank+world ...; default: its launcher's."),
+    ] = None,
+    world: Annotated[int | None, typer.Option(min=1, help="Number of processes; default: its launcher's.")] = None,
+    include: IncludeOption = None,
+) -> None:
+    """Harvest a benchmark into a store. The same command resumes an unfinished harvest."""
+    from savs_harvest.asking.few_shot import InContext
+    from savs_harvest.batches.layout_check import load_model
+    from savs_harvest.cli.progress import HarvestProgress
+    from savs_harvest.models.loading import find_model, quiet_libraries
+    from savs_harvest.models.templates import check_date
+    from savs_harvest.run.forecast import check_space
+    from savs_harvest.run.harvest import harvest
+    from savs_harvest.run.ranks import find_rank, started_by_torchrun
+    from savs_harvest.run.settings import Settings, default_workers
+    from savs_harvest.run.writing import Keeping
+
+    quiet_libraries()
+    add_benchmarks(include)
+    check_date(date)
+    process = find_rank(rank, world)
+    spec = find_model(model, adapter)
+    benchmark = Chosen(data, data_root, pool_per_class, split).fetched()
+    place = store or default_store(benchmark.name)
+    in_context = InContext(icl, icl_seed)
+    check_space(spec, benchmark, place, name or spec.name + in_context.suffix, revision, shard_samples, codec)
+    loaded = load_model(spec, device, dtype, revision, process.local)
+    settings = Settings(
+        token_budget=batch_tokens,
+        share=share,
+        pack=pack,
+        compile=compiled,
+        logits=logits,
+        parity=tuple(parity or ()),
+        in_context=in_context,
+        workers=default_workers(loaded.device) if workers is None else workers,
+        date=date,
+    )
+    keeping = Keeping(name, shard_samples, codec, resume_command(context))
+    shown_name = keeping.name_of(spec.name, settings) + (f" ({process})" if process.world > 1 else "")
+    with HarvestProgress(shown_name, benchmark.name) as progress:
+        report = harvest(loaded, benchmark, place, settings, keeping, process, progress.listener)
+    _tell(report)
+    print(f"{place}\nnext: {terminal.command('savs-analyze', 'sweep', '--store', place)}", file=sys.stderr)
+    if report.failed and not started_by_torchrun():
+        raise typer.Exit(terminal.DONE_WITH_FAILURES)
+
+
+def demo(context: typer.Context) -> None:
+    """Show everything once: the embedded model reads handwritten digits, the best heads classify, a page is written."""
+    import subprocess
+
+    group: Any = context.find_root().command
+    harvest = group.commands["run"]
+    stores = [default_store(name) for name in DEMO]
+    for name, store in zip(DEMO, stores, strict=True):
+        with harvest.make_context(
+            "run", ["--model", "tiny", "--data", name, "--store", store], parent=context
+        ) as asked:
+            harvest.invoke(asked)
+    code = "import sys; sys.argv[0] = 'savs-analyze'; from savs_analyze.cli import entry; entry()"
+    words = [word for store in stores for word in ("--store", store)]
+    done = subprocess.run([sys.executable, "-c", code, "demo", *words], check=False)
+    raise typer.Exit(done.returncode)
+
+
+def _tell(report: Report) -> None:
+    """Print what a user must know of a harvest that is done."""
+    from savs_benchmarks.errors import grouped
+
+    for remark in report.remarks:
+        terminal.say(f"model: {remark}", file=sys.stderr)
+    for found in report.checks:
+        terminal.say(f"check: {found}", file=sys.stderr)
+    for task, way in report.answers.items():
+        if way in UNUSUAL:
+            terminal.say(f"task {task!r}: {UNUSUAL[way]}", file=sys.stderr)
+    for failure, _ in grouped(report.failures)[:20]:
+        terminal.say(f"failed: {failure}", file=sys.stderr)
+    if report.failed:
+        print(f"{report.failed:,} samples failed; their status says why", file=sys.stderr)
+    if report.halved:
+        print(f"{report.halved} batches did not fit into memory and were run in halves", file=sys.stderr)

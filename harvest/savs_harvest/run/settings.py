@@ -1,0 +1,72 @@
+"""How a harvest is done, whatever the model, the benchmark and the store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
+
+import torch
+
+from savs_harvest import TOKEN_BUDGETS
+from savs_harvest.asking.few_shot import InContext
+from savs_harvest.batches.packing import packed_attention
+from savs_harvest.batches.runner import Batching
+from savs_harvest.errors import ModelError
+from savs_harvest.models.loading import LoadedModel, compilable, compiled_layers
+from savs_harvest.models.prompts import check_parity
+from savs_harvest.models.templates import DATE, check_date
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a harvest is done, apart from the model, the benchmark and the store.
+
+    `logits` says whether zero-shot log-probabilities are computed; `workers` prepare samples ahead of the model.
+    Without a token budget, the device has its own. `date` is what chat templates take for today.
+    """
+
+    token_budget: int | None = None
+    share: bool = True
+    pack: bool = False
+    compile: bool = False
+    logits: bool = True
+    parity: tuple[str, ...] = ()
+    in_context: InContext = field(default_factory=InContext)
+    workers: int = 0
+    date: str = DATE
+
+    def batching(self, device: torch.device) -> Batching:
+        budget = (
+            TOKEN_BUDGETS.get(device.type, TOKEN_BUDGETS["cuda"]) if self.token_budget is None else self.token_budget
+        )
+        return Batching(budget, self.share, self.pack)
+
+
+def default_workers(device: torch.device) -> int:
+    """Return how many processes prepare samples: none beside a model on the CPU, which they would only slow down."""
+    if device.type == "cpu":
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(4, cores // max(1, torch.cuda.device_count()) - 1))
+
+
+@contextmanager
+def prepared_for(model: LoadedModel, settings: Settings) -> Iterator[None]:
+    """Let the model attend and compute as the settings say while the block is open."""
+    with ExitStack() as around:
+        around.enter_context(packed_attention(model.model) if settings.pack else nullcontext())
+        around.enter_context(compiled_layers(model.model) if settings.compile else nullcontext())
+        yield
+
+
+def check_settings(model: LoadedModel, settings: Settings) -> None:
+    """Raise `ModelError` or ValueError where the model cannot be run as it is asked for."""
+    family = model.model.config.model_type
+    check_parity(family, settings.parity)
+    check_date(settings.date)
+    if settings.pack and not model.family.packs:
+        raise ModelError(f"{family} cannot be packed: leave out --pack")
+    if settings.compile and not compilable(model.model):
+        raise ModelError(f"{family} has no part that can be compiled: leave out --compile")

@@ -1,0 +1,85 @@
+"""Where the vectors of a harvest go: the model's group in a store, under its name and fingerprint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from savs_benchmarks.pictures.pictures import POLICY
+from savs_harvest.asking.index import Index
+from savs_harvest.models.answers import Answers, ways
+from savs_harvest.models.loading import LoadedModel
+from savs_harvest.models.prompts import prompt_hash
+from savs_harvest.run.settings import Settings
+from savs_stores import CODECS, HeadTable, MismatchError, ModelWriter, add_model, create_store
+from savs_stores.format.schema import check_model_name
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """How a store keeps a model: its name (None: the model's own), samples a shard, codec.
+
+    `command` is what finishes it, for whoever finds the store unfinished.
+    """
+
+    name: str | None = None
+    shard_samples: int | None = None
+    codec: str = "none"
+    command: str = ""
+
+    def name_of(self, model: str, settings: Settings) -> str:
+        return self.name or model + settings.in_context.suffix
+
+    def check(self, model: LoadedModel, settings: Settings) -> None:
+        """Raise ValueError for a codec that is none, or a name that cannot be one."""
+        if self.codec not in CODECS:
+            raise ValueError(f"unknown codec {self.codec!r}; there are {', '.join(CODECS)}")
+        check_model_name(self.name_of(model.name, settings))
+
+
+def identity(model: LoadedModel, settings: Settings, answers: Mapping[str, Answers] = {}) -> dict[str, Any]:
+    """Return the fields behind the fingerprint of a harvest: the model's and those of the run."""
+    return {
+        **model.identity,
+        **settings.batching(model.device).describe(model.family),
+        "images": POLICY,
+        "compiled": settings.compile,
+        "logits": "last position" if settings.logits else "none",
+        "answers": ways(answers),
+        "date": settings.date,
+        "prompt": prompt_hash(model.processor, settings.parity, settings.date),
+        "parity": sorted(settings.parity),
+        "in_context": settings.in_context.to_json() if settings.in_context.shots else None,
+    }
+
+
+def head_table(model: LoadedModel) -> HeadTable:
+    return HeadTable.from_layers((p.layer, p.heads, p.head_dim, p.kind) for p in model.projections)
+
+
+def open_writer(
+    model: LoadedModel,
+    index: Index,
+    store: str | Path,
+    settings: Settings,
+    keeping: Keeping,
+    answers: Mapping[str, Answers],
+) -> ModelWriter:
+    """Create the store and the model's group where they are not there yet; both are checked where they are."""
+    create_store(store, index.info, index.table)
+    try:
+        return add_model(
+            store,
+            keeping.name_of(model.name, settings),
+            identity(model, settings, answers),
+            head_table(model),
+            {"command": keeping.command, "remarks": list(model.remarks)},
+            shard_samples=keeping.shard_samples,
+            codec=keeping.codec,
+        )
+    except MismatchError as error:
+        if "\n  batching:" in str(error):
+            error.add_note("the number of tokens is set by --batch-tokens")
+        raise
