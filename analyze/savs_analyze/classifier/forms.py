@@ -165,7 +165,8 @@ def _typed(name: str, kind: type, value: Any) -> Any:
             raise ClassifierError(f"its similarity is not known here: {error}") from None
     if kind is float and type(value) is int:
         return float(value)
-    if type(value) is not kind:
+    found: type = type(value)
+    if found is not kind:
         raise ClassifierError(f"{name} is {str(value)[:40]!r}, not of type {kind.__name__}")
     if name == "vote" and value not in VOTES:
         raise ClassifierError(f"its heads vote by {value[:40]!r}, which this savs does not know: {', '.join(VOTES)}")
