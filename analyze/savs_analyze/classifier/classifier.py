@@ -125,11 +125,13 @@ class Classifier:
             tempered(_probabilities(fold, batch), temperature)
             for fold, temperature in zip(self.folds, self.calibration.fold_temperature.tolist(), strict=True)
         ]
+        predicted = self.fitted.votes(batch).predicted
         sets = sets_of(self.calibration.set_probabilities(np.stack(by_fold), doubt.by_class), doubt.coverage)
+        sets[np.arange(len(sets)), predicted] = True  # none is empty: who is right more often than promised may say so
         likeness = self.likeness.likeness(vectors.astype(np.float64))
         unlike = likeness <= doubt.false_alarms
         unsure = (sets.sum(axis=1) != 1) | (probabilities.max(axis=1) < doubt.least)
-        return Answers(self.fitted.votes(batch).predicted, probabilities, sets, likeness, unlike, unsure | unlike)
+        return Answers(predicted, probabilities, sets, likeness, unlike, unsure | unlike)
 
     def _check(self, vectors: np.ndarray) -> None:
         if vectors.shape[1:] != (len(self.heads), self.dim):

@@ -163,14 +163,13 @@ def _typed(name: str, kind: type, value: Any) -> Any:
             return Similarity(**value)
         except (ValueError, TypeError) as error:
             raise ClassifierError(f"its similarity is not known here: {error}") from None
-    if kind is float and type(value) is int:
-        return float(value)
-    found: type = type(value)
-    if found is not kind:
+    if type(value) is int and kind is float:
+        value = float(value)
+    if type(value) is not kind:
         raise ClassifierError(f"{name} is {str(value)[:40]!r}, not of type {kind.__name__}")
     if name == "vote" and value not in VOTES:
-        raise ClassifierError(f"its heads vote by {value[:40]!r}, which this savs does not know: {', '.join(VOTES)}")
-    if kind in (float, int) and not 0 < value < 1e6:
+        raise ClassifierError(f"its heads vote by {str(value)[:40]!r}, which is not known here: {', '.join(VOTES)}")
+    if isinstance(value, float | int) and kind is not bool and not 0 < value < 1e6:
         raise ClassifierError(f"{name} is {value}, not a number above 0")
     return value
 

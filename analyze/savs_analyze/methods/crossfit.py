@@ -9,6 +9,8 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from savs_analyze.classifier.calibration import fit_temperature, tempered
+from savs_analyze.measure.probabilities import log_loss
 from savs_analyze.methods.context import Context
 from savs_analyze.methods.learners import learn, predict
 from savs_analyze.methods.method import Method
@@ -60,10 +62,14 @@ def _ask(
 
 
 def best(said: Float[np.ndarray, "method sample class"], labels: Int[np.ndarray, " sample"]) -> int:
-    """Return the place of the method that is right in most classes on average; of equal ones the first.
+    """Return the place of the method whose calibrated answers have the least log loss; of equal ones the first.
 
-    Every class counts the same, however many samples it has.
+    Every class counts the same, however many samples it has. Accuracy tells less: of forty samples, one is 2.5 points.
     """
-    right = said.argmax(axis=2) == labels
-    by_class = [right[:, labels == label].mean(axis=1) for label in np.unique(labels)]
-    return int(np.round(np.mean(by_class, axis=0), 12).argmax())
+    losses = []
+    for of_method in said:
+        found = tempered(of_method, fit_temperature(of_method, labels))
+        losses.append(
+            np.mean([log_loss(found[labels == label], labels[labels == label]) for label in np.unique(labels)])
+        )
+    return int(np.round(losses, 12).argmin())

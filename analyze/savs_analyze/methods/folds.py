@@ -33,11 +33,13 @@ def make_folds(
     There are fewer folds where the scarcest class has fewer clusters. Raises ValueError where a class is one cluster:
     nothing of it would be left to learn from.
     """
-    of_class = [np.unique(cluster[labels == label]) for label in np.unique(labels)]
-    scarcest = min(map(len, of_class))
-    if scarcest < 2:
-        raise ValueError("a class of one sample, or of pictures that all belong together, cannot be split into folds")
-    folds = min(folds, scarcest)
+    apart = {label: len(np.unique(cluster[labels == label])) for label in np.unique(labels).tolist()}
+    if (least := min(apart.values())) < 2:
+        scarcest = min(apart, key=lambda label: apart[label])
+        raise ValueError(
+            f"class {scarcest} has one sample, or only samples that belong together: they cannot be split into folds"
+        )
+    folds = min(folds, least)
     generator = np.random.default_rng(seed)
     names, place, sizes = np.unique(cluster, return_inverse=True, return_counts=True)
     counts = np.zeros((len(names), int(labels.max()) + 1))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from savs_analyze.methods.kinds.auto import Auto
 from savs_analyze.methods.kinds.heads import Savs
 from savs_analyze.methods.kinds.layers import Layers
 from savs_analyze.methods.kinds.probes import Gaussian, Logistic, Neighbours, Perceptron, Ridge
@@ -19,6 +20,13 @@ from savs_analyze.registry import Registry
 from savs_analyze.votes.similarity import Similarity
 
 ZERO_SHOT, SAVS = "zero-shot", "savs"
+# What `auto` chooses from: few, strong, and unlike one another; the simpler first.
+AUTO: tuple[tuple[str, dict[str, int | float]], ...] = (
+    ("savs-soft", {"k": 5}),
+    ("savs-soft", {"k": 50}),
+    ("ridge", {}),
+    ("sparse-group-lasso-share", {}),
+)
 
 
 @dataclass(frozen=True)
@@ -264,8 +272,19 @@ METHODS = Registry(
             {**LAST, "share": 0.1, **HALF},
             _sparse("share"),
         ),
+        Recipe(
+            "auto",
+            "the best of AUTO by log loss on five folds of the support",
+            OURS,
+            {},
+            lambda: _auto(),  # which knows the registry that this stands in
+        ),
     ),
 )
+
+
+def _auto() -> Auto:
+    return Auto(methods=tuple(METHODS[name].make(**{**METHODS[name].defaults, **own}) for name, own in AUTO))
 
 
 def displayed(method: str) -> str:

@@ -28,6 +28,7 @@ class Auto(Method):
         return frozenset().union(*(method.origins for method in self.methods))
 
     def learn(self, context: Context) -> Fitted:
+        context.check_classes("auto")
         methods = [method.among_printed(self.restricted) for method in self.methods]
         cluster = context.cluster if context.cluster is not None else clusters(len(context.labels), [])
         fold = make_folds(context.labels, cluster, context.seed)
