@@ -16,6 +16,7 @@ import pandas as pd
 from savs_analyze.cli.planted import INFORMATIVE, write_planted
 from savs_analyze.draws.validation import Validation
 from savs_analyze.lasso.estimator import SparseGroupLogisticRegression
+from savs_analyze.report.drawing import empty_figure, save_figure
 from savs_analyze.runs.request import Ask, Data, Execution
 from savs_analyze.runs.results import CellResult, Results
 from savs_analyze.runs.sweep import sweep
@@ -127,15 +128,10 @@ def found_heads(used: list[dict], share: float) -> tuple[float, float]:
 
 def draw_figure(measured: dict[int, tuple[pd.DataFrame, list[dict]]], path: Path) -> None:
     """Draw accuracy and heads found against the penalty, a row for each number of classes."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     names = {METHODS[0]: "sparse-group lasso", METHODS[1]: "lasso", "coded": "two-class coding"}
     colours = {METHODS[0]: "#1f5fa8", METHODS[1]: "#5aa17f", "coded": "#c44e52"}
-    with matplotlib.rc_context({"svg.hashsalt": "savs", "svg.fonttype": "none", "font.size": 9}):
-        figure, axes = pyplot.subplots(len(measured), 2, figsize=(9, 3 * len(measured)), layout="constrained")
+    with empty_figure(9.0, 3.0 * len(measured), {"font.size": 9}) as figure:
+        axes = figure.subplots(len(measured), 2, squeeze=False)
         for (left, right), (classes, (lines, used)) in zip(axes, measured.items(), strict=True):
             for method, name in names.items():
                 curve = 100 * lines[lines.method == method].groupby("share").value.mean()
@@ -158,8 +154,7 @@ def draw_figure(measured: dict[int, tuple[pd.DataFrame, list[dict]]], path: Path
                 axis.spines[["top", "right"]].set_visible(False)
         axes[0, 0].legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1.0, 0.44))
         axes[0, 1].legend(frameon=False, fontsize=8, loc="lower right")
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=110)
-        pyplot.close(figure)
+        save_figure(figure, path)
 
 
 def main(folder: Path = FOLDER) -> None:

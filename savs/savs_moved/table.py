@@ -10,7 +10,7 @@ PACKAGES = {
         choice: findings.choice
         classifier: methods.estimator
         cli: cli.commands cli.stores cli.sweeps cli.results cli.pictures
-        comparisons: findings.comparisons
+        comparisons: findings.comparisons measure.paired_tests
         confusion: measure.confusion
         criterion: parts.criterion
         draws: draws.draws
@@ -140,19 +140,26 @@ MODULES = {
     for old, places in (line.strip().split(": ") for line in lines.strip().splitlines())
 }
 RENAMED = {
-    "savs_analyze.cli.MOST_COLUMNS": "savs_analyze.cli.results.MOST_COLUMNS",
+    "savs_analyze.blocks.Cell": "savs_analyze.report.blocks.Entry",
+    "savs_analyze.cli.MOST_COLUMNS": "savs_analyze.report.layout.MOST_COLUMNS",
     "savs_analyze.cli.sweep": "savs_analyze.cli.sweeps.sweep",
+    "savs_analyze.comparisons.Draw": "savs_analyze.findings.comparisons.Paired",
     "savs_analyze.criterion.CRITERIA": "savs_analyze.parts.criterion.CRITERIA",
+    "savs_analyze.figures.MOST_COLUMNS": "savs_analyze.report.head_maps.MAPS_A_LINE",
     "savs_analyze.figures.REPRODUCIBLE": "savs_analyze.report.drawing.STYLE",
     "savs_analyze.group.SIMILARITY_BYTES": "savs_analyze.draws.testing.SIMILARITY_BYTES",
+    "savs_analyze.intervals.LEVEL": "savs_analyze.measure.intervals.COVERAGE",
     "savs_analyze.learnt.Learnt": "savs_analyze.votes.fitted.Fitted",
     "savs_analyze.learnt.Support": "savs_analyze.methods.context.Context",
     "savs_analyze.methods.Method": "savs_analyze.methods.method.Method",
     "savs_analyze.methods.SELECTIONS": "savs_analyze.methods.kinds.heads.SELECTIONS",
     "savs_analyze.metrics.OF_CLASSES": "savs_metrics.OF_CLASSES",
+    "savs_analyze.papers.compare": "savs_analyze.papers.published.beside_published",
     "savs_analyze.papers.footnotes": "savs_analyze.report.notes.papers_notes",
     "savs_analyze.papers.laid_out": "savs_analyze.report.layout.papers_table",
+    "savs_analyze.saved.MOST_COLUMNS": "savs_analyze.runs.saved.MOST_ROW_COLUMNS",
     "savs_analyze.sections.Found": "savs_analyze.findings.findings.Findings",
+    "savs_analyze.sections.MOST_COLUMNS": "savs_analyze.report.layout.MOST_COLUMNS",
     "savs_analyze.similarity.SIMILARITIES": "savs_analyze.votes.similarity.KERNELS",
     "savs_analyze.transfer.Task": "savs_analyze.draws.task.Task",
     "savs_analyze.transfer.choose": "savs_analyze.across.transfer.choose_name",

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
-from scipy.sparse import csr_array
 
 from savs_analyze.draws.draws import Draw, in_whole_groups, leaked
 from savs_analyze.draws.task import Task
 from savs_analyze.draws.testing import Tested, predict_in_one_pass
 from savs_analyze.measure.intervals import interval, replicates
 from savs_analyze.measure.metrics import find_metric, unit_scores
+from savs_analyze.measure.overlay import Overlay, means_of_sums, with_tested
 from savs_analyze.measure.units import Units
 from savs_analyze.methods.kinds.heads import Savs
 from savs_analyze.votes.fitted import Fitted, share_centroids
@@ -169,17 +169,10 @@ def _measure(
 ) -> Iterable[dict[str, Any]]:
     """Yield the numbers of every (source, what is taken) of one target; all are resampled together, so paired."""
     keys = list(draws[0])
-    names = np.unique(np.concatenate([of_draw[own].unit for of_draw in draws]))
-    ids = np.zeros(len(names), dtype=np.int64)
-    for of_draw in draws:
-        ids[np.searchsorted(names, of_draw[own].unit)] = of_draw[own].cluster
-    sums = []
-    for of_draw in draws:
-        columns = np.zeros((len(names), len(keys) + 1))
-        scores = [of_draw[key].scores[metric] for key in keys]
-        columns[np.searchsorted(names, of_draw[own].unit)] = np.column_stack([*scores, np.ones(len(scores[0]))])
-        sums.append(csr_array(columns))
-    means = replicates(sums, ids, _means, seed)
+    over = Overlay.of((of_draw[own].unit, of_draw[own].cluster) for of_draw in draws)
+    scores = [np.column_stack([of_draw[key].scores[metric] for key in keys]) for of_draw in draws]
+    sums = [over.spread(of_draw[own].unit, with_tested(one)) for of_draw, one in zip(draws, scores, strict=True)]
+    means = replicates(sums, over.clusters, means_of_sums, seed)
     of_draws = np.array([[of_draw[key].scores[metric].mean() for key in keys] for of_draw in draws])
     units = round(np.mean([len(of_draw[own].unit) for of_draw in draws]))
     mine = keys.index(own)
@@ -190,9 +183,3 @@ def _measure(
         low, high = interval(means[:, place] - means[:, mine], [against[:, place]], least=-1.0)
         found |= {"against_own": values[place] - values[mine], "against_own_low": low, "against_own_high": high}
         yield found
-
-
-def _means(sums: np.ndarray) -> np.ndarray:
-    """Return `[replicate, key]` from sums of the keys' scores and of the tested units."""
-    tested = sums[:, -1:]
-    return np.divide(sums[:, :-1], tested, out=np.full(sums[:, :-1].shape, np.nan), where=tested > 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -98,6 +98,10 @@ class Likeness:
     heads: Int[np.ndarray, " used"]
     means: Float[np.ndarray, "class used dim"]
     distances: Float[np.ndarray, " sample"]
+
+    def on(self, axis: Int[np.ndarray, " head"]) -> Likeness:
+        """Return the same with heads as places on a sorted axis of them."""
+        return replace(self, heads=np.searchsorted(axis, self.heads))
 
     def likeness(self, vectors: Float[np.ndarray, "new head dim"]) -> Float[np.ndarray, " new"]:
         """Return the share of labelled samples that are at least as far from all classes, counting the new one itself.

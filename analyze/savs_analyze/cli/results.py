@@ -11,9 +11,6 @@ from savs_analyze.cli.options import IncludeOption, ResultsArgument, TableFormat
 from savs_analyze.cli.printing import print_rows
 from savs_stores import terminal
 
-# With more, a table has a line a method.
-MOST_COLUMNS = 5
-
 
 def table(
     results: ResultsArgument,
@@ -28,7 +25,7 @@ def table(
 ) -> None:
     """Print means over draws with 95 % intervals, of each method with the hyperparameters that validation chooses."""
     from savs_analyze.findings.findings import Findings
-    from savs_analyze.report.layout import columns_of, listed, spread
+    from savs_analyze.report.layout import MOST_COLUMNS, columns_of, listed, spread
     from savs_analyze.report.notes import footnotes
 
     found = Findings.of_folder(results, all_settings, include or ())
@@ -96,13 +93,13 @@ def audit(
 
 def compare_paper(results: ResultsArgument, form: TableFormatOption = TableFormat.table) -> None:
     """Print results beside the published numbers, and whether they agree within the noise of both."""
-    from savs_analyze.papers.published import compare, without_counterpart
+    from savs_analyze.papers.published import beside_published, without_counterpart
     from savs_analyze.report.layout import papers_table
     from savs_analyze.report.notes import papers_notes
     from savs_analyze.runs.results import Results
 
     cells = list(Results(results).loaded())
-    compared = compare(cells)
+    compared = beside_published(cells)
     if compared.empty:
         terminal.say(without_counterpart(cells), file=sys.stderr)
     print_rows(compared, form, papers_table(compared), papers_notes(compared))

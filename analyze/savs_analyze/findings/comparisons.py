@@ -9,26 +9,21 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
-from scipy.fft import irfft, next_fast_len
-from scipy.sparse import csr_array
 
 from savs_analyze.findings.choice import Choice, kept_places
 from savs_analyze.measure.intervals import interval, replicates, task_seed
 from savs_analyze.measure.metrics import METRICS
+from savs_analyze.measure.overlay import Overlay, means_of_sums, with_tested
+from savs_analyze.measure.paired_tests import holm, sign_flip_test
 from savs_analyze.methods.recipes import ZERO_SHOT
 from savs_analyze.runs.results import CellResult
 
 LEVEL = 0.05
 MOST_FOR_ALL_PAIRS = 12
-LATTICE = 4  # scores of units are whole quarters
-LEAST = 1e-20  # of a transform, what is below changes no p
-# Into how many steps the smallest of other differences is divided, and their sum at the least and at the most.
-OF_SMALLEST, COARSEST, FINEST = 64, 2**17, 2**22
-LEAST_P = 1e-12
 
 
 @dataclass(frozen=True)
-class Draw:
+class Paired:
     """What several settings score on the same units of one draw: `scores` are `[unit, setting]`."""
 
     unit: Int[np.ndarray, " unit"]
@@ -49,46 +44,6 @@ class Line:
     replicates: Float[np.ndarray, "replicate setting"]
     clusters: Float[np.ndarray, "cluster setting"]
     n: int
-
-
-def sign_flip_test(differences: Float[np.ndarray, " cluster"]) -> float:
-    """Return the two-sided p of a mean difference if the sign of each cluster's were a coin's toss.
-
-    Exact: the distribution of the sum is the inverse Fourier transform of its characteristic function, a product of
-    cosines. Where clusters are single samples of one draw this is McNemar's exact test. Differences that are not
-    multiples of 1 / LATTICE are rounded to 1 / OF_SMALLEST of the smallest, where that is no less than 1 / FINEST of
-    their sum, and p is that of a slightly smaller mean. What is below LEAST_P cannot be told from rounding.
-    """
-    steps, slack = differences * LATTICE, 0
-    if not np.allclose(steps, np.round(steps), atol=1e-9):
-        sizes = np.abs(differences[differences != 0])
-        steps = differences / sizes.sum() * min(FINEST, max(COARSEST, OF_SMALLEST * sizes.sum() / sizes.min()))
-        slack = int(np.ceil(np.sqrt(np.count_nonzero(steps))))  # some three standard errors of what rounding adds
-    steps = np.round(steps).astype(np.int64)
-    sizes, counts = np.unique(np.abs(steps), return_counts=True)
-    observed = abs(int(steps.sum())) - slack
-    if observed <= 0:
-        return 1.0
-    length = next_fast_len(2 * int(sizes @ counts) + 1, real=True)
-    turns = 2 * np.pi * np.arange(length // 2 + 1) / length
-    transform, felt = np.ones(len(turns)), np.arange(len(turns))
-    for place in np.argsort(-counts):
-        transform[felt] *= np.cos(sizes[place] * turns[felt]) ** counts[place]
-        felt = felt[np.abs(transform[felt]) > LEAST]
-    chances = irfft(transform, length)[: length // 2 + 1]  # of the sums 0, 1 ...
-    return float(np.clip(2 * chances[observed:].sum(), LEAST_P, 1))
-
-
-def holm(chances: Sequence[float], total: int = 0) -> list[float]:
-    """Return p values corrected for their number (Holm, 1979): the k-th smallest of m is multiplied by m - k + 1.
-
-    Where these are some of a `total` of tests, m is the total: the others may have been smaller or larger.
-    """
-    order = np.argsort(chances, kind="stable")
-    factors = max(total, len(chances)) - np.arange(len(chances))
-    corrected = np.empty(len(chances))
-    corrected[order] = np.minimum(1, np.maximum.accumulate(np.array(chances)[order] * factors))
-    return corrected.tolist()
 
 
 def compare(cells: Iterable[CellResult], choices: Sequence[Choice] = ()) -> pd.DataFrame:
@@ -133,7 +88,7 @@ def mean_name(tasks: int) -> str:
     return f"mean of {tasks} tasks"
 
 
-def side_by_side(of_line: Sequence[tuple[str, CellResult, int]], metric: str) -> tuple[list[str], list[Draw]]:
+def side_by_side(of_line: Sequence[tuple[str, CellResult, int]], metric: str) -> tuple[list[str], list[Paired]]:
     """Return the settings and, for every draw, their scores on the units that all of them tested.
 
     What learns nothing has the same scores in every draw.
@@ -154,31 +109,19 @@ def side_by_side(of_line: Sequence[tuple[str, CellResult, int]], metric: str) ->
             common = np.intersect1d(common, of_setting.unit)
         places = {setting: np.searchsorted(units[setting].unit, common) for setting in settings}
         scores = np.column_stack([units[setting].scores[metric][places[setting]] for setting in settings])
-        draws.append(Draw(common, units[settings[0]].cluster[places[settings[0]]], scores))
+        draws.append(Paired(common, units[settings[0]].cluster[places[settings[0]]], scores))
     return settings, draws
 
 
-def _line(settings: list[str], draws: Sequence[Draw], seed: int) -> Line:
-    names = np.unique(np.concatenate([draw.unit for draw in draws]))
-    clusters = np.zeros(len(names), dtype=np.int64)
-    columns = []
-    for draw in draws:
-        place = np.searchsorted(names, draw.unit)
-        clusters[place] = draw.cluster
-        values = np.zeros((len(names), len(settings) + 1))
-        values[place] = np.column_stack([draw.scores, np.ones(len(place))])
-        columns.append(csr_array(values))
-
-    def means(sums: np.ndarray) -> np.ndarray:
-        tested = sums[:, -1:]
-        return np.divide(sums[:, :-1], tested, out=np.full((len(sums), len(settings)), np.nan), where=tested > 0)
-
+def _line(settings: list[str], draws: Sequence[Paired], seed: int) -> Line:
+    over = Overlay.of((draw.unit, draw.cluster) for draw in draws)
+    columns = [over.spread(draw.unit, with_tested(draw.scores)) for draw in draws]
     totals = sum(column.toarray()[:, :-1] for column in columns)
-    kept, place = np.unique(clusters, return_inverse=True)
+    kept, place = np.unique(over.clusters, return_inverse=True)
     return Line(
         settings,
         [np.stack([draw.scores.mean(axis=0) for draw in draws])],
-        replicates(columns, clusters, means, seed),
+        replicates(columns, over.clusters, means_of_sums, seed),
         np.stack([np.bincount(place, column, len(kept)) for column in totals.T], axis=1),
         round(float(np.mean([len(draw.unit) for draw in draws]))),
     )

@@ -14,6 +14,7 @@ from scipy.sparse import csr_array, hstack
 from savs_analyze.findings.choice import Choice, kept_places
 from savs_analyze.findings.comparisons import indistinct, mean_name
 from savs_analyze.measure.intervals import interval, replicates, task_seed
+from savs_analyze.measure.overlay import Overlay, means_of_sums, with_tested
 from savs_analyze.measure.units import Units, class_metrics
 from savs_analyze.methods.settings import Setting
 from savs_analyze.runs.results import CellResult
@@ -96,19 +97,18 @@ def _measure(family: list[CellResult], places: Sequence[int]) -> dict[tuple[int,
     }
     settings = list(first_like.values())
     draws = [[cell.units(setting) for setting in settings] for cell in family]
-    names = np.unique(np.concatenate([of_draw[0].unit for of_draw in draws]))
-    ids = np.zeros(len(names), dtype=np.int64)
-    for of_draw in draws:
-        ids[np.searchsorted(names, of_draw[0].unit)] = of_draw[0].cluster
+    over = Overlay.of((of_draw[0].unit, of_draw[0].cluster) for of_draw in draws)
     widths = [len(units.scores) + 1 + units.counts.shape[1] for units in draws[0]]
 
     def evaluate(sums: np.ndarray) -> np.ndarray:
         parts = np.split(sums, np.cumsum(widths)[:-1], axis=1)
         return np.hstack([_values_of_sums(part, len(draws[0][0].scores)) for part in parts])
 
-    columns = [hstack([_columns(units, names) for units in of_draw], format="csr") for of_draw in draws]
+    columns = [
+        over.spread(of_draw[0].unit, hstack([_columns(units) for units in of_draw], format="csr")) for of_draw in draws
+    ]
     seed = task_seed(family[0].facts["benchmark"], family[0].facts["task"])
-    means = replicates(columns, ids, evaluate, seed)
+    means = replicates(columns, over.clusters, evaluate, seed)
     units = round(np.mean([len(of_draw[0].unit) for of_draw in draws]))
     found = [[of_setting.values() for of_setting in of_draw] for of_draw in draws]
     keys = [(place, metric) for place in range(len(settings)) for metric in found[0][place]]
@@ -119,21 +119,15 @@ def _measure(family: list[CellResult], places: Sequence[int]) -> dict[tuple[int,
     return {(setting, metric): measured[first, metric] for setting, first in like.items() for metric in found[0][0]}
 
 
-def _columns(units: Units, names: np.ndarray) -> csr_array:
-    """Return `[name, column]`: the scores of the units, 1 for being tested, the counts of classes."""
-    scores = np.column_stack([*units.scores.values(), np.ones(len(units.unit))])
-    place = csr_array(
-        (np.ones(len(units.unit)), (np.searchsorted(names, units.unit), np.arange(len(units.unit)))),
-        shape=(len(names), len(units.unit)),
-    )
-    return place @ hstack([csr_array(scores), units.counts], format="csr")
+def _columns(units: Units) -> csr_array:
+    """Return `[unit, column]`: the scores of the units, 1 for being tested, the counts of classes."""
+    return hstack([with_tested(np.column_stack([*units.scores.values()])), units.counts], format="csr")
 
 
 def _values_of_sums(sums: np.ndarray, scores: int) -> np.ndarray:
     """Return `[replicate, metric]` from sums over units of what `_columns` lists."""
-    tested = sums[:, scores : scores + 1]
-    means = np.divide(sums[:, :scores], tested, out=np.full((len(sums), scores), np.nan), where=tested > 0)
-    return np.column_stack([means, *class_metrics(sums[:, scores + 1 :]).values()])
+    of_classes = class_metrics(sums[:, scores + 1 :]).values()
+    return np.column_stack([means_of_sums(sums[:, : scores + 1]), *of_classes])
 
 
 def _mean(measurements: list[Measurement]) -> Measurement:

@@ -23,7 +23,7 @@ class Estimate:
     `zero_shot` is the model's own answer, None where its logits are not known. `nested` says that choice and
     calibration were repeated inside every fold. `curve` are (labelled samples, balanced accuracy) of the chosen
     recipe, `gain` what 50 more samples may add to it, None where the curve does not rise. `recipes` are the balanced
-    accuracies of all that was chosen from.
+    accuracies of all that was chosen from. `answered` are (share of samples, accuracy on them), the surest first.
     """
 
     accuracy: float
@@ -42,6 +42,7 @@ class Estimate:
     curve: Sequence[tuple[int, float]]
     gain: float | None
     recipes: Sequence[float]
+    answered: Sequence[tuple[float, float]]
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -62,7 +63,7 @@ def estimate(
     return Estimate(
         accuracy=float(right.mean()),
         interval=wilson(float(right.mean()), independent),
-        balanced=_balanced(right, labels),
+        balanced=balanced_accuracy(right, labels),
         by_class=_by_class(right, labels),
         counts=counts.tolist(),
         chance=float(counts.max() / counts.sum()),
@@ -75,7 +76,8 @@ def estimate(
         clusters=independent,
         curve=curve,
         gain=_gain(curve, len(labels)),
-        recipes=[_balanced(said.argmax(axis=1) == labels, labels) for said in found.cross.said],
+        answered=_answered(found.honest, right),
+        recipes=[balanced_accuracy(said.argmax(axis=1) == labels, labels) for said in found.cross.said],
     )
 
 
@@ -83,8 +85,14 @@ def _by_class(right: np.ndarray, labels: Int[np.ndarray, " sample"]) -> list[flo
     return [float(right[labels == label].mean()) for label in np.unique(labels)]
 
 
-def _balanced(right: np.ndarray, labels: Int[np.ndarray, " sample"]) -> float:
+def balanced_accuracy(right: np.ndarray, labels: Int[np.ndarray, " sample"]) -> float:
     return float(np.mean(_by_class(right, labels)))
+
+
+def _answered(honest: Float[np.ndarray, "sample class"], right: np.ndarray) -> list[tuple[float, float]]:
+    surest = np.argsort(-honest.max(axis=1), kind="stable")
+    counts = np.unique(np.ceil(np.linspace(0.1, 1, 10) * len(right)).astype(int)).tolist()
+    return [(count / len(right), float(right[surest[:count]].mean())) for count in counts]
 
 
 def _curve(found: Fit, labels: Int[np.ndarray, " sample"]) -> list[tuple[int, float]]:
@@ -93,10 +101,10 @@ def _curve(found: Fit, labels: Int[np.ndarray, " sample"]) -> list[tuple[int, fl
     sizes = np.bincount(cross.fold)
     if len(cross.within):
         asked = [(said[found.chosen], cross.fold != one) for one, said in enumerate(cross.within)]
-        shares = [_balanced(said[some].argmax(axis=1) == labels[some], labels[some]) for said, some in asked]
+        shares = [balanced_accuracy(said[some].argmax(axis=1) == labels[some], labels[some]) for said, some in asked]
         points.append((round(len(labels) - 2 * float(sizes.mean())), float(np.mean(shares))))
     right = cross.said[found.chosen].argmax(axis=1) == labels
-    return [*points, (round(len(labels) - float(sizes.mean())), _balanced(right, labels))]
+    return [*points, (round(len(labels) - float(sizes.mean())), balanced_accuracy(right, labels))]
 
 
 def _gain(curve: Sequence[tuple[int, float]], samples: int) -> float | None:

@@ -52,9 +52,7 @@ def fit(methods: Sequence[Method], context: Context) -> Fit:
 
     Raises ValueError where a class has fewer than two samples that do not belong together.
     """
-    labels = context.labels
-    cluster = clusters(len(labels), []) if context.cluster is None else context.cluster
-    fold = make_folds(labels, cluster, context.seed)
+    labels, fold = context.labels, fold_of(context)
     cross = cross_fit(methods, context, fold, nested=fold.max() > 1)
     chosen, temperature = _choice(cross.said, labels)
     [fitted] = learn([methods[chosen]], context)
@@ -74,6 +72,12 @@ def fit(methods: Sequence[Method], context: Context) -> Fit:
         honest,
         cross,
     )
+
+
+def fold_of(context: Context) -> Int[np.ndarray, " sample"]:
+    """Return the fold of every sample; what belongs together is in one."""
+    cluster = clusters(len(context.labels), []) if context.cluster is None else context.cluster
+    return make_folds(context.labels, cluster, context.seed)
 
 
 def _choice(said: Float[np.ndarray, "method sample class"], labels: Int[np.ndarray, " sample"]) -> tuple[int, float]:

@@ -13,7 +13,7 @@ from scipy.stats import t as student
 
 REPLICATES = 2000
 REPLICATES_AT_ONCE = 200
-LEVEL = 0.95
+COVERAGE = 0.95
 
 
 def replicates(
@@ -63,7 +63,7 @@ def interval(
     the less of the variance is theirs (Welch, 1947; Satterthwaite, 1946). They lie about the mean itself, from which a
     bootstrap of few samples a class is shifted. Both ends stay in [least, 1].
     """
-    tail = (1 - LEVEL) / 2
+    tail = (1 - COVERAGE) / 2
     ends = np.nanpercentile(means, [100 * tail, 100 * (1 - tail)])
     variances = np.array([np.var(of_task, ddof=1) / len(of_task) for of_task in of_draws if len(of_task) > 1])
     variances /= len(of_draws) ** 2

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 FOLDS = 5
 
 
-def clusters(samples: int, shared: Iterable[Int[np.ndarray, " member"]]) -> Int[np.ndarray, " sample"]:
+def clusters(samples: int, shared: Iterable[Int[np.ndarray, " _"]]) -> Int[np.ndarray, " sample"]:
     """Number the samples so that all that share anything, directly or by others, have one number.
 
     `shared` are the samples of each group, each picture ...

@@ -11,13 +11,13 @@ import pandas as pd
 from scipy.stats import norm
 
 from savs_analyze.findings.summary import summarize
-from savs_analyze.measure.intervals import LEVEL
+from savs_analyze.measure.intervals import COVERAGE
 from savs_analyze.methods.recipes import METHODS, ZERO_SHOT
 from savs_analyze.methods.settings import Setting
 from savs_analyze.runs.results import CellResult
 
 FIGURES = Path(__file__).with_name("published.csv")
-WIDTH = float(norm.ppf((1 + LEVEL) / 2))  # standard errors in half of an interval
+WIDTH = float(norm.ppf((1 + COVERAGE) / 2))  # standard errors in half of an interval
 # A benchmark in the papers' own division into support and test ends so.
 PAPERS_SPLIT = "-paper"
 # The second paper's code is another method than its text, or another loss than ours.
@@ -83,7 +83,7 @@ def published_figures() -> pd.DataFrame:
     return pd.read_csv(FIGURES, dtype={"n": str, "shots": "Int64"}, keep_default_na=False, na_values={"shots": [""]})
 
 
-def compare(cells: Iterable[CellResult]) -> pd.DataFrame:
+def beside_published(cells: Iterable[CellResult]) -> pd.DataFrame:
     """Return a row for every result that has a published counterpart: ours, theirs, the difference and a verdict.
 
     A counterpart has the same model, benchmark, task, metric and method. Where a method was run with the published

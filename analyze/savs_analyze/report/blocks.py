@@ -19,7 +19,7 @@ NUMBER = re.compile(r"[-+<]?\d")
 
 
 @dataclass(frozen=True)
-class Cell:
+class Entry:
     """A number or word of a table, what stands small below it, and whether it is the best of its line, or as good."""
 
     text: str
@@ -33,9 +33,9 @@ class Table:
     """Lines of cells; `words` tells of each column whether it holds words, which stand left."""
 
     kind: ClassVar[str] = "table"
-    columns: Sequence[Cell]
+    columns: Sequence[Entry]
     words: Sequence[bool]
-    lines: Sequence[Sequence[Cell]]
+    lines: Sequence[Sequence[Entry]]
     caption: str = ""
 
     @classmethod
@@ -45,17 +45,17 @@ class Table:
         words = [
             any(cell.text and not NUMBER.match(cell.text) for cell in column) for column in zip(*lines, strict=True)
         ]
-        return cls([Cell(str(name)) for name in frame.columns], words, lines, caption)
+        return cls([Entry(str(name)) for name in frame.columns], words, lines, caption)
 
 
-def _cell(value: object) -> Cell:
+def _cell(value: object) -> Entry:
     if isinstance(value, float | np.floating):
-        return Cell("" if np.isnan(value) else f"{value:.4g}")
+        return Entry("" if np.isnan(value) else f"{value:.4g}")
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
-        return Cell(f"{value:,}")
+        return Entry(f"{value:,}")
     text, bracket, interval = str(value).partition(" [")
     is_number = bracket and NUMBER.match(text)
-    return Cell(text, f"[{interval}") if is_number else Cell(str(value))
+    return Entry(text, f"[{interval}") if is_number else Entry(str(value))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from savs_analyze.report.drawing import figure_at, panels
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST_COLUMNS = 3
+PANELS_A_LINE = 3
 PANEL_WIDTH, PANEL_HEIGHT = 3.0, 2.3  # inches
 X_LABELS = {"shots": "support samples a class"}
 
@@ -77,7 +77,7 @@ def curve_panels(summary: pd.DataFrame, along: str) -> list[Panel]:
 def draw_curves(summary: pd.DataFrame, along: str, path: Path) -> Path:
     """Draw the panels of `curve_panels` into `path` (its ending says the format) and return it."""
     found = curve_panels(summary, along)
-    columns = min(MOST_COLUMNS, len(found))
+    columns = min(PANELS_A_LINE, len(found))
     lines = -(-len(found) // columns)
     with figure_at(path, PANEL_WIDTH * columns + 0.3, PANEL_HEIGHT * lines) as figure:
         every = panels(figure, len(found), columns)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from savs_analyze.runs.results import replaced
+from savs_analyze.runs.results import refuse_store, replaced
 from savs_stores.terminal import shown
 
 if TYPE_CHECKING:
@@ -46,10 +46,13 @@ def empty_figure(width: float, height: float, style: Mapping[str, Any] | None = 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure, whole or not at all; the ending of the path says the format.
 
-    Raises ValueError for a format that matplotlib does not write.
+    Raises ValueError for a path without an ending, and for a format that matplotlib does not write.
     """
     from matplotlib.text import Text
 
+    refuse_store(path)
+    if not path.suffix:
+        raise ValueError(f"{path} does not end with the format of a figure: write {path}.svg, or .png, or .pdf")
     for text in figure.findobj(Text):  # names may come from anywhere
         text.set_text(shown(text.get_text()))
     undated = UNDATED.get(path.suffix.lower().removeprefix("."))

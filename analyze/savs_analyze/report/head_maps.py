@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # For every head the share of draws that select it; NaN where a layer has fewer heads than the widest.
 Shares: TypeAlias = Float[np.ndarray, "layer head_in_layer"]
 
-MOST_COLUMNS = 5
+MAPS_A_LINE = 5
 PANEL_WIDTH, PANEL_HEIGHT = 1.9, 1.9  # inches
 MOST_TICKS = 8
 FAMILY = ("benchmark", "model", "task")
@@ -77,7 +77,7 @@ def draw_head_maps(frequencies: dict[str, Shares], heads: int, path: Path) -> Pa
     """
     if not frequencies:
         raise ValueError("these results hold no selected heads to draw")
-    columns = min(MOST_COLUMNS, len(frequencies))
+    columns = min(MAPS_A_LINE, len(frequencies))
     lines = -(-len(frequencies) // columns)
     with figure_at(path, PANEL_WIDTH * columns + 0.8, PANEL_HEIGHT * lines + 0.2) as figure:
         maps = panels(figure, len(frequencies), columns)

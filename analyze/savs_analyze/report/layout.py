@@ -12,6 +12,8 @@ from savs_analyze.methods.recipes import displayed
 from savs_analyze.report.notes import used_notes
 from savs_metrics import OF_CLASSES
 
+# With more settings, a table has a line for each.
+MOST_COLUMNS = 5
 SHOWN = [
     "model",
     "benchmark",

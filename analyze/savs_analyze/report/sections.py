@@ -16,19 +16,17 @@ from savs_analyze.measure.confusion import confusion
 from savs_analyze.methods.recipes import SAVS, ZERO_SHOT, displayed
 from savs_analyze.methods.settings import Setting
 from savs_analyze.papers import published as papers
-from savs_analyze.report.blocks import Cell, Chart, Classes, HeadMap, Section, Table
+from savs_analyze.report.blocks import Chart, Classes, Entry, HeadMap, Section, Table
 from savs_analyze.report.charts import inline_curves
 from savs_analyze.report.curves import Curve
 from savs_analyze.report.head_maps import most_heads, most_shots, selection_frequency
-from savs_analyze.report.layout import Number, columns_of, differences, papers_table, spread
+from savs_analyze.report.layout import MOST_COLUMNS, Number, columns_of, differences, papers_table, spread
 from savs_analyze.report.notes import LEFT_OUT, footnotes, papers_notes
 from savs_analyze.runs.results import CellResult
 from savs_metrics import OF_CLASSES
 
 # Maps and curves against shots are of the papers' number of heads, or the nearest that there is.
 PAPERS_HEADS = 20
-# With more settings, a table has a line for each.
-MOST_COLUMNS = 5
 # With more classes, a table of each against each has no room in memory, nor a reader.
 MOST_CONFUSED = 4096
 # Every error that occurs names two classes.
@@ -93,7 +91,7 @@ def paired_tests(found: Findings) -> Section | None:
 
 def published(found: Findings) -> Section | None:
     """Return the papers' numbers beside ours, where they have any."""
-    beside = papers.compare(found.cells)
+    beside = papers.beside_published(found.cells)
     if beside.empty:
         return None
     first, *notes = papers_notes(beside)
@@ -140,8 +138,8 @@ def _wide(summary: pd.DataFrame) -> Table:
     again = names == names.shift()
     firsts = [replace(label, text="") if repeated else label for label, repeated in zip(labels, again, strict=True)]
     numbers = lines[[setting.text for setting in settings]].to_numpy().tolist()
-    rows = [[label, *_best(texts), Cell(n)] for label, texts, n in zip(firsts, numbers, lines["n"], strict=True)]
-    return Table([corner, *settings, Cell("n")], [True] + [False] * (1 + len(settings)), rows)
+    rows = [[label, *_best(texts), Entry(n)] for label, texts, n in zip(firsts, numbers, lines["n"], strict=True)]
+    return Table([corner, *settings, Entry("n")], [True] + [False] * (1 + len(settings)), rows)
 
 
 def _long(summary: pd.DataFrame, caption: str = "") -> Table:
@@ -155,14 +153,14 @@ def _long(summary: pd.DataFrame, caption: str = "") -> Table:
     return Table([replace(corner, text="method"), *labels], [True] + [False] * len(labels), rows, caption)
 
 
-def _settings_and_lines(summary: pd.DataFrame) -> tuple[list[Cell], pd.DataFrame]:
+def _settings_and_lines(summary: pd.DataFrame) -> tuple[list[Entry], pd.DataFrame]:
     """Return the settings, which say their shots where there are several, and their numbers, a column for each."""
     same_as = dict(zip(columns_of(summary), summary["same_as"], strict=True))
-    settings = [Cell(setting, f"same as {same}" if same else "") for setting, same in same_as.items()]
+    settings = [Entry(setting, f"same as {same}" if same else "") for setting, same in same_as.items()]
     return settings, spread(summary, all_metrics=True)
 
 
-def _labels(lines: pd.DataFrame) -> tuple[Cell, list[Cell]]:
+def _labels(lines: pd.DataFrame) -> tuple[Entry, list[Entry]]:
     """Return a cell for the corner of a table and one for each line: what tells it from others, and in small the rest.
 
     What all lines measure is said in the corner.
@@ -170,8 +168,8 @@ def _labels(lines: pd.DataFrame) -> tuple[Cell, list[Cell]]:
     first, *others = [key for key in KEYS if lines[key].nunique() > 1] or ["benchmark"]
     rest = [key for key in KEYS if key in (*others, "task") and key != first]
     lines = lines.assign(metric=lines["metric"].map(_metric), task=lines["task"].replace("all", ""))
-    corner = Cell(first, "" if lines["metric"].nunique() > 1 else lines["metric"].iloc[0])
-    labels = [Cell(line[first], ", ".join(filter(None, map(line.get, rest)))) for line in lines.to_dict("records")]
+    corner = Entry(first, "" if lines["metric"].nunique() > 1 else lines["metric"].iloc[0])
+    labels = [Entry(line[first], ", ".join(filter(None, map(line.get, rest)))) for line in lines.to_dict("records")]
     return corner, labels
 
 
@@ -179,14 +177,14 @@ def _metric(name: str) -> str:
     return name.replace("_", " ").replace("f1", "F1")
 
 
-def _best(numbers: Sequence[Number | str]) -> list[Cell]:
+def _best(numbers: Sequence[Number | str]) -> list[Entry]:
     """Return the number of every setting as a cell, "" where it has none; the best is marked where there are others."""
     there = [number.value for number in numbers if isinstance(number, Number)]
     most = max(there) if len(there) > 1 else None
     return [
-        Cell(f"{100 * number.value:.1f}", number.interval, best=number.value == most, close=number.close)
+        Entry(f"{100 * number.value:.1f}", number.interval, best=number.value == most, close=number.close)
         if isinstance(number, Number)
-        else Cell("")
+        else Entry("")
         for number in numbers
     ]
 

@@ -31,7 +31,7 @@ MOST_CLASSES = 2**15
 MOST_SETTINGS = 10_000
 # A bootstrap holds so many sums for each of its replicates.
 MOST_COUNTED = 2**20
-MOST_COLUMNS = 100
+MOST_ROW_COLUMNS = 100
 MOST_DRAWS = 10**6
 # Layers, and heads in a layer.
 MOST_PLACES = 2**12
@@ -178,7 +178,7 @@ def _wrong_arrays(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
 
 
 def _wrong_rows(rows: Any) -> Iterator[str]:
-    if not _are(rows, dict) or len(set().union(*rows)) > MOST_COLUMNS:
+    if not _are(rows, dict) or len(set().union(*rows)) > MOST_ROW_COLUMNS:
         yield "its rows are none"
     for row in rows:
         if not all(value is None or isinstance(value, str | int | float) for value in row.values()):

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from kit.sweeps import sweep
 from savs_analyze.cli.commands import app, entry
-from savs_analyze.cli.results import MOST_COLUMNS
 from savs_analyze.methods.recipes import METHODS
 from savs_analyze.methods.settings import make_setting
+from savs_analyze.report.layout import MOST_COLUMNS
 
 COMMANDS = tuple(command.name or command.callback.__name__ for command in app.registered_commands)
 

@@ -17,8 +17,9 @@ from kit.sweeps import sweep
 from savs_analyze.cli.commands import app
 from savs_analyze.cli.planted import write_planted
 from savs_analyze.findings.choice import choose, hyperparameters
-from savs_analyze.findings.comparisons import compare, holm, indistinct, sign_flip_test
+from savs_analyze.findings.comparisons import compare, indistinct
 from savs_analyze.findings.summary import _is_close, summarize
+from savs_analyze.measure.paired_tests import holm, sign_flip_test
 from savs_analyze.methods.settings import make_setting
 from savs_analyze.report.layout import differences, spread
 from savs_analyze.report.notes import footnotes

@@ -159,11 +159,11 @@ def test_a_class_with_one_sample_is_learnt_or_refused(problem, name):
     kept = np.sort(np.concatenate([np.flatnonzero(labels == 2)[:1], np.flatnonzero(labels != 2)]))
     method = make_setting(name).method
     if isinstance(method, Savs) and method.scoring.leave_one_out:
-        with pytest.raises(ValueError, match="class 2 has one sample: leave-one-out needs two of every class"):
+        with pytest.raises(ValueError, match=r"class 2 has one sample: leave-one-out needs two of every class"):
             run([method], vectors[kept], labels[kept], vectors, 3)
         return
     if name == "auto":
-        with pytest.raises(ValueError, match="class 2 has one sample, .* cannot be split into folds"):
+        with pytest.raises(ValueError, match=r"class 2 has one sample, .* cannot be split into folds"):
             run([method], vectors[kept], labels[kept], vectors, 3)
         return
     _, [votes] = run([method], vectors[kept], labels[kept], vectors, 3)

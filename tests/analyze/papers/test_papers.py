@@ -17,7 +17,7 @@ from savs_analyze.methods.settings import make_setting
 from savs_analyze.papers.published import (
     CODED,
     NOTES,
-    compare,
+    beside_published,
     draw_variance,
     hidden_gap,
     judge,
@@ -71,7 +71,7 @@ def cells(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def compared(cells):
-    return compare(cells)
+    return beside_published(cells)
 
 
 def test_every_figure_has_names_of_ours_or_is_of_something_we_do_not_have():
@@ -213,7 +213,7 @@ def test_the_mean_of_fourteen_tasks_is_compared_and_its_draws_vary_as_a_mean_doe
 
 def test_one_draw_says_that_it_is_one(tmp_path):
     one = run(write_random(tmp_path, "eurosat"), folder=tmp_path / "out", draws=1)
-    compared = compare(one)
+    compared = beside_published(one)
     savs = compared[compared.method == "savs"]
     assert savs.draw_sd.isna().all()
     assert savs.notes.str.contains(NOTES["one draw"], regex=False).all()
@@ -239,7 +239,7 @@ def test_what_is_printed_has_numbered_notes(compared):
 
 def test_another_model_has_no_counterpart(cells):
     other = [replace(cell, facts=cell.facts | {"model": "tiny"}) for cell in cells]
-    assert compare(other).empty
+    assert beside_published(other).empty
 
 
 def test_the_command(tmp_path):

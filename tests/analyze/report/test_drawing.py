@@ -64,6 +64,13 @@ def test_no_file_says_when_it_was_drawn(drawn):
         assert b"dc:date" not in path.read_bytes()
 
 
+def test_a_figure_without_a_format_is_refused_in_words_and_leaves_nothing(tmp_path):
+    words = "heads does not end with the format of a figure: write .*heads.svg"
+    with pytest.raises(ValueError, match=words), figure_at(tmp_path / "heads", 1.0, 1.0):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_formula_is_a_name(drawn):
     assert "a $frac / m" in (drawn / "curves.svg").read_text()
 

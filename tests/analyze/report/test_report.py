@@ -21,11 +21,10 @@ from savs_analyze.findings.summary import summarize
 from savs_analyze.measure.confusion import confused, confusion, recalls, worst_first
 from savs_analyze.report.blocks import MOST_CLASSES, WORST, Classes, Table
 from savs_analyze.report.head_maps import selection_frequency
-from savs_analyze.report.layout import spread
+from savs_analyze.report.layout import MOST_COLUMNS, spread
 from savs_analyze.report.notes import footnotes
 from savs_analyze.report.page import write_report
 from savs_analyze.report.sections import (
-    MOST_COLUMNS,
     against_heads,
     against_shots,
     classes,

@@ -1,0 +1,217 @@
+"""A classifier from a store: which samples and heads, what the file says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, cast
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from savs_analyze.classifier import forms
+from savs_analyze.classifier.classifier import About, Classifier
+from savs_analyze.draws.draws import belonging
+from savs_analyze.draws.task import Task
+from savs_analyze.fitting.estimate import Estimate, balanced_accuracy, estimate
+from savs_analyze.fitting.fit import Fit, fit, fold_of
+from savs_analyze.methods.context import Context
+from savs_analyze.methods.crossfit import best, cross_fit
+from savs_analyze.methods.recipes import AUTO, ZERO_SHOT
+from savs_analyze.methods.settings import Setting, make_setting
+from savs_analyze.votes.fitted import Fitted
+from savs_stores import ModelVectors
+from savs_stores.format.fingerprint import short_hash
+
+BUDGETS = (0.25, 0.5, 2 / 3, 0.75)
+LEAST = 2
+
+
+@dataclass(frozen=True)
+class FitRequest:
+    """What to fit: the `method` by name, or `auto`, which chooses.
+
+    `budget` is the share of the layers, from the first, whose heads may stand; `shots` are samples of every class that
+    are learnt from, None for all. `question` is what the store's samples were asked, where it does not say so itself.
+    """
+
+    task: str | None = None
+    method: str = "auto"
+    k: int | None = None
+    budget: float = 1.0
+    shots: int | None = None
+    seed: int = 0
+    question: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.budget <= 1:
+            raise ValueError(f"the budget is a share of the layers, above 0 and at most 1, got {self.budget}")
+        if self.shots is not None and self.shots < LEAST:
+            raise ValueError(f"{self.shots} shots cannot be split into folds: at least {LEAST} of every class, or all")
+
+    @property
+    def settings(self) -> list[Setting]:
+        """The recipes that are chosen from. Raises ValueError for what no file can hold."""
+        if self.method == ZERO_SHOT:
+            raise ValueError("zero-shot learns nothing: there is no classifier to fit; name another method")
+        if self.method == "auto":
+            return [make_setting(name, **cast(dict[str, Any], parameters)) for name, parameters in AUTO]
+        return [make_setting(self.method) if self.k is None else make_setting(self.method, k=self.k)]
+
+
+def fit_store(vectors: ModelVectors, request: FitRequest = FitRequest()) -> Classifier:
+    """Fit a classifier on the labelled samples of a model's vectors, but for those that a benchmark keeps for tests.
+
+    Raises ValueError where a class has too few samples, where there are several tasks and none is named, and where the
+    question is not what the samples were asked.
+    """
+    task = Task(vectors, _task(vectors, request.task))
+    settings = request.settings
+    samples = _samples(task, request)
+    question = _question(task, samples, request.question)
+    heads = np.flatnonzero(_within_budget(vectors.heads.layer, request.budget))
+    labels = vectors.store.samples.label[samples].astype(np.int64)
+    context = Context(
+        vectors.read(samples, heads.tolist()),
+        labels,
+        len(task.classes),
+        vectors.heads.layer[heads],
+        request.seed,
+        cluster=belonging(vectors.store.samples, samples),
+    )
+    found = fit([setting.method for setting in settings], context)
+    measured = _estimate(found, context, vectors, samples)
+    about = About(
+        list(task.classes),
+        task.task,
+        question,
+        _model(vectors),
+        _data(task, labels),
+        _recipe(found, settings, request),
+        measured.to_json() | {"layers": _by_layer(settings, context)},
+        {name: version(name) for name in ("savs", "numpy", "scipy", "scikit-learn")},
+    )
+    return assemble(found, about, np.stack([vectors.heads.layer, vectors.heads.head_in_layer], axis=1)[heads])
+
+
+def assemble(found: Fit, about: About, heads: Int[np.ndarray, "head 2"]) -> Classifier:
+    """Return a fit as a classifier of the heads that it needs, of all `heads` that it could choose from."""
+    dim = found.likeness.means.shape[2]
+    axis = np.unique(np.concatenate([one.heads for one in (found.fitted, *found.folds)] + [found.likeness.heads]))
+    sizes = {"class": len(about.classes), "head": len(axis), "dim": dim}
+
+    def placed(fitted: Fitted) -> Fitted:
+        return forms.read(*forms.written(fitted, axis), sizes)
+
+    likeness = found.likeness.on(axis)
+    folds = [placed(fold) for fold in found.folds]
+    return Classifier(about, heads[axis], dim, placed(found.fitted), folds, found.calibration, likeness)
+
+
+def _task(vectors: ModelVectors, name: str | None) -> str:
+    tasks = list(vectors.store.benchmark.tasks)
+    if name is None and len(tasks) == 1:
+        return tasks[0]
+    if name not in tasks:
+        what = "name one" if name is None else f"there is no task {name!r}"
+        raise ValueError(f"{vectors.store.path} has {len(tasks)} tasks, {what}: --task {', --task '.join(tasks)}")
+    return name
+
+
+def _samples(task: Task, request: FitRequest) -> Int[np.ndarray, " sample"]:
+    table, vectors = task.vectors.store.samples, task.vectors
+    of_task = table.task == list(vectors.store.benchmark.tasks).index(task.task)
+    known = of_task & vectors.usable & (table.label >= 0) & table.in_split("pool", "either")
+    counts = {name: int((known & (table.label == place)).sum()) for place, name in enumerate(task.classes)}
+    if few := {name: count for name, count in counts.items() if count < (request.shots or LEAST)}:
+        name, count = min(few.items(), key=lambda item: item[1])
+        advice = f"or ask for --shots {count}" if request.shots and count >= LEAST else "or leave the class out"
+        raise ValueError(
+            f"class {name!r} has {count} labelled samples to learn from, {request.shots or LEAST} are needed: label "
+            f"more pictures of it, {advice}"
+        )
+    if request.shots is None:
+        return np.flatnonzero(known)
+    chosen = [
+        np.random.default_rng([request.seed, place]).permutation(np.flatnonzero(known & (table.label == place)))
+        for place in range(len(task.classes))
+    ]
+    return np.sort(np.concatenate([of_class[: request.shots] for of_class in chosen]))
+
+
+def _question(task: Task, samples: Int[np.ndarray, " sample"], given: str | None) -> str | None:
+    """Return what all samples were asked, None where they were not asked the same."""
+    asked = np.unique(task.vectors.store.samples.prompt_hash[samples])
+    if len(asked) > 1:
+        if given is not None:
+            raise ValueError(f"{len(asked):,} different questions were asked: leave --question out")
+        return None
+    question = task.vectors.store.benchmark.prompt if given is None else given
+    if short_hash(question.encode()) == asked[0]:
+        return question
+    if given is None:
+        raise ValueError("the store does not say what its samples were asked: repeat it with --question '...'")
+    raise ValueError(f"the samples were not asked {given!r}: --question must be what was asked, letter for letter")
+
+
+def _within_budget(layer: Int[np.ndarray, " head"], budget: float) -> Bool[np.ndarray, " head"]:
+    layers = np.unique(layer)
+    return layer <= layers[max(1, round(budget * len(layers))) - 1]
+
+
+def _estimate(found: Fit, context: Context, vectors: ModelVectors, samples: Int[np.ndarray, " sample"]) -> Estimate:
+    cluster = np.arange(len(samples)) if context.cluster is None else context.cluster
+    return estimate(found, context.labels, cluster, vectors.logits[samples, : context.classes])
+
+
+def _by_layer(settings: Sequence[Setting], context: Context) -> list[tuple[int, float]]:
+    """Return the last layer allowed and the balanced accuracy of what would be chosen then, out of sample."""
+    found: list[tuple[int, float]] = []
+    for budget in (*BUDGETS, 1.0):
+        heads = _within_budget(context.layer, budget)
+        if found and context.layer[heads].max() == found[-1][0]:
+            continue
+        shallow = Context(
+            context.vectors[:, heads], context.labels, context.classes, context.layer[heads], context.seed
+        )
+        methods = [setting.method for setting in settings]
+        said = cross_fit(methods, shallow, fold_of(context), nested=False).said
+        chosen = said[best(said, context.labels)]
+        right = chosen.argmax(axis=1) == context.labels
+        found.append((int(context.layer[heads].max()), balanced_accuracy(right, context.labels)))
+    return found
+
+
+def _model(vectors: ModelVectors) -> dict[str, Any]:
+    return {
+        "name": vectors.name,
+        "fingerprint": vectors.fingerprint,
+        "identity": dict(vectors.identity),
+        "layers": len(vectors.heads.layers),
+        "heads": vectors.heads.describe(),
+    }
+
+
+def _data(task: Task, labels: Int[np.ndarray, " sample"]) -> dict[str, Any]:
+    benchmark = task.vectors.store.benchmark
+    return {
+        "benchmark": benchmark.name,
+        "source": benchmark.source,
+        "licence": benchmark.licence,
+        "index_hash": task.vectors.store.index_hash,
+        "answers": dict(benchmark.answers),
+        "samples": np.bincount(labels, minlength=len(task.classes)).tolist(),
+    }
+
+
+def _recipe(found: Fit, settings: Sequence[Setting], request: FitRequest) -> dict[str, Any]:
+    return {
+        "asked": request.method,
+        "chosen": settings[found.chosen].to_json(),
+        "column": settings[found.chosen].column(),
+        "by_fold": [settings[place].column() for place in found.chosen_by_fold],
+        "among": [setting.column() for setting in settings],
+        "budget": request.budget,
+        "seed": request.seed,
+    }
