@@ -68,8 +68,8 @@ def load_checkpoint(
     """Load a checkpoint for inference: safetensors only, no code from the checkpoint, no weight missing.
 
     Its adapter is merged into the weights. With `layers`, heads of so many first layers are captured, and those behind
-    them are not loaded where that changes nothing, see `shorten`. Raises `ModelError` where the checkpoint lacks weights
-    (transformers would fill them at random), needs code of its own, has no chat template, no attention output
+    them are not loaded where that changes nothing, see `shorten`. Raises `ModelError` where the checkpoint lacks
+    weights (transformers would fill them at random), needs code of its own, has no chat template, no attention output
     projections, or positions that depend on other prompts.
     """
     from savs_harvest.models.processors import read_processor
