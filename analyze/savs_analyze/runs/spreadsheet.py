@@ -16,11 +16,11 @@ COMPUTED = ("=", "+", "-", "@")
 
 def csv_text(rows: pd.DataFrame) -> str:
     """Return rows as CSV: names with an apostrophe where a spreadsheet would compute them, nothing unprintable."""
-    texts = {name: rows[name].map(_inert) for name in NAMES if name in rows}
+    texts = {name: rows[name].map(inert) for name in NAMES if name in rows}
     return shown(rows.assign(**texts).to_csv(index=False))
 
 
-def _inert(value: Any) -> Any:
+def inert(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     return printable(f"'{value}" if value.startswith(COMPUTED) else value)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from savs_harvest.cli import plans, runs
+from savs_harvest.cli import plans, predict, runs
 from savs_harvest.cli.data import data_app
 from savs_stores import terminal
 
@@ -28,7 +28,7 @@ def main(
     """Run a vision-language model over a benchmark and keep every head's last-token output."""
 
 
-COMMANDS = (runs.run, runs.demo, plans.plan, plans.models)
+COMMANDS = (runs.run, runs.demo, predict.predict, plans.plan, plans.models)
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(data_app, name="data")

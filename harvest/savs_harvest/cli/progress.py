@@ -84,3 +84,30 @@ class HarvestProgress:
     def advance(self, samples: int) -> None:
         if self.task is not None:
             self.bar.advance(self.task, samples)
+
+
+class AnswerProgress:
+    """A bar of answered pictures, and how many are answered where nobody knows how many there are."""
+
+    def __init__(self, title: str, total: int | None, done: int) -> None:
+        console = Console(stderr=True)
+        counted = "{task.completed:,.0f}" if total is None else "{task.completed:,.0f}/{task.total:,.0f}"
+        self.bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=12),
+            TextColumn(counted),
+            SpeedColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=console,
+        )
+        self.task = self.bar.add_task(title, total=total, completed=done, sample_bytes=0)
+
+    def __enter__(self) -> AnswerProgress:
+        self.bar.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.bar.stop()
+
+    def advance(self, samples: int) -> None:
+        self.bar.advance(self.task, samples)

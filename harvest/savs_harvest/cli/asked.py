@@ -1,0 +1,110 @@
+"""What a classifier is asked: files, folders and patterns of pictures, tables, or a list of files on stdin."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from savs_benchmarks import Sample, find_benchmark
+from savs_harvest.asking.preparing import Question
+
+ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+TABLES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
+STDIN = "-"
+# Between the names of a sample that shows several pictures.
+BETWEEN = " + "
+
+
+class AskedError(ValueError):
+    """What was asked cannot be answered: nothing is there, or it is another question."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A sample by its name: the file of its picture, or the files of several."""
+
+    name: str
+    question: Question
+
+
+def asked_of(sources: Sequence[str], question: str | None) -> Iterator[Asked]:
+    """Yield what the sources name, one after another, in an order that is the same every time.
+
+    Pictures are asked the classifier's question; a table may ask its own where the classifier has none. Raises
+    `AskedError` for a source that names nothing, and for another question.
+    """
+    for source in sources:
+        if _is_table(source):
+            yield from (_sample(sample, question) for sample in find_benchmark(source).samples())
+            continue
+        if question is None:
+            raise AskedError(
+                "the classifier was fitted on samples with questions of their own: give a table with a question for "
+                "each picture"
+            )
+        found = 0
+        for found, path in enumerate(_files(source), 1):  # noqa: B007
+            yield Asked(str(path), Question((path,), question))
+        if not found and source != STDIN:
+            raise AskedError(f"{source} names no picture: there is none ending in {', '.join(ENDINGS)}")
+
+
+def check_sources(sources: Sequence[str], lines: Callable[[], bool] = sys.stdin.isatty) -> None:
+    """Raise `AskedError` for what is not there, before a model is loaded."""
+    if sources.count(STDIN) > 1:
+        raise AskedError("stdin can be read once: say - once")
+    if STDIN in sources and lines():
+        raise AskedError("- reads a list of files from stdin, and stdin is a terminal: savs-harvest predict ... < LIST")
+    for source in sources:
+        if source != STDIN and not Path(source).exists() and not _matching(source):
+            raise AskedError(f"there is no file, folder or pattern {source}")
+
+
+def count(sources: Sequence[str]) -> int | None:
+    """Return how many samples the sources have, None where only reading stdin or a table would tell."""
+    if STDIN in sources or any(map(_is_table, sources)):
+        return None
+    return sum(1 for source in sources for _ in _files(source))
+
+
+def _is_table(source: str) -> bool:
+    return source.lower().endswith(TABLES) and not Path(source).is_dir()
+
+
+def _sample(sample: Sample, question: str | None) -> Asked:
+    if question is not None and sample.question != question:
+        raise AskedError(
+            f"sample {sample.sample_id} asks {sample.question!r}, the classifier was fitted on {question!r}: its heads "
+            "know no other question"
+        )
+    return Asked(BETWEEN.join(map(str, sample.images)), Question(sample.images, sample.question))
+
+
+def _files(source: str) -> Iterator[Path]:
+    if source == STDIN:
+        yield from (Path(name) for line in sys.stdin if (name := line.rstrip("\r\n")))
+    elif os.path.isdir(source):  # noqa: PTH112  a name too long for a path is no folder
+        yield from _below(Path(source))
+    elif Path(source).exists():
+        yield Path(source)
+    else:
+        yield from map(Path, _matching(source))
+
+
+def _matching(pattern: str) -> list[str]:
+    """Return the files that match a pattern, `**` any folders between."""
+    names = glob.glob(pattern, recursive=True)  # noqa: PTH207  a pattern may begin at the root, or with ..
+    return sorted(name for name in names if not Path(name).is_dir())
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield the pictures below a folder, folder by folder, without what is hidden."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if name.lower().endswith(ENDINGS) and not name.startswith("."):
+                yield Path(place) / name

@@ -1,0 +1,367 @@
+"""From pictures to answers: what a classifier says of files is what it says of a harvest of them."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
+from PIL import Image
+from scipy.stats import mannwhitneyu
+from typer.testing import CliRunner
+
+from savs_analyze.classifier.classifier import Doubt
+from savs_analyze.classifier.file import read_classifier, write_classifier
+from savs_analyze.fitting.store import FitRequest, fit_store
+from savs_benchmarks import BENCHMARKS, load_jsonl
+from savs_benchmarks.digits.digits import benchmark_pictures
+from savs_harvest.batches.layout_check import load_model
+from savs_harvest.cli import commands as cli
+from savs_harvest.cli.drift import Drift
+from savs_harvest.models.specs import find_model
+from savs_harvest.run.harvest import harvest
+from savs_harvest.run.settings import Settings
+from savs_stores import open_store
+from savs_stores.terminal import DONE_WITH_FAILURES
+
+QUESTION = next(iter(BENCHMARKS["digits"].samples())).question
+DIGITS = [(digit, place) for digit in range(10) for place in range(9)]
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return load_model(find_model("tiny"), "cpu")
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny, tmp_path_factory):
+    """A classifier of digits, fitted on the pool; its file."""
+    folder = tmp_path_factory.mktemp("classifier")
+    harvest(tiny, BENCHMARKS["digits"], folder / "digits.zarr", Settings(logits=False))
+    request = FitRequest(shots=20, question=QUESTION, method="savs", k=6, budget=0.5)
+    write_classifier(fit_store(open_store(folder / "digits.zarr")["tiny"], request), folder / "digits.safetensors")
+    return folder / "digits.safetensors"
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Pictures of digits of the test half, as files in folders."""
+    folder = tmp_path_factory.mktemp("some") / "photos"
+    for digit, place in DIGITS:
+        (folder / str(digit)).mkdir(parents=True, exist_ok=True)
+        benchmark_pictures("test", digit)[place].save(folder / str(digit) / f"{place}.png")
+    return folder
+
+
+@pytest.fixture
+def predict(tmp_path, monkeypatch, classifier):
+    """Return a function that predicts with the classifier, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments, of=classifier, **more):
+        return CliRunner().invoke(cli.app, ["predict", str(of), *map(str, arguments)], **more)
+
+    return run
+
+
+def rows(path):
+    text = path.read_text()
+    if path.suffix == ".csv":
+        return list(csv.DictReader(io.StringIO(text)))
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_answers_are_those_for_a_harvest_of_the_same_pictures(predict, classifier, photos, tiny, tmp_path):
+    assert predict(photos, "--out", "a.jsonl", "--coverage", "0.8").exit_code == 0
+    found = rows(tmp_path / "a.jsonl")
+    lines = [{"image": f"{d}/{p}.png", "question": QUESTION, "label": str(d)} for d, p in DIGITS]
+    (photos / "all.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    harvest(tiny, load_jsonl(photos / "all.jsonl"), tmp_path / "s.zarr", Settings(logits=False))
+    read = read_classifier(classifier)
+    stored = open_store(tmp_path / "s.zarr")["tiny"].read(heads=[tuple(map(int, pair)) for pair in read.heads])
+    expected = read.answer(stored, Doubt(0.8))
+    assert [row["file"] for row in found] == [str(photos / f"{d}/{p}.png") for d, p in DIGITS]
+    assert [row["class"] for row in found] == [read.classes[place] for place in expected.predicted]
+    assert [row["second"] for row in found] == [read.classes[place] for place in expected.second]
+    assert [row["doubtful"] for row in found] == expected.doubtful.tolist()
+    assert [row["set"] for row in found] == [[read.classes[i] for i in np.flatnonzero(one)] for one in expected.sets]
+    np.testing.assert_allclose([row["probability"] for row in found], expected.probabilities.max(1), atol=2e-3)
+    np.testing.assert_allclose([row["likeness"] for row in found], expected.likeness, atol=2e-2)
+    assert {row["status"] for row in found} == {"ok"}
+
+
+def test_a_folder_a_pattern_a_table_and_stdin_say_the_same(predict, photos, tmp_path):
+    files = [str(photos / f"3/{p}.png") for p in range(9)]
+    lines = [{"image": f"{p}.png", "question": QUESTION, "label": "x"} for p in range(9)]
+    (photos / "3" / "table.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert predict(photos / "3", "--out", "folder.csv").exit_code == 0
+    assert predict(photos / "3" / "*.png", "--out", "pattern.csv").exit_code == 0
+    assert predict(*files, "--out", "files.csv").exit_code == 0
+    assert predict("-", "--out", "stdin.csv", input="\n".join(files)).exit_code == 0
+    assert predict(photos / "3" / "table.jsonl", "--out", "table.csv").exit_code == 0
+    texts = {name: (tmp_path / f"{name}.csv").read_text() for name in "folder pattern files stdin table".split()}
+    assert len(set(texts.values())) == 1
+
+
+def test_without_a_file_a_table_is_printed(predict, photos):
+    result = predict(photos / "1", "--abstain", "--least", "0.9999")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["file", "class", "probability", "set", "doubtful", "second", "likeness", "status"]
+    assert len(lines) == 10
+    assert "9 pictures, " in result.stderr
+
+
+def test_a_doubtful_answer_names_no_class_where_it_shall_abstain(predict, photos, tmp_path):
+    assert predict(photos, "--out", "a.jsonl", "--abstain", "--least", "0.9").exit_code == 0
+    found = rows(tmp_path / "a.jsonl")
+    assert {row["class"] is None for row in found if row["doubtful"]} == {True}
+    assert {row["class"] is None for row in found if not row["doubtful"]} == {False}
+    assert all(row["doubtful"] for row in found if row["probability"] < 0.9)
+
+
+def test_what_cannot_be_read_has_a_status_and_the_others_answers(predict, photos, tmp_path):
+    shutil.copytree(photos / "2", tmp_path / "mine")
+    (tmp_path / "mine" / "text.png").write_bytes(b"no picture")
+    whole = (tmp_path / "mine" / "0.png").read_bytes()
+    (tmp_path / "mine" / "torn.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "mine" / "empty.png").touch()
+    names = [*sorted(str(path) for path in (tmp_path / "mine").iterdir()), "nowhere.png"]
+    result = predict("-", "--out", "a.csv", input="\n".join(names))
+    assert result.exit_code == DONE_WITH_FAILURES
+    statuses = {row["file"].rpartition("/")[2]: row["status"] for row in rows(tmp_path / "a.csv")}
+    bad = {name: status for name, status in statuses.items() if status != "ok"}
+    assert set(bad) == {"text.png", "torn.png", "empty.png", "nowhere.png"}
+    assert bad["text.png"] == "not_an_image"
+    assert bad["nowhere.png"] == "image_missing"
+    assert len(statuses) == 13
+    assert "failed: nowhere.png: image_missing" in result.stderr
+
+
+def test_no_cell_is_computed_by_a_spreadsheet(predict, photos, tmp_path):
+    for name in ("=1+1.png", "@SUM(A1).png", "+1.png", "-1.png"):
+        shutil.copy(photos / "0" / "0.png", tmp_path / name)
+    (tmp_path / "names").write_text("=1+1.png\n@SUM(A1).png\n+1.png\n-1.png\nnone\x1b[31m.png\n")
+    assert predict("-", "--out", "a.csv", input=(tmp_path / "names").read_text()).exit_code == DONE_WITH_FAILURES
+    text = (tmp_path / "a.csv").read_text()
+    assert [line[:2] for line in text.splitlines()[1:]] == ["'=", "'@", "'+", "'-", "no"]
+    assert "\x1b" not in text
+
+
+def kill_in_the_middle(command, partial):
+    """Run a command until its partial file has a first block of rows, and kill it."""
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    for _ in range(3000):
+        if partial.exists() and partial.read_bytes().count(b"\n") > 1:
+            break
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
+def test_killed_in_the_middle_the_same_command_ends_with_the_same_bytes(predict, classifier, photos, tmp_path):
+    assert predict(photos, photos, photos, "--out", "whole.csv").exit_code == 0
+    code = "import sys; sys.argv[0] = 'savs-harvest'; from savs_harvest.cli import entry; entry()"
+    command = [sys.executable, "-c", code, "predict", classifier, photos, photos, photos, "--out", tmp_path / "a.csv"]
+    partial = tmp_path / "a.csv.partial"
+    kill_in_the_middle(list(map(str, command)), partial)
+    assert partial.exists()
+    assert not (tmp_path / "a.csv").exists()
+    with partial.open("ab") as file:
+        file.write(b'{"file": "torn')
+    subprocess.run(list(map(str, command)), check=True, stderr=subprocess.DEVNULL)
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert not partial.exists()
+
+
+@pytest.fixture
+def begun(predict, photos, tmp_path, monkeypatch):
+    """A partial file: the first pictures are answered, then something fails."""
+    from savs_harvest.cli.answers import Journal
+
+    with monkeypatch.context() as failing:
+        failing.setattr(Journal, "finish", lambda *_: 1 / 0)
+        assert predict(photos, "--out", "a.csv").exit_code != 0
+    return tmp_path / "a.csv.partial"
+
+
+def test_a_partial_file_is_continued_as_it_was_begun_only(predict, photos, begun, tmp_path, classifier):
+    kept = begun.read_bytes()
+    result = predict(photos, "--out", "a.csv", "--coverage", "0.8")
+    assert result.exit_code == 1
+    assert "coverage: 0.9 there, 0.8 now" in str(result.exception)
+    assert begun.read_bytes() == kept
+    result = predict(photos / "1", photos, "--out", "a.csv")
+    assert "the pictures have changed" in str(result.exception)
+    assert predict(photos, "--out", "a.csv").exit_code == 0
+    begun.write_text("mine\n")
+    assert "is no partial file of answers" in str(predict(photos, "--out", "a.csv").exception)
+    assert begun.read_text() == "mine\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere"], "there is no file, folder or pattern nowhere"),
+        (["*.png"], "there is no file, folder or pattern"),
+        (["."], "names no picture"),
+        ([".", "--out", "a.txt"], "--out must end in .csv"),
+        ([".", "--coverage", "1.5"], "coverage must be between 0 and 1"),
+        (["-", "-"], "stdin can be read once"),
+        ([".", "--model", "tin"], "did you mean 'tiny'"),
+    ],
+)
+def test_what_cannot_be_done_is_said(predict, arguments, words):
+    result = predict(*arguments)
+    assert isinstance(result.exception, ValueError)
+    assert words in str(result.exception)
+
+
+def test_another_question_is_refused(predict, photos):
+    (photos / "4" / "other.jsonl").write_text(json.dumps({"image": "0.png", "question": "is it odd ?", "label": "x"}))
+    result = predict(photos / "4" / "other.jsonl")
+    assert f"asks 'is it odd ?', the classifier was fitted on {QUESTION!r}" in str(result.exception)
+
+
+@pytest.fixture
+def changed(classifier, tmp_path):
+    """Return a function that writes the classifier with other fields of its model's identity, or its `about`."""
+
+    def write(about=None, **fields):
+        read = read_classifier(classifier)
+        model = {**read.about.model, "identity": {**read.about.model["identity"], **fields}}
+        write_classifier(
+            replace(read, about=replace(read.about, model=model, **(about or {}))), tmp_path / "c.safetensors"
+        )
+        return tmp_path / "c.safetensors"
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("weights", "0" * 64, "weights: '000"),
+        ("chat_template", "0" * 64, "chat_template: "),
+        ("images", "some other rules", "images: 'some other rules' when it was fitted, 'exif"),
+        ("heads", [[0, 8, 8, "gated"]], "heads: "),
+        ("image_processor", {"size": 3}, "image_processor size: 3 when it was fitted"),
+        ("in_context", {"shots": 4}, "in_context: "),
+        ("adapter", "0" * 64, "adapter: "),
+        ("model", "owner/name", "model: 'owner/name' when it was fitted, None now"),
+    ],
+)
+def test_another_model_than_was_fitted_is_refused_with_the_fields(predict, photos, changed, field, value, words):
+    result = predict(photos / "1", "--model", "tiny", of=changed(**{field: value}))
+    assert isinstance(result.exception, ValueError)
+    assert words in str(result.exception)
+    assert result.stdout == ""
+
+
+def test_what_moves_vectors_by_rounding_is_told_and_allowed(predict, photos, changed):
+    found = predict(photos / "1", of=changed(attention="eager", batching="one sample", dtype="float32"))
+    assert found.exit_code == 0
+    assert "model: attention: 'eager' when it was fitted, 'sdpa' now" in found.stderr
+    found = predict(photos / "1", "--dtype", "bfloat16")
+    assert "model: dtype: 'float32' when it was fitted, 'bfloat16' now" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"weights": "0" * 64}, "name it with --model"),
+        ({"model": "/etc", "revision": "0" * 40}, "name it with --model"),
+        ({"model": "../x", "revision": "0" * 40}, "name it with --model"),
+        ({"model": "owner/name", "revision": "main"}, "name it with --model"),
+        ({"model": "owner/name", "revision": "0" * 40}, "the model owner/name, which would be downloaded"),
+        ({"adapter": "0" * 64}, "name it with --adapter"),
+    ],
+)
+def test_a_file_from_anywhere_loads_nothing_by_itself(predict, photos, changed, monkeypatch, fields, words):
+    asked = []
+
+    def offline(*_, local_files_only=False, **__):
+        asked.append(local_files_only)
+        raise LocalEntryNotFoundError("not here")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
+    result = predict(photos / "1", of=changed(**fields))
+    assert isinstance(result.exception, ValueError)
+    assert words in str(result.exception)
+    assert all(asked)  # nothing but the cache was looked at
+
+
+def test_a_folder_here_is_not_taken_for_the_hub(predict, photos, changed, tmp_path):
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    result = predict(photos / "1", of=changed(model="owner/name", revision="0" * 40))
+    assert "a folder here has that name: say --model" in str(result.exception)
+
+
+def test_a_download_that_is_confirmed_begins(predict, photos, changed, monkeypatch):
+    names = []
+
+    def offline(name, *_, local_files_only=False, **__):
+        names.append((name, local_files_only))
+        raise LocalEntryNotFoundError("not here")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
+    result = predict(photos / "1", "--yes", of=changed(model="owner/name", revision="0" * 40))
+    assert "hub cannot be reached and owner/name" in str(result.exception)
+    assert names[-1] == ("owner/name", False)
+
+
+def test_pictures_that_ask_their_own_come_in_tables(predict, photos, changed, tmp_path):
+    own = changed({"question": None})
+    assert "give a table with a question for each picture" in str(predict(photos, of=own).exception)
+    (photos / "5" / "own.jsonl").write_text(json.dumps({"image": "0.png", "question": "is it odd ?", "label": "x"}))
+    assert predict(photos / "5" / "own.jsonl", "--out", "a.csv", of=own).exit_code == 0
+    assert rows(tmp_path / "a.csv")[0]["question"] == "is it odd ?"
+
+
+def test_only_the_layers_that_are_needed_are_loaded(predict, classifier, photos, monkeypatch):
+    from savs_harvest.cli import deployed
+
+    depths = []
+    answers = deployed.Deployed.answers
+
+    def look(one, vectors):
+        depths.append((len(one.encoder.model.model.get_decoder().layers), vectors.shape[1]))
+        return answers(one, vectors)
+
+    monkeypatch.setattr(deployed.Deployed, "answers", look)
+    assert predict(photos / "1").exit_code == 0
+    read = read_classifier(classifier)
+    assert read.last_layer == 2
+    assert depths == [(3, len(read.heads))]
+
+
+def test_drift_is_the_one_sided_mann_whitney_test():
+    generator = np.random.default_rng(0)
+    for shift in (0, 0.3, 1):
+        known, new = generator.normal(size=200), generator.normal(shift, size=60)
+        drift = Drift(200)
+        for one in new:
+            drift.add((1 + (known >= one).sum()) / 201)
+        assert drift.p == pytest.approx(mannwhitneyu(new, known, alternative="greater", method="asymptotic").pvalue)
+        assert bool(drift.words()) == (drift.p < 0.01)
+    assert Drift(200).p == 1
+
+
+def test_pictures_of_another_kind_are_told(predict, photos, tmp_path):
+    (tmp_path / "noise").mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(12):
+        noise = generator.integers(0, 255, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / "noise" / f"{number}.png")
+    assert "drift: these 12 pictures as a whole are unlike" in predict(tmp_path / "noise").stderr
+    assert "drift" not in predict(photos).stderr
