@@ -21,7 +21,7 @@ from savs_harvest.cli import commands as cli
 from savs_stores import open_store, terminal
 from savs_stores.terminal import DONE_WITH_FAILURES, FAILED, INTERRUPTED, MISUSED
 
-COMMANDS = [["run"], ["plan"], ["models"], ["data"], ["data", "list"], ["data", "get"], ["data", "show"]]
+COMMANDS = [["run"], ["plan"], ["models"], ["data"], *(["data", name] for name in ("list", "get", "show", "check"))]
 
 
 @pytest.fixture
