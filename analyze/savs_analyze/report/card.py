@@ -70,13 +70,11 @@ def _header(classifier: Classifier) -> Iterator[str]:
 
 def _what_it_is(classifier: Classifier) -> str:
     about = classifier.about
-    asked = (
-        f"the question {_plain(json.dumps(about.question, ensure_ascii=False))}" if about.question else "its question"
-    )
+    asked = f"asked {_plain(about.question)!r}" if about.question else "asked its question"
     return (
-        f"Tells {len(classifier.classes)} classes apart in pictures. The frozen model {_plain(about.model.get('name'))} "
-        f"is shown a picture and asked {asked}; the outputs of {len(classifier.heads)} of its attention heads at the last "
-        f"token of the prompt decide. It has learnt from {classifier.samples:,} labelled samples."
+        f"Tells {len(classifier.classes)} classes apart. The frozen model {_plain(about.model.get('name'))} is shown a "
+        f"picture and {asked}; what {len(classifier.heads)} of its attention heads put out at the last token of the "
+        f"prompt decides. It has learnt from {classifier.samples:,} labelled samples."
     )
 
 
@@ -124,5 +122,6 @@ def _draw_classes(axes: Axes, classes: Sequence[str], shares: Sequence[float]) -
 
 def _draw_curve(axes: Axes, points: Sequence[Sequence[float]], label: str, scale: int) -> None:
     axes.plot([scale * x for x, _ in points], [100 * share for _, share in points], marker="o", markersize=3)
-    axes.set(xlabel=label, ylabel="right, in %", ylim=(None, 101))
+    axes.set(xlabel=label, ylabel="right, in %")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
