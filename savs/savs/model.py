@@ -47,9 +47,9 @@ class Model:
         self, images: Sequence[Shown | Sequence[Shown]], question: str | Sequence[str]
     ) -> Iterator[Float16[np.ndarray, "sample head dim"]]:
         """Yield the same, at most 256 samples at a time."""
-        from savs_harvest.run.encoding import encode_blocks
+        from savs_harvest.run.encoding import Encoder, encode_blocks
 
-        return encode_blocks(self.loaded, images, question)
+        return encode_blocks(Encoder(self.loaded), images, question)
 
     def __repr__(self) -> str:
         heads = self.heads

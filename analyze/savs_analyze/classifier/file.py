@@ -5,6 +5,7 @@ The format stands in `FORMAT.md` beside this file.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -51,7 +52,8 @@ def write_classifier(classifier: Classifier, path: Path) -> None:
         arrays |= {f"{name}/{key}": array for key, array in of_it.items()}
     header = {**asdict(classifier.about), "dim": classifier.dim, "fitted": plain}
     text = json.dumps(header, ensure_ascii=False, allow_nan=False, sort_keys=True)
-    metadata = {"format": FORMAT, "version": str(VERSION), "classifier": text}
+    outer = {"version": VERSION, "sha256": _digest(text, arrays), "classifier": text}
+    metadata = {FORMAT: json.dumps(outer)}  # one entry: safetensors writes several in any order
     path.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".partial", delete=False) as partial:
         partial.close()
@@ -72,7 +74,7 @@ def read_classifier(path: Path) -> Classifier:
     try:
         header, arrays = _content(path)
         return _classifier(header, arrays)
-    except (SafetensorError, json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (SafetensorError, json.JSONDecodeError, UnicodeError, RecursionError) as error:
         raise ClassifierError(f"{path} is no classifier's file: {error}") from None
     except ClassifierError as error:
         raise ClassifierError(f"{path}: {error}") from None
@@ -105,15 +107,28 @@ def _content(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
                 f"its header has {in_words(stated)}, a classifier's has at most {in_words(MOST_HEADER)}"
             )
     with safe_open(path, framework="numpy") as file:
-        metadata = file.metadata() or {}
-        if metadata.get("format") != FORMAT:
+        if FORMAT not in (metadata := file.metadata() or {}):
             raise ClassifierError("it is no classifier: its header does not say 'savs classifier'")
-        if metadata.get("version") != str(VERSION):
-            raise ClassifierError(
-                f"it has version {metadata.get('version', '')[:20]!r}, this savs reads version {VERSION}: update savs"
-            )
-        header = json.loads(metadata.get("classifier", ""), parse_constant=_no_constant)
-        return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
+        outer = json.loads(metadata[FORMAT], parse_constant=_no_constant)
+        if not isinstance(outer, dict) or type(version := outer.get("version")) is not int or version != VERSION:
+            shown = str(outer.get("version") if isinstance(outer, dict) else outer)[:20]
+            raise ClassifierError(f"it has version {shown}, this savs reads version {VERSION}: update savs")
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
+    text = outer.get("classifier")
+    if not isinstance(text, str) or outer.get("sha256") != _digest(text, arrays):
+        raise ClassifierError("its content does not give its hash: it was changed or damaged; restore it from a copy")
+    return json.loads(text, parse_constant=_no_constant), arrays
+
+
+def _digest(text: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 of the header's text and of every array with its name, type and shape."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        little = array.dtype.newbyteorder("<")
+        digest.update(f"\n{name} {little.str} {list(array.shape)}\n".encode())
+        digest.update(np.ascontiguousarray(array, dtype=little).tobytes())
+    return digest.hexdigest()
 
 
 def _no_constant(word: str) -> float:

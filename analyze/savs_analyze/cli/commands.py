@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from savs_analyze.cli import pictures, results, stores, sweeps
+from savs_analyze.cli import classifiers, pictures, results, stores, sweeps
 from savs_stores import terminal
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ def main(
 COMMANDS = (
     stores.info,
     stores.verify,
+    classifiers.fit,
     sweeps.sweep,
     sweeps.study,
     sweeps.demo,

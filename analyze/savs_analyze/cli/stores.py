@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -10,8 +12,16 @@ from savs_analyze.cli.options import StoreArgument
 from savs_stores import terminal
 
 
-def info(store: StoreArgument) -> None:
-    """Say what a store holds: benchmark, samples, models."""
+def info(
+    store: Annotated[str, typer.Argument(help="A store: stores/NAME.zarr, or a URL; or a classifier's file.")],
+) -> None:
+    """Say what a store holds, or what a classifier knows of itself."""
+    if store.endswith(".safetensors"):
+        from savs_analyze.classifier.file import read_classifier
+        from savs_analyze.fitting.words import describe
+
+        terminal.say(f"<savs classifier {store}>", *describe(read_classifier(Path(store))))
+        return
     from savs_stores import open_store
 
     print(open_store(store))

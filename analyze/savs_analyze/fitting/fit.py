@@ -53,7 +53,7 @@ def fit(methods: Sequence[Method], context: Context) -> Fit:
     Raises ValueError where a class has fewer than two samples that do not belong together.
     """
     labels, fold = context.labels, fold_of(context)
-    cross = cross_fit(methods, context, fold, nested=fold.max() > 1)
+    cross = cross_fit(methods, context, fold, nested=bool(fold.max() > 1))
     chosen, temperature = _choice(cross.said, labels)
     [fitted] = learn([methods[chosen]], context)
     inside = [_choice_inside(cross, one, labels) or (chosen, temperature) for one in range(len(cross.outside))]

@@ -29,10 +29,13 @@ def calibration_error(
     The mean over bins of equal mass of |accuracy - probability|, less what calibrated probabilities would show of it
     by chance alone: the mean of answers drawn to be right with the probability that they state.
     """
+    generator = np.random.default_rng(seed)
+    shuffled = generator.permutation(len(labels))  # equal probabilities fall into bins whatever the samples' order
+    probabilities, labels = probabilities[shuffled], labels[shuffled]
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
     found = _error(confidence, right[None])[0]
-    drawn = np.random.default_rng(seed).random((SIMULATIONS, len(labels))) < confidence
+    drawn = generator.random((SIMULATIONS, len(labels))) < confidence
     return max(0.0, float(found - _error(confidence, drawn).mean()))
 
 

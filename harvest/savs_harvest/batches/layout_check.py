@@ -37,9 +37,10 @@ def load_model(
     dtype: str | None = None,
     revision: str | None = None,
     local_rank: int = 0,
+    layers: int | None = None,
 ) -> LoadedModel:
     """Load a checkpoint and try how its samples may run together. Raises `ModelError` as `load_checkpoint`."""
-    loaded = load_checkpoint(spec, device, dtype, revision, local_rank)
+    loaded = load_checkpoint(spec, device, dtype, revision, local_rank, layers)
     with loading(spec.checkpoint, "model", loaded.folder):
         return verified(loaded)
 

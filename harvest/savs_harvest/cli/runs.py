@@ -132,7 +132,9 @@ def run(
         date=date,
     )
     keeping = Keeping(name, shard_samples, codec, resume_command(context))
-    shown_name = keeping.name_of(spec.name, settings) + (f" ({process})" if process.world > 1 else "")
+    stored_as = keeping.name_of(spec.name, settings)
+    context.meta["harvested"] = place, stored_as  # for commands that run this one
+    shown_name = stored_as + (f" ({process})" if process.world > 1 else "")
     with HarvestProgress(shown_name, benchmark.name) as progress:
         report = harvest(loaded, benchmark, place, settings, keeping, process, progress.listener)
     _tell(report)

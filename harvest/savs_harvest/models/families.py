@@ -29,12 +29,14 @@ class Family:
     packs_pictures: bool = False
     # Its processor, by name, counts control tokens before questions are sanitized, or asks for places of characters.
     breaks_tokens: tuple[str, ...] = ()
+    # Its first layers give the same vectors where the ones behind them were never loaded.
+    shortens: bool = False
     # The switches of `--parity` that the papers' code has for it.
     parity: tuple[str, ...] = ()
 
 
-PLAIN = Family(causal=True, shares=True, packs=True)
-CAUSAL = Family(causal=True)
+PLAIN = Family(causal=True, shares=True, packs=True, shortens=True)
+CAUSAL = Family(causal=True, shortens=True)
 QWEN = replace(PLAIN, packs_pictures=True)
 QWEN_OF_PAPERS = replace(QWEN, parity=("image-tag",))
 FAMILIES = {
@@ -48,12 +50,12 @@ FAMILIES = {
     "llava_next": PLAIN,
     "llava_onevision": replace(PLAIN, tiles_one_picture=True, parity=("system-turn", "anyres")),
     # It lays the patches of a picture along one row, and takes one row.
-    "minicpmv4_6": Family(alone=True, breaks_tokens=("MiniCPMV4_6Processor",)),
+    "minicpmv4_6": Family(alone=True, shortens=True, breaks_tokens=("MiniCPMV4_6Processor",)),
     "minicpmv4_7": Family(breaks_tokens=("MiniCPMV4_7Processor",)),
     "mistral3": PLAIN,
     "mllama": replace(CAUSAL, same_pictures=True, breaks_tokens=("MllamaProcessor",)),
     # Its prompts are read in both directions, its answers are not.
-    "paligemma": Family(answer_type=1, breaks_tokens=("PaliGemmaProcessor",)),
+    "paligemma": Family(answer_type=1, shortens=True, breaks_tokens=("PaliGemmaProcessor",)),
     "qwen2_vl": QWEN_OF_PAPERS,
     "qwen2_5_vl": QWEN_OF_PAPERS,
     "qwen3_5": CAUSAL,

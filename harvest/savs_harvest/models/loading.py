@@ -25,6 +25,7 @@ from savs_harvest.models.families import Family, rules
 from savs_harvest.models.heads import Projection, check_capture, find_projections, layers_without_heads
 from savs_harvest.models.patches import use_patch_products
 from savs_harvest.models.prompts import check_template, prepare, tokens_before
+from savs_harvest.models.shortened import shorten
 from savs_harvest.models.specs import ModelSpec
 from savs_stores.format.fingerprint import canonical
 
@@ -62,12 +63,14 @@ def load_checkpoint(
     dtype: str | None = None,
     revision: str | None = None,
     local_rank: int = 0,
+    layers: int | None = None,
 ) -> LoadedModel:
     """Load a checkpoint for inference: safetensors only, no code from the checkpoint, no weight missing.
 
-    Its adapter is merged into the weights. Raises `ModelError` where the checkpoint lacks weights (transformers would
-    fill them at random), needs code of its own, has no chat template, no attention output projections, or positions
-    that depend on other prompts.
+    Its adapter is merged into the weights. With `layers`, heads of so many first layers are captured, and those behind
+    them are not loaded where that changes nothing, see `shorten`. Raises `ModelError` where the checkpoint lacks
+    weights (transformers would fill them at random), needs code of its own, has no chat template, no attention output
+    projections, or positions that depend on other prompts.
     """
     from savs_harvest.models.processors import read_processor
 
@@ -77,6 +80,7 @@ def load_checkpoint(
     _refuse_switching_rope(spec, config)
     torch_dtype = _torch_dtype(dtype or spec.dtype or own_dtype(spec, config))
     adapter = find_adapter(spec.adapter) if spec.adapter else None
+    whole = shorten(config, layers, spec.adapter) if layers else ""
     model = _load_weights(spec, folder, config, torch_dtype)
     if adapter:
         model = merge(model, adapter)
@@ -93,8 +97,9 @@ def load_checkpoint(
     identity = _identity(spec, folder, model, processor, projections)
     identity["adapter"] = adapter.digest if adapter else None
     remarks += adapter.remarks(spec.checkpoint) if adapter else ()
-    family = rules(model.config)
-    return LoadedModel(spec.name, model, processor, projections, identity, folder, family, remarks)
+    remarks += (whole,) if whole else ()
+    wanted = [projection for projection in projections if layers is None or projection.layer < layers]
+    return LoadedModel(spec.name, model, processor, wanted, identity, folder, rules(model.config), remarks)
 
 
 @contextmanager

@@ -1,30 +1,118 @@
-"""Pictures in memory become head vectors: a harvest of a few samples, of which nothing is kept."""
+"""Pictures become head vectors: a harvest of a few samples, of which nothing is kept."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import islice, repeat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, islice, repeat, tee
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from jaxtyping import Float16, UInt8
 from PIL import Image
 
 from savs_benchmarks import PictureError, load_picture
-from savs_harvest.asking.index import hash_picture
-from savs_harvest.asking.preparing import Preparer, Question, Refused
+from savs_benchmarks.pictures.pictures import Picture
+from savs_harvest.asking.index import HashedPicture, hash_picture
+from savs_harvest.asking.preparing import Prepared, Preparer, Question, Refused, preparing
+from savs_harvest.batches.batching import Groups
 from savs_harvest.batches.buffers import Buffers
 from savs_harvest.batches.runner import Runner
 from savs_harvest.models.loading import LoadedModel
+from savs_harvest.run.forecast import picture_size
 from savs_harvest.run.settings import Settings, check_settings, prepared_for
 from savs_harvest.run.writing import head_table
 from savs_stores import Status
+from savs_stores.format.fingerprint import short_hash
 
 Shown: TypeAlias = Image.Image | Path | str | UInt8[np.ndarray, "height width 3"]
 # Samples that run between two yields.
 BLOCK = 256
 VECTORS_ONLY = Settings(logits=False)
+
+
+@dataclass(frozen=True)
+class Block:
+    """What became of some samples: vectors, NaN where a sample failed, its status, and why in words."""
+
+    vectors: Float16[np.ndarray, "sample head dim"]
+    status: UInt8[np.ndarray, " sample"]
+    reasons: dict[int, str]
+
+    @property
+    def failed(self) -> list[int]:
+        return np.flatnonzero(self.status != Status.OK).tolist()
+
+    def reason(self, place: int) -> str:
+        return self.reasons.get(place, Status(self.status[place]).name.lower())
+
+
+class Encoder:
+    """Runs samples, and brings from the device what is wanted only: `heads` are places on the model's axis of heads."""
+
+    def __init__(
+        self, model: LoadedModel, settings: Settings = VECTORS_ONLY, heads: Sequence[int] | None = None
+    ) -> None:
+        check_settings(model, settings)
+        self.model, self.settings = model, settings
+        self.runner = Runner(model, settings.batching(model.device))
+        self.heads = None if heads is None else torch.tensor(heads, device=model.device)
+        single_tile, own = model.family.tiles_one_picture, model.processor
+        self.preparer = Preparer(model.folder, model.model.dtype, settings.parity, single_tile, own, settings.date)
+
+    def run(self, asked: Sequence[Question]) -> Block:
+        """Return what became of these samples."""
+        [found] = self.stream([asked])
+        return found
+
+    def stream(self, blocks: Iterable[Sequence[Question]]) -> Iterator[Block]:
+        """Yield one block after another, none of which is empty, in bounded memory.
+
+        Where the settings have workers, they prepare a few batches ahead of the model.
+        """
+        planned = ((n, asked, groups) for n, asked in enumerate(blocks) for groups in self._plan(asked))
+        batches, ahead = tee(planned)
+        with preparing(self.preparer, self.settings.workers) as prepare, prepared_for(self.model, self.settings):
+            prepared = prepare([asked[place] for group in groups for place in group] for _, asked, groups in ahead)
+            for _, of_block in groupby(batches, key=itemgetter(0)):
+                yield self._run((asked, groups, next(prepared)) for _, asked, groups in of_block)
+
+    def _plan(self, asked: Sequence[Question]) -> list[Groups]:
+        seen = [[_look(picture) for picture in question.pictures] for question in asked]
+        lengths = [
+            self.preparer.length(question, [picture.size for picture in of])
+            for question, of in zip(asked, seen, strict=True)
+        ]
+        pictures = [tuple(picture.hash for picture in of) for of in seen]
+        return self.runner.batching.plan(self.model.family, lengths, pictures)
+
+    def _run(self, batches: Iterable[tuple[Sequence[Question], Groups, list[Prepared]]]) -> Block:
+        buffers: Buffers | None = None
+        for asked, groups, prepared in batches:
+            if buffers is None:
+                table = head_table(self.model)
+                buffers = Buffers.empty(self.model, len(asked), (len(table), table.dim), 1)
+            self._run_batch(groups, prepared, buffers)
+        assert buffers is not None
+        return self._fetch(buffers)
+
+    def _run_batch(self, groups: Groups, prepared: list[Prepared], buffers: Buffers) -> None:
+        inputs = {}
+        for place, found in zip((place for group in groups for place in group), prepared, strict=True):
+            if isinstance(found, Refused):
+                buffers.refuse(place, found.status, found.reason)
+            else:
+                inputs[place] = found
+        if left := [kept for group in groups if (kept := [place for place in group if place in inputs])]:
+            self.runner.run(left, inputs, dict.fromkeys(inputs), buffers)
+
+    def _fetch(self, buffers: Buffers) -> Block:
+        vectors = buffers.vectors if self.heads is None else buffers.vectors[:, self.heads]
+        content = replace(buffers, vectors=vectors).fetch().shard()
+        return Block(content.heads, content.status, buffers.reasons)
 
 
 def encode(
@@ -38,32 +126,32 @@ def encode(
     A sample shows one picture, or a list of them; `question` is asked of all, or there is one for each. Raises
     ValueError naming the first sample that a harvest would refuse, and why.
     """
-    found = list(encode_blocks(model, images, question, settings))
+    found = list(encode_blocks(Encoder(model, settings), images, question))
     table = head_table(model)
     return np.concatenate(found) if found else np.empty((0, len(table), table.dim), dtype=np.float16)
 
 
 def encode_blocks(
-    model: LoadedModel,
-    images: Sequence[Shown | Sequence[Shown]],
-    question: str | Sequence[str],
-    settings: Settings = VECTORS_ONLY,
+    encoder: Encoder, images: Sequence[Shown | Sequence[Shown]], question: str | Sequence[str]
 ) -> Iterator[Float16[np.ndarray, "sample head dim"]]:
     """Yield the vectors of at most 256 samples at a time, in order and in bounded memory. Raises as `encode`."""
-    check_settings(model, settings)
     if not isinstance(images, Sequence) or isinstance(images, str):
         raise ValueError(f"images must be a list of pictures, not {type(images).__name__}")
     words = repeat(question) if isinstance(question, str) else iter(_checked(question, len(images)))
-    preparer = Preparer(
-        model.folder, model.model.dtype, settings.parity, model.family.tiles_one_picture, model.processor, settings.date
-    )
-    runner = Runner(model, settings.batching(model.device))
     for start in range(0, len(images), BLOCK):
         shown = [_pictures(each, start + place) for place, each in enumerate(images[start : start + BLOCK])]
         asked = [Question(pictures, text) for pictures, text in zip(shown, islice(words, len(shown)), strict=True)]
-        with prepared_for(model, settings):
-            found = _vectors(runner, preparer, asked, start)
-        yield found
+        found = encoder.run(asked)
+        for place in found.failed:
+            raise ValueError(f"sample {start + place}: {found.reason(place)}")
+        yield found.vectors
+
+
+def _look(picture: Picture) -> HashedPicture:
+    """Return what a batch is planned by: a file is known by its name and its header, for it is decoded once only."""
+    if isinstance(picture, Image.Image):
+        return hash_picture(picture)
+    return HashedPicture(short_hash(str(picture).encode("utf-8", "surrogateescape")), picture_size(picture))
 
 
 def _checked(questions: Sequence[str], samples: int) -> Sequence[str]:
@@ -91,28 +179,3 @@ def _as_picture(shown: Shown) -> Image.Image | Path:
     if not isinstance(shown, str | Path | Image.Image):
         raise TypeError(f"a picture is a PIL image, an array or a path, not {type(shown).__name__}")
     return Path(shown) if isinstance(shown, str) else shown
-
-
-def _vectors(
-    runner: Runner, preparer: Preparer, asked: Sequence[Question], start: int
-) -> Float16[np.ndarray, "sample head dim"]:
-    model, table = runner.model, head_table(runner.model)
-    hashed = [[hash_picture(picture) for picture in question.pictures] for question in asked]
-    lengths = [
-        preparer.length(question, [picture.size for picture in of]) for question, of in zip(asked, hashed, strict=True)
-    ]
-    buffers = Buffers.empty(model, len(asked), (len(table), table.dim), 1)
-    pictures = [tuple(picture.hash for picture in of) for of in hashed]
-    for groups in runner.batching.plan(model.family, lengths, pictures):
-        inputs = {place: preparer.inputs(asked[place]) for group in groups for place in group}
-        ready = {place: found for place, found in inputs.items() if not isinstance(found, Refused)}
-        for place, found in inputs.items():
-            if isinstance(found, Refused):
-                buffers.refuse(place, found.status, found.reason)
-        if left := [kept for group in groups if (kept := [place for place in group if place in ready])]:
-            runner.run(left, ready, dict.fromkeys(ready), buffers)
-    content = buffers.fetch().shard()
-    for place in np.flatnonzero(content.status != Status.OK).tolist():
-        status = Status(content.status[place]).name.lower()
-        raise ValueError(f"sample {start + place}: {buffers.reasons.get(place, status)}")
-    return content.heads
