@@ -11,7 +11,7 @@ from pathlib import Path
 from savs_benchmarks.errors import BenchmarkError
 from savs_benchmarks.files.folders import ENDINGS, begins_as_picture, read_folder, walk
 from savs_benchmarks.files.jsonl import load_jsonl
-from savs_benchmarks.files.reading import Found, Reading, benchmark_of, split_of
+from savs_benchmarks.files.reading import Found, OwnRow, Reading, benchmark_of, split_of
 from savs_benchmarks.files.tables import Table, open_arrow, open_csv, open_json, open_parquet, rows_of
 from savs_benchmarks.sample import Benchmark
 
@@ -132,7 +132,9 @@ def _parquet_parts(folder: Path) -> list[tuple[str | None, Table]]:
 
 
 def _of_tables(parts: Iterable[tuple[str | None, Table]], folder: Path, reading: Reading) -> Found:
-    rows, remarks, digest = [], [], sha256()
+    rows: list[OwnRow] = []
+    remarks: list[str] = []
+    digest = sha256()
     for split, table in parts:
         rows += list(rows_of(table, reading.image_root or folder, reading, split))
         remarks += table.remarks

@@ -289,7 +289,7 @@ def _slot(row: int, value: Any) -> int:
 def _code(column: str, row: int, value: str | None, codes: Mapping[str, int]) -> int:
     if value is None and column == "label":
         return -1
-    if value not in codes:
+    if value is None or value not in codes:
         raise StoreError(f"{column} {value!r} (row {row}) is none of {', '.join(map(repr, codes))}")
     return codes[value]
 
