@@ -120,8 +120,10 @@ def _draw_classes(axes: Axes, classes: Sequence[str], shares: Sequence[float]) -
     axes.set(xlim=(0, 100), xlabel="right by class, the worst on top, in %")
 
 
-def _draw_curve(axes: Axes, points: Sequence[Sequence[float]], label: str, scale: int) -> None:
+def _draw_curve(axes: Axes, points: Sequence[Sequence[int | float]], label: str, scale: int) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     axes.plot([scale * x for x, _ in points], [100 * share for _, share in points], marker="o", markersize=3)
     axes.set(xlabel=label, ylabel="right, in %")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
