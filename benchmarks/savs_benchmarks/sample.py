@@ -66,7 +66,9 @@ class Benchmark:
     answer it with (the class itself where absent, "" where there are no such words); they give the
     zero-shot prediction. `prompt` is the wording of the question, with `{...}` where a sample fills
     something in; in the tasks of `varying`, two samples rarely ask the same. `split` says how the samples
-    were divided into pool and test, `published` how many of each there should be.
+    were divided into pool and test, `published` how many of each there should be. `own` are a user's own data:
+    labels may be missing ("") there, and `remarks` say what was passed over. Samples with `near_duplicates` of
+    others' pictures are kept on one side of every draw.
     """
 
     name: str
@@ -82,6 +84,9 @@ class Benchmark:
     varying: tuple[str, ...] = ()
     split: str = ""
     published: Mapping[Split, int] = field(default_factory=dict)
+    own: bool = False
+    near_duplicates: bool = False
+    remarks: tuple[str, ...] = ()
 
     def answer(self, label: str) -> str:
         """Return the words that a model would answer this class with."""
@@ -113,7 +118,7 @@ def _header_faults(benchmark: Benchmark) -> Iterable[str]:
     for task, classes in benchmark.tasks.items():
         if list(classes) != sorted(set(classes)):
             yield f"the classes of task {task!r} are not sorted and distinct: {list(classes)}"
-        if len(classes) < 2:
+        if len(classes) < 2 and not (benchmark.own and not classes):
             yield f"task {task!r} has fewer than two classes: {list(classes)}"
 
 
@@ -126,12 +131,12 @@ def _sample_faults(benchmark: Benchmark, samples: list[Sample]) -> Iterable[str]
     tasks = {task: set(classes) for task, classes in benchmark.tasks.items()}
     for number, sample in enumerate(samples):
         place = f"sample {sample.sample_id!r}" if sample.sample_id else f"sample {number} (counted from 0)"
-        for reason in _reasons(sample, tasks):
+        for reason in _reasons(sample, tasks, benchmark.own):
             yield Fault(place, reason)
 
 
-def _reasons(sample: Sample, tasks: Mapping[str, set[str]]) -> Iterable[str]:
-    """Yield what is wrong with a sample."""
+def _reasons(sample: Sample, tasks: Mapping[str, set[str]], own: bool) -> Iterable[str]:
+    """Yield what is wrong with a sample; of a user's `own`, labels may be missing."""
     words = {name: getattr(sample, name) for name in ("sample_id", "task", "label", "question")}
     if wrong := [name for name, value in words.items() if not isinstance(value, str)]:
         yield f"{wrong[0]!r} must be a text, got {words[wrong[0]]!r}"
@@ -142,7 +147,8 @@ def _reasons(sample: Sample, tasks: Mapping[str, set[str]]) -> Iterable[str]:
         yield f"unknown task {sample.task!r}"
         return
     if not sample.label.strip():
-        yield "it has no label"
+        if not own:
+            yield "it has no label"
     elif sample.label not in tasks[sample.task]:
         yield f"{sample.label!r} is no class of task {sample.task!r}"
     if not isinstance(sample.options, tuple) or not all(isinstance(option, str) for option in sample.options):

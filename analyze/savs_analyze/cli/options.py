@@ -67,3 +67,11 @@ ProtocolOption = Annotated[
 ValidationOption = Annotated[
     float, typer.Option("--validation", help="Share of the test samples that choose hyperparameters; 0: none.")
 ]
+ClassifierOption = Annotated[Path, typer.Option("--out", help="The classifier's file: NAME.safetensors.")]
+MethodOption = Annotated[str, typer.Option("--method", help="From `savs-analyze methods`; auto: the best of four.")]
+HeadsOption = Annotated[int | None, typer.Option("--k", min=1, help="Heads that vote; not with auto.")]
+BudgetOption = Annotated[float, typer.Option("--budget", help="Only heads of this share of the layers: 0.67.")]
+ShotsOfFitOption = Annotated[str, typer.Option("--shots", help="Labelled samples a class to learn from, or all.")]
+TaskOption = Annotated[str | None, typer.Option("--task", help="Of several tasks, this one.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Of the folds, and of the shots.")]
+CardOption = Annotated[bool, typer.Option("--card", help="Write a model card beside it: NAME.md and a figure.")]

@@ -18,7 +18,7 @@ class Draw:
 
     Left out and counted: `leaked` test samples, whose image the support shows or whose group it belongs
     to; `failed` ones, without vectors; and under a metric over groups also `incomplete` ones, whose group
-    is not tested whole.
+    is not tested whole. Samples without a label are neither support nor test, and not counted.
     """
 
     seed: int
@@ -58,6 +58,8 @@ def check_shots(
 ) -> None:
     """Raise ValueError naming a class with fewer usable samples than shots."""
     counts = available(table, benchmark, task, usable)
+    if not counts:
+        raise ValueError(f"{benchmark.name}: no sample of task {task!r} has a label, so nothing can be learnt of it")
     scarcest = min(counts, key=lambda name: counts[name])
     if (most := counts[scarcest]) < shots:
         advice = f"use --shots {most} or fewer" if most else "only the splits pool and either give supports"
@@ -99,7 +101,7 @@ def _test_on_the_rest(
     seed: int,
     keep_leaks: bool,
 ) -> Draw:
-    candidates = of_task & table.in_split("test", "either")
+    candidates = of_task & table.in_split("test", "either") & (table.label >= 0)
     candidates[support] = False
     failed = candidates & ~usable
     leaks = candidates & usable & leaked(table, support) & (not keep_leaks)

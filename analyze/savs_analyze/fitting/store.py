@@ -55,7 +55,7 @@ class FitRequest:
         """The recipes that are chosen from. Raises ValueError for what no file can hold."""
         if self.method == ZERO_SHOT:
             raise ValueError("zero-shot learns nothing: there is no classifier to fit; name another method")
-        if self.method == "auto":
+        if self.method == "auto" and self.k is None:
             return [make_setting(name, **cast(dict[str, Any], parameters)) for name, parameters in AUTO]
         return [make_setting(self.method) if self.k is None else make_setting(self.method, k=self.k)]
 
@@ -124,13 +124,7 @@ def _samples(task: Task, request: FitRequest) -> Int[np.ndarray, " sample"]:
     of_task = table.task == list(vectors.store.benchmark.tasks).index(task.task)
     known = of_task & vectors.usable & (table.label >= 0) & table.in_split("pool", "either")
     counts = {name: int((known & (table.label == place)).sum()) for place, name in enumerate(task.classes)}
-    if few := {name: count for name, count in counts.items() if count < (request.shots or LEAST)}:
-        name, count = min(few.items(), key=lambda item: item[1])
-        advice = f"or ask for --shots {count}" if request.shots and count >= LEAST else "or leave the class out"
-        raise ValueError(
-            f"class {name!r} has {count} labelled samples to learn from, {request.shots or LEAST} are needed: label "
-            f"more pictures of it, {advice}"
-        )
+    _check_counts(counts, request.shots, of_task & vectors.usable & table.in_split("test"))
     if request.shots is None:
         return np.flatnonzero(known)
     chosen = [
@@ -140,13 +134,26 @@ def _samples(task: Task, request: FitRequest) -> Int[np.ndarray, " sample"]:
     return np.sort(np.concatenate([of_class[: request.shots] for of_class in chosen]))
 
 
+def _check_counts(counts: dict[str, int], shots: int | None, kept: Bool[np.ndarray, " sample"]) -> None:
+    """Raise ValueError naming the scarcest class where it has too few samples; `kept` are those of the test split."""
+    name, count = min(counts.items(), key=lambda item: item[1])
+    if count >= (needed := shots or LEAST):
+        return
+    advice = f"label more pictures of it, or {f'ask for --shots {count}' if count >= LEAST else 'leave the class out'}"
+    if not any(counts.values()) and kept.any():
+        advice = "all are in the split 'test', which is kept for tests: put those to learn from into 'pool' or 'either'"
+    raise ValueError(f"class {name!r} has {count} labelled samples to learn from, {needed} are needed: {advice}")
+
+
 def _question(task: Task, samples: Int[np.ndarray, " sample"], given: str | None) -> str | None:
-    """Return what all samples were asked, None where they were not asked the same."""
+    """Return what all samples were asked, None where they were not asked the same, or nobody says what."""
     asked = np.unique(task.vectors.store.samples.prompt_hash[samples])
     if len(asked) > 1:
         if given is not None:
             raise ValueError(f"{len(asked):,} different questions were asked: leave --question out")
         return None
+    if asked[0] == 0:
+        return given
     question = task.vectors.store.benchmark.prompt if given is None else given
     if short_hash(question.encode()) == asked[0]:
         return question

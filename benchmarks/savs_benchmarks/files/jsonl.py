@@ -2,8 +2,9 @@
 
     {"image": "cats/1.jpg", "question": "Which animal is this?", "label": "cat"}
 
-`image` or `images` (paths below the file's folder), `question` and `label` are needed; `id`, `split`
-(pool, test, either), `task`, `group`, `slot` and `options` may be added; null and NaN are as if absent.
+`image` or `images` (paths below the file's folder) and `question` are needed; `label`, `id`, `split` (pool,
+test, either), `task`, `group`, `slot` and `options` may be added; null and NaN are as if absent. A line
+without a label is asked, and never a support or a test.
 Slots 0..3 = 2 * question + image make groups of four, slots 0 and 1 alone make pairs.
 """
 
@@ -18,6 +19,7 @@ from typing import Any
 
 from savs_benchmarks.absent import as_word, is_absent
 from savs_benchmarks.errors import BenchmarkError, Fault
+from savs_benchmarks.files.reading import Reading, classes_of, own_benchmark
 from savs_benchmarks.files.rows import parse_json
 from savs_benchmarks.pictures.pictures import resolve_inside
 from savs_benchmarks.sample import DEFAULT_TASK, SPLITS, Benchmark, Sample
@@ -33,7 +35,7 @@ class LineError(ValueError):
         self.kind = kind
 
 
-def load_jsonl(path: Path) -> Benchmark:
+def load_jsonl(path: Path, reading: Reading = Reading()) -> Benchmark:  # noqa: B008  it is frozen
     """Return the benchmark of a JSON-lines file.
 
     Samples with a `slot` make it a benchmark of groups: of pairs where no slot is above 1, else
@@ -52,7 +54,7 @@ def load_jsonl(path: Path) -> Benchmark:
         if not line.strip():
             continue
         try:
-            sample = _sample(line, number, path.parent)
+            sample = _sample(line, number, reading.image_root or path.parent, reading)
             if sample.sample_id in samples:
                 before = f"id {sample.sample_id!r} was used before, in line {samples[sample.sample_id][0]}"
                 raise LineError(before, "its id was used before")
@@ -67,34 +69,12 @@ def load_jsonl(path: Path) -> Benchmark:
         faults.sort(key=lambda fault: fault[0])
         lines = [Fault(f"line {number}", str(error), getattr(error, "kind", "")) for number, error in faults]
         raise BenchmarkError(f"{path} has {count} bad {'line' if count == 1 else 'lines'}", lines)
-    return _benchmark(path, text, [sample for _, sample in samples.values()])
-
-
-def _benchmark(path: Path, text: str, samples: list[Sample]) -> Benchmark:
-    slots = {sample.slot for sample in samples}
-    metric = "accuracy" if None in slots else "pair" if slots <= {0, 1} else "question-image-group"
-    return Benchmark(
-        name=path.stem.lower(),
-        summary=f"your own samples from {path.name}",
-        source=path.name,
-        revision=sha256(text.encode()).hexdigest()[:12],
-        licence="yours",
-        metric=metric,
-        tasks=_classes(samples),
-        prompt="{question}",
-        samples=lambda: iter(samples),
-    )
-
-
-def _classes(samples: list[Sample]) -> dict[str, tuple[str, ...]]:
-    classes: dict[str, set[str]] = {}
-    for sample in samples:
-        classes.setdefault(sample.task, set()).add(sample.label)
-    return {task: tuple(sorted(labels)) for task, labels in classes.items()}
+    revision = sha256(text.encode()).hexdigest()[:12]
+    return own_benchmark(path, [sample for _, sample in samples.values()], revision, (), reading)
 
 
 def _option_faults(samples: dict[str, tuple[int, Sample]]) -> Iterator[tuple[int, Exception]]:
-    classes = _classes([sample for _, sample in samples.values()])
+    classes = classes_of([sample for _, sample in samples.values()])
     for number, sample in samples.values():
         if unknown := set(sample.options) - set(classes[sample.task]):
             kind = "options are the label of no sample"
@@ -108,9 +88,9 @@ def _slot_faults(samples: dict[str, tuple[int, Sample]]) -> Iterator[tuple[int, 
             yield number, ValueError("it has no 'slot' though other lines have one: all must, or none")
 
 
-def _sample(line: str, number: int, root: Path) -> Sample:
+def _sample(line: str, number: int, root: Path, reading: Reading) -> Sample:
     """Return the sample of one line; raises ValueError saying what is wrong with it."""
-    row = _object(line)
+    row = _object(line, reading)
     question = row.get("question")
     if not isinstance(question, str) or not question.strip():
         raise ValueError("'question' must be a text that is not empty")
@@ -118,7 +98,7 @@ def _sample(line: str, number: int, root: Path) -> Sample:
         sample_id=_word(row, "id") if "id" in row else str(number),
         images=tuple(_images(row, root)),
         question=question,
-        label=_word(row, "label"),
+        label=_word(row, "label") if str(row.get("label", "")).strip() else "",
         split=_one_of(row, "split", SPLITS, "either"),
         task=_word(row, "task") if "task" in row else DEFAULT_TASK,
         group=_word(row, "group") if str(row.get("group", "")).strip() else None,
@@ -127,7 +107,7 @@ def _sample(line: str, number: int, root: Path) -> Sample:
     )
 
 
-def _object(line: str) -> dict[str, Any]:
+def _object(line: str, reading: Reading) -> dict[str, Any]:
     try:
         row = parse_json(line)
         json.dumps(row, ensure_ascii=False).encode()  # JSON can spell half a character ("\ud800"), hashes cannot
@@ -135,12 +115,17 @@ def _object(line: str) -> dict[str, Any]:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(row, dict):
         raise ValueError(f"expected an object {{...}}, got {type(row).__name__}")
+    for name, option in (("image", reading.image_column), ("label", reading.label_column)):
+        if option and option in row:
+            row[name] = row.pop(option)
     for name in row:
         if name not in FIELDS and (close := difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.75)):
             raise ValueError(f"unknown field {name!r}, did you mean {close[0]!r}?")
     row = {name: value for name, value in row.items() if not is_absent(value)}
-    if missing := {"question", "label"} - set(row):
-        raise ValueError(f"the field {' and '.join(map(repr, sorted(missing)))} is missing")
+    if reading.question:
+        row["question"] = reading.question
+    if "question" not in row:
+        raise ValueError("the field 'question' is missing")
     return row
 
 

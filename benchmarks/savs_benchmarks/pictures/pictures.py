@@ -47,11 +47,15 @@ _PARQUET = Lock()  # its readers are not made for threads
 
 @dataclass(frozen=True)
 class StoredPicture:
-    """A picture inside a Parquet file, in the form of the Hugging Face hub: a column of {bytes, path}, or of bytes."""
+    """A picture inside a Parquet or Arrow file, in the hub's form: a column of {bytes, path}, or of bytes.
+
+    Where a cell has a path and no bytes, that path is below `root`.
+    """
 
     file: Path
     row: int
     column: str
+    root: Path | None = None
 
     def __str__(self) -> str:
         return f"{self.file}, row {self.row}, {self.column}"
@@ -59,12 +63,39 @@ class StoredPicture:
     def read(self) -> bytes | None:
         """Return the encoded picture, None where the cell is empty."""
         with _PARQUET:
-            group, place = _row_group(self.file, self.row)
-            cell = _column(self.file, group, self.column)[place].as_py()
-        return cell.get("bytes") if isinstance(cell, dict) else cell
+            cell = self._cell()
+        if not isinstance(cell, dict):
+            return cell
+        if cell.get("bytes") is None and cell.get("path") and self.root is not None:
+            return resolve_inside(self.root, cell["path"]).read_bytes()
+        return cell.get("bytes")
+
+    def _cell(self) -> Any:
+        if not is_parquet(self.file):
+            return read_arrow(self.file).column(self.column)[self.row].as_py()
+        group, place = _row_group(self.file, self.row)
+        return _column(self.file, group, self.column)[place].as_py()
 
 
 Picture: TypeAlias = Path | Image.Image | StoredPicture
+
+
+@lru_cache(maxsize=1024)
+def is_parquet(file: Path) -> bool:
+    """Tell by its first bytes whether a file is Parquet."""
+    with file.open("rb") as stream:
+        return stream.read(4) == b"PAR1"
+
+
+@lru_cache(maxsize=64)
+def read_arrow(file: Path) -> Any:
+    """Return the table of an Arrow file, a stream or one with an index; its pages are read when they are needed."""
+    import pyarrow
+
+    mapped = pyarrow.memory_map(str(file))
+    indexed = mapped.read(6) == b"ARROW1"
+    mapped.seek(0)
+    return (pyarrow.ipc.open_file if indexed else pyarrow.ipc.open_stream)(mapped).read_all()
 
 
 @lru_cache(maxsize=8)
@@ -195,6 +226,8 @@ def _encoded(source: Path | StoredPicture) -> Path | io.BytesIO:
     if isinstance(source, StoredPicture):
         try:
             content = source.read()
+        except FileNotFoundError as error:
+            raise PictureError("image_missing", f"{source}: {error}") from None
         except Exception as error:
             raise PictureError("image_corrupt", f"{source}: {error}") from None
         if content is None:

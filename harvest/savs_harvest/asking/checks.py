@@ -51,6 +51,8 @@ def find_concerns(
     return [
         *_unreadable(unreadable),
         *_damaged(damaged),
+        *(Concern("as it was read", 1, remark) for remark in benchmark.remarks),
+        *_unlabelled(table),
         *_incomplete(benchmark, table),
         *_repeated(table, readable),
         *_shared_pictures(table),
@@ -82,6 +84,13 @@ def _incomplete(benchmark: Benchmark, table: SampleTable) -> Iterator[Concern]:
             )
 
 
+def _unlabelled(table: SampleTable) -> Iterator[Concern]:
+    without = np.flatnonzero(table.label < 0)
+    if len(without):
+        words = f"{len(without):,} of {len(table):,} samples have no label: they are asked, never supports nor tests"
+        yield Concern("no label", len(without), words, _ids(table, without))
+
+
 def _repeated(table: SampleTable, readable: np.ndarray) -> Iterator[Concern]:
     """Yield what is asked twice: the same pictures with the same question in the same task."""
     rows = np.flatnonzero(readable & (table.image_hash != 0).any(axis=1))
@@ -95,7 +104,7 @@ def _repeated(table: SampleTable, readable: np.ndarray) -> Iterator[Concern]:
         yield Concern("repeated sample", len(repeats), words, _ids(table, repeats))
     labels = table.label[rows]
     of_first = labels[first][which.ravel()]
-    contradictory = rows[np.isin(which.ravel(), which.ravel()[labels != of_first])]
+    contradictory = rows[np.isin(which.ravel(), which.ravel()[(labels != of_first) & (labels >= 0) & (of_first >= 0)])]
     if len(contradictory):
         words = f"{len(contradictory):,} samples ask the same and have different labels"
         yield Concern("contradicting labels", len(contradictory), words, _ids(table, contradictory))
@@ -121,7 +130,7 @@ def _constant_prompts(benchmark: Benchmark, table: SampleTable) -> Iterator[Conc
 def _few_samples(benchmark: Benchmark, table: SampleTable, readable: np.ndarray) -> Iterator[Concern]:
     for code, (task, classes) in enumerate(benchmark.tasks.items()):
         for splits, least, role in ((("pool", "either"), SHOTS, "supports"), (("test", "either"), 1, "tests")):
-            chosen = readable & (table.task == code) & table.in_split(*splits)
+            chosen = readable & (table.task == code) & table.in_split(*splits) & (table.label >= 0)
             counts = np.bincount(table.label[chosen], minlength=len(classes))
             scarce = tuple(f"{name}: {count}" for name, count in zip(classes, counts, strict=True) if count < least)
             if scarce:
@@ -132,7 +141,9 @@ def _few_samples(benchmark: Benchmark, table: SampleTable, readable: np.ndarray)
 def _odd_options(table: SampleTable) -> Iterator[Concern]:
     """Yield prompts that print some classes, but not the right one, or one of them twice."""
     printed = table.options >= 0
-    without = np.flatnonzero(printed.any(axis=1) & (table.options != table.label[:, None]).all(axis=1))
+    without = np.flatnonzero(
+        printed.any(axis=1) & (table.options != table.label[:, None]).all(axis=1) & (table.label >= 0)
+    )
     if len(without):
         words = f"the own label of {len(without):,} samples is not among their options"
         yield Concern("label not among options", len(without), words, _ids(table, without))

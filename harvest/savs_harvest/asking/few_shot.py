@@ -36,7 +36,7 @@ def candidates(samples: Sequence[Sample], table: SampleTable, seed: int) -> dict
     readable = np.array([all(table.image_hash[row, : len(s.images)]) for row, s in enumerate(samples)])
     order = np.random.default_rng(seed).permutation(len(samples))
     drawn: dict[str, dict[str, list[int]]] = {}
-    for row in order[(readable & table.in_split("pool", "either"))[order]].tolist():
+    for row in order[(readable & (table.label >= 0) & table.in_split("pool", "either"))[order]].tolist():
         drawn.setdefault(samples[row].task, {}).setdefault(samples[row].label, []).append(row)
     return {task: _class_after_class(by_class) for task, by_class in drawn.items()}
 
@@ -64,7 +64,7 @@ def choose_shots(
     for candidate in rows:
         if len(chosen) == count:
             break
-        same_group = samples[row].group is not None and samples[candidate].group == samples[row].group
+        same_group = table.group[row] >= 0 and table.group[candidate] == table.group[row]
         gives_away = same_group or not shown.isdisjoint(table.image_hash[candidate].tolist())
         if candidate != row and not gives_away and usable(candidate):
             chosen.append(candidate)

@@ -71,7 +71,7 @@ def _sample_table(benchmark: Benchmark, samples: Sequence[Sample], hashes: Seque
         {
             "sample_id": [s.sample_id for s in samples],
             "task": [s.task for s in samples],
-            "label": [s.label for s in samples],
+            "label": [s.label or None for s in samples],
             "split": [s.split for s in samples],
             "group": [s.group for s in samples],
             "slot": [s.slot for s in samples],

@@ -12,16 +12,18 @@ from savs_harvest.cli.options import Splitting
 
 if TYPE_CHECKING:
     from savs_benchmarks import Benchmark
+    from savs_benchmarks.files.reading import Reading
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A benchmark as a command names it; `pool_per_class` is a number in words, or 'all'."""
+    """A benchmark as a command names it; `pool_per_class` is a number in words, or 'all'. `reading` is for own data."""
 
     name: str
     data_root: Path
     pool_per_class: str
     split: Splitting
+    reading: Reading | None = None
 
     @property
     def limit(self) -> int | None:
@@ -34,21 +36,39 @@ class Chosen:
         return int(self.pool_per_class)
 
     def find(self) -> Benchmark:
-        from savs_benchmarks import find_benchmark
+        from savs_benchmarks import BENCHMARKS, Reading, find_benchmark
+        from savs_benchmarks.registry import own_path
 
-        return find_benchmark(self.name, self.data_root, self.limit, self.split.value)
+        if self.name in BENCHMARKS and own_path(self.name):
+            print(f"{self.name} is a file or folder here, it is taken for --data; so is a benchmark", file=sys.stderr)
+        return find_benchmark(self.name, self.data_root, self.limit, self.split.value, self.reading or Reading())
 
     def fetched(self) -> Benchmark:
         """Return the benchmark; files of a published one are brought first, when all that is asked can be done."""
         from savs_benchmarks import BENCHMARKS, Published
+        from savs_benchmarks.registry import own_path
 
         _ = self.limit
-        if isinstance(benchmark := BENCHMARKS.get(self.name), Published):
+        if isinstance(benchmark := BENCHMARKS.get(self.name), Published) and not own_path(self.name):
             benchmark.check_splitting(self.split.value)
             if not benchmark.source.locate(folder := benchmark.folder(self.data_root)):
                 print(f"{self.name} is not here: fetching {benchmark.source.size} into {folder}", file=sys.stderr)
                 benchmark.source.fetch(folder)
         return self.find()
+
+
+def reading_of(
+    question: str = "",
+    image_root: Path | None = None,
+    label_column: str = "",
+    image_column: str = "",
+    limit: int | None = None,
+    keep_near_duplicates: bool = False,
+) -> Reading:
+    """Return how own data are to be read, from the options of a command."""
+    from savs_benchmarks import Reading
+
+    return Reading(question, image_root, label_column, image_column, limit, keep_near_duplicates)
 
 
 def add_benchmarks(files: Iterable[Path] | None) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from savs_harvest.cli import plans, predict, runs
+from savs_harvest.cli import fit, plans, predict, runs
 from savs_harvest.cli.data import data_app
 from savs_stores import terminal
 
@@ -31,6 +31,7 @@ def main(
 COMMANDS = (runs.run, runs.demo, predict.predict, plans.plan, plans.models)
 for command in COMMANDS:
     app.command()(command)
+app.command(context_settings=fit.SETTINGS)(fit.fit)
 app.add_typer(data_app, name="data")
 
 

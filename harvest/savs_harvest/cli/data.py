@@ -7,8 +7,22 @@ from typing import Annotated
 
 import typer
 
-from savs_harvest.cli.chosen import Chosen, add_benchmarks
-from savs_harvest.cli.options import DATA_ROOT, POOL, IncludeOption, PoolOption, RootOption, SplitOption, Splitting
+from savs_harvest.cli.chosen import Chosen, add_benchmarks, reading_of
+from savs_harvest.cli.options import (
+    DATA_ROOT,
+    POOL,
+    ImageColumnOption,
+    ImageRootOption,
+    IncludeOption,
+    LabelColumnOption,
+    LimitOption,
+    NearOption,
+    PoolOption,
+    QuestionOption,
+    RootOption,
+    SplitOption,
+    Splitting,
+)
 from savs_stores import terminal
 from savs_stores.terminal import Format
 
@@ -28,7 +42,10 @@ def list_data(
     rows = overview(data_root)
     if form is Format.table:
         print("\n".join(overview_lines(rows)))
-        print("your own: --data FILE.jsonl (image or images, question, label)", file=sys.stderr)
+        print(
+            "your own: --data FOLDER of pictures, a subfolder a class, or a table: CSV, Parquet, JSON lines",
+            file=sys.stderr,
+        )
         return
     import pandas as pd
 
@@ -58,12 +75,18 @@ def get(
 
 @data_app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Benchmark name, or a JSON-lines file of your own.")],
+    name: Annotated[str, typer.Argument(help="Benchmark name, or a folder of pictures or a table of your own.")],
     model: Annotated[str, typer.Option("--model", help="Whose chat template renders the prompt.")] = "tiny",
     count: Annotated[int, typer.Option("--samples", min=1, help="Samples to show of each task.")] = 2,
     data_root: RootOption = DATA_ROOT,
     pool_per_class: PoolOption = POOL,
     split: SplitOption = Splitting.official,
+    question: QuestionOption = "",
+    image_root: ImageRootOption = None,
+    label_column: LabelColumnOption = "",
+    image_column: ImageColumnOption = "",
+    limit: LimitOption = None,
+    keep_near_duplicates: NearOption = False,
     checks: Annotated[bool, typer.Option(help="Read all pictures and check the samples.")] = True,
 ) -> None:
     """Show a benchmark's header, a few samples as the model will read them, what is wrong. Needs no GPU."""
@@ -75,8 +98,34 @@ def show(
     from savs_harvest.models.specs import find_model
 
     quiet_libraries()
-    benchmark = Chosen(name, data_root, pool_per_class, split).find()
+    reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
+    benchmark = Chosen(name, data_root, pool_per_class, split, reading).find()
     processor = load_processor(checkpoint_folder(find_model(model)))
     with HarvestProgress(model, benchmark.name) as progress:
         for line in describe(benchmark, processor, count, progress.pictures if checks else None):
             terminal.say(line)
+
+
+@data_app.command("check")
+def check_data(
+    name: Annotated[str, typer.Argument(help="Benchmark name, or a folder of pictures or a table of your own.")],
+    data_root: RootOption = DATA_ROOT,
+    pool_per_class: PoolOption = POOL,
+    split: SplitOption = Splitting.official,
+    question: QuestionOption = "",
+    image_root: ImageRootOption = None,
+    label_column: LabelColumnOption = "",
+    image_column: ImageColumnOption = "",
+    limit: LimitOption = None,
+    keep_near_duplicates: NearOption = False,
+) -> None:
+    """Read all pictures and tell what is wrong with the samples. Needs neither a GPU nor a model."""
+    from savs_harvest.cli.overview import header_lines, what_is_wrong
+    from savs_harvest.cli.progress import HarvestProgress
+
+    reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
+    benchmark = Chosen(name, data_root, pool_per_class, split, reading).find()
+    with HarvestProgress("check", benchmark.name) as progress:
+        for lines in (header_lines(benchmark), what_is_wrong(benchmark, progress.pictures)):
+            for line in lines:
+                terminal.say(line)

@@ -17,7 +17,9 @@ class Splitting(StrEnum):
 
 
 ModelOption = Annotated[str, typer.Option("--model", help="Short name, hub id owner/name, or a folder.")]
-DataOption = Annotated[str, typer.Option("--data", help="Benchmark name, or a JSON-lines file of your own.")]
+DataOption = Annotated[
+    str, typer.Option("--data", help="Benchmark name, or a folder of pictures or a table of your own.")
+]
 StoreOption = Annotated[
     str | None, typer.Option("--store", help="A folder or a URL (s3://BUCKET/NAME.zarr); default: stores/DATA.zarr.")
 ]
@@ -40,4 +42,14 @@ IncludeOption = Annotated[
 PoolOption = Annotated[str, typer.Option("--pool-per-class", help="Pool samples kept of each class, or 'all'.")]
 NameOption = Annotated[str | None, typer.Option("--as", help="Name of the model in the store.")]
 SplitOption = Annotated[Splitting, typer.Option("--split", help="The official split, or the papers' own.")]
+QuestionOption = Annotated[str, typer.Option("--question", help="What is asked of every picture of your own data.")]
+ImageRootOption = Annotated[
+    Path | None, typer.Option("--image-root", help="Where a table's pictures lie; default: beside it.")
+]
+LabelColumnOption = Annotated[str, typer.Option("--label-column", help="Which column of your table is the label.")]
+ImageColumnOption = Annotated[str, typer.Option("--image-column", help="Which column of your table is the picture.")]
+LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Take so many samples, of all classes alike.")]
+NearOption = Annotated[
+    bool, typer.Option("--keep-near-duplicates", help="Let near-duplicate pictures be on both sides of a draw.")
+]
 DATA_ROOT, POOL = Path("data"), "100"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -85,32 +85,56 @@ def describe(
     With `on_pictures`, all pictures are read and what was found wrong with the samples comes last.
     """
     samples = check(benchmark)
+    yield from header_lines(benchmark)
+    for task in benchmark.tasks:
+        of_task = [sample for sample in samples if sample.task == task]
+        yield from _task_lines(benchmark, task, of_task)
+        for sample in islice(of_task, samples_shown):
+            yield ""
+            yield from _sample_lines(sample, processor)
+        yield ""
+    if on_pictures:
+        yield from _check_lines(benchmark, samples, on_pictures)
+
+
+def what_is_wrong(benchmark: Benchmark, on_pictures: Callable[[int, int], None]) -> Iterator[str]:
+    """Yield the counts of every task, and what was found wrong with the samples; all pictures are read."""
+    samples = check(benchmark)
+    for task in benchmark.tasks:
+        yield from _task_lines(benchmark, task, [sample for sample in samples if sample.task == task])
+    yield from _check_lines(benchmark, samples, on_pictures)
+
+
+def header_lines(benchmark: Benchmark) -> Iterator[str]:
+    """Yield what a benchmark says of itself."""
     yield f"{benchmark.name}: {benchmark.summary}"
     yield f"source     {benchmark.source}, {benchmark.revision}"
     yield f"licence    {benchmark.licence}"
     yield f"metric     {benchmark.metric}"
     if benchmark.split:
         yield f"split      {benchmark.split}"
-    for task, classes in benchmark.tasks.items():
-        of_task = [sample for sample in samples if sample.task == task]
-        splits = Counter(sample.split for sample in of_task)
-        yield f"task       {task}: {_counts(splits)}"
-        labels = Counter(sample.label for sample in of_task)
-        yield "classes    " + ", ".join(f"{label} ({labels[label]:,})" for label in classes)
-        for sample in islice(of_task, samples_shown):
-            yield ""
-            yield from _sample_lines(sample, processor)
-        yield ""
-    if on_pictures:
-        info = index_samples(benchmark, samples, on_pictures).info
-        for found in info.checks:
-            yield f"check      {Concern(**found)}"
-        if not info.checks:
-            yield "checks     nothing found: ids, pictures, prompts, classes"
+
+
+def _task_lines(benchmark: Benchmark, task: str, samples: Sequence[Sample]) -> Iterator[str]:
+    """Yield how many samples a task has, of each split and class."""
+    yield f"task       {task}: {_counts(Counter(sample.split for sample in samples))}"
+    labels = Counter(sample.label for sample in samples)
+    classes = [f"{label} ({labels[label]:,})" for label in benchmark.tasks[task]]
+    yield "classes    " + ", ".join([*classes, *([f"without a label ({labels['']:,})"] if labels[""] else [])])
+
+
+def _check_lines(
+    benchmark: Benchmark, samples: Sequence[Sample], on_pictures: Callable[[int, int], None]
+) -> Iterator[str]:
+    info = index_samples(benchmark, samples, on_pictures).info
+    for found in info.checks:
+        yield f"check      {Concern(**found)}"
+    if not info.checks:
+        yield "checks     nothing found: ids, pictures, prompts, classes"
 
 
 def _sample_lines(sample: Sample, processor: Any) -> Iterator[str]:
-    yield f"sample     {sample.sample_id} ({sample.split}), label {sample.label!r}"
+    yield f"sample     {sample.sample_id} ({sample.split}), {f'label {sample.label!r}' if sample.label else 'no label'}"
     yield f"pictures   {', '.join(_picture_size(image) for image in sample.images)}"
     yield "prompt"
     for line in render(processor, len(sample.images), sample.question).splitlines():

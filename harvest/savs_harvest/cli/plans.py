@@ -8,16 +8,22 @@ from typing import Annotated
 
 import typer
 
-from savs_harvest.cli.chosen import Chosen, default_store
+from savs_harvest.cli.chosen import Chosen, default_store, reading_of
 from savs_harvest.cli.options import (
     DATA_ROOT,
     POOL,
     AdapterOption,
     DataOption,
     DtypeOption,
+    ImageColumnOption,
+    ImageRootOption,
+    LabelColumnOption,
+    LimitOption,
     ModelOption,
     NameOption,
+    NearOption,
     PoolOption,
+    QuestionOption,
     RevisionOption,
     RootOption,
     ShardOption,
@@ -34,6 +40,12 @@ def plan(
     data_root: RootOption = DATA_ROOT,
     pool_per_class: PoolOption = POOL,
     split: SplitOption = Splitting.official,
+    question: QuestionOption = "",
+    image_root: ImageRootOption = None,
+    label_column: LabelColumnOption = "",
+    image_column: ImageColumnOption = "",
+    limit: LimitOption = None,
+    keep_near_duplicates: NearOption = False,
     name: NameOption = None,
     revision: RevisionOption = None,
     adapter: AdapterOption = None,
@@ -51,7 +63,8 @@ def plan(
     from savs_harvest.run.settings import Settings
 
     quiet_libraries()
-    benchmark = Chosen(data, data_root, pool_per_class, split).find()
+    reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
+    benchmark = Chosen(data, data_root, pool_per_class, split, reading).find()
     spec = find_model(model, adapter)
     place, shown_name = store or default_store(benchmark.name), name or spec.name
     lines = forecast(spec, benchmark, place, shown_name, revision, shard_samples, dtype)

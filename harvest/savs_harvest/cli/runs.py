@@ -8,17 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from savs_harvest import DATE
-from savs_harvest.cli.chosen import Chosen, add_benchmarks, default_store
+from savs_harvest.cli.chosen import Chosen, add_benchmarks, default_store, reading_of
 from savs_harvest.cli.options import (
     DATA_ROOT,
     POOL,
     AdapterOption,
     DataOption,
     DtypeOption,
+    ImageColumnOption,
+    ImageRootOption,
     IncludeOption,
+    LabelColumnOption,
+    LimitOption,
     ModelOption,
     NameOption,
+    NearOption,
     PoolOption,
+    QuestionOption,
     RevisionOption,
     RootOption,
     ShardOption,
@@ -53,6 +59,12 @@ def run(
     data_root: RootOption = DATA_ROOT,
     pool_per_class: PoolOption = POOL,
     split: SplitOption = Splitting.official,
+    question: QuestionOption = "",
+    image_root: ImageRootOption = None,
+    label_column: LabelColumnOption = "",
+    image_column: ImageColumnOption = "",
+    limit: LimitOption = None,
+    keep_near_duplicates: NearOption = False,
     name: NameOption = None,
     dtype: DtypeOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
@@ -102,7 +114,8 @@ def run(
     check_date(date)
     process = find_rank(rank, world)
     spec = find_model(model, adapter)
-    benchmark = Chosen(data, data_root, pool_per_class, split).fetched()
+    reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
+    benchmark = Chosen(data, data_root, pool_per_class, split, reading).fetched()
     place = store or default_store(benchmark.name)
     in_context = InContext(icl, icl_seed)
     check_space(spec, benchmark, place, name or spec.name + in_context.suffix, revision, shard_samples, codec)
@@ -119,7 +132,9 @@ def run(
         date=date,
     )
     keeping = Keeping(name, shard_samples, codec, resume_command(context))
-    shown_name = keeping.name_of(spec.name, settings) + (f" ({process})" if process.world > 1 else "")
+    stored_as = keeping.name_of(spec.name, settings)
+    context.meta["harvested"] = place, stored_as  # for commands that run this one
+    shown_name = stored_as + (f" ({process})" if process.world > 1 else "")
     with HarvestProgress(shown_name, benchmark.name) as progress:
         report = harvest(loaded, benchmark, place, settings, keeping, process, progress.listener)
     _tell(report)

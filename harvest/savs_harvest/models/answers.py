@@ -61,6 +61,7 @@ def find_answers(
     return {
         task: Answers(_telling([turn.tokens(benchmark.answer(label)) for label in classes]))
         for task, classes in benchmark.tasks.items()
+        if classes
     }
 
 

@@ -30,7 +30,7 @@ def _is_text(value: Any) -> bool:
 
 def _are_tasks(value: Any) -> bool:
     lists = list(value.values()) if isinstance(value, dict) else []
-    return bool(lists) and all(isinstance(one, list) and one and all(map(_is_text, one)) for one in lists)
+    return bool(lists) and all(isinstance(one, list) and all(map(_is_text, one)) for one in lists)
 
 
 def _are_answers(value: Any) -> bool:
@@ -74,7 +74,8 @@ class BenchmarkInfo:
 
     @property
     def most_classes(self) -> int:
-        return max(len(classes) for classes in self.tasks.values())
+        """The classes of the largest task, at least 1: what is kept of each has a place where there is none."""
+        return max(1, *(len(classes) for classes in self.tasks.values()))
 
     @classmethod
     def from_attributes(cls, attributes: Any) -> BenchmarkInfo:
@@ -285,8 +286,10 @@ def _slot(row: int, value: Any) -> int:
     return int(value)
 
 
-def _code(column: str, row: int, value: str, codes: Mapping[str, int]) -> int:
-    if value not in codes:
+def _code(column: str, row: int, value: str | None, codes: Mapping[str, int]) -> int:
+    if value is None and column == "label":
+        return -1
+    if value is None or value not in codes:
         raise StoreError(f"{column} {value!r} (row {row}) is none of {', '.join(map(repr, codes))}")
     return codes[value]
 

@@ -52,6 +52,28 @@ def test_supports_of_one_seed_are_nested():
     assert set(few) < set(many)
 
 
+def test_samples_without_a_label_are_neither_support_nor_test():
+    labels = ["a", "b", None] * 8
+    samples = SampleTable.from_columns({"one": ["a", "b"]}, {"label": labels, "split": ["either"] * 24})
+    known = BenchmarkInfo("toy", {"one": ["a", "b"]})
+    draw = draw_support(samples, known, "one", usable(samples), 5, 0)
+    without = np.flatnonzero(samples.label < 0)
+    assert without.tolist() == list(range(2, 24, 3))
+    assert not np.isin(without, [*draw.support, *draw.test]).any()
+    assert len(draw.support) + len(draw.test) == 16
+    assert (draw.leaked, draw.failed) == (0, 0)
+    assert not np.isin(without, draw_without_support(samples, known, "one", usable(samples)).test).any()
+
+
+def test_a_task_without_any_label_is_refused_with_its_name():
+    samples = SampleTable.from_columns({"one": []}, {"label": [None] * 4})
+    known = BenchmarkInfo("toy", {"one": []})
+    with pytest.raises(ValueError, match="no sample of task 'one' has a label"):
+        draw_support(samples, known, "one", usable(samples), 5, 0)
+    with pytest.raises(ValueError, match="no sample is left to test"):
+        draw_without_support(samples, known, "one", usable(samples))
+
+
 def test_samples_that_show_an_image_of_the_support_are_left_out_and_counted():
     # Every image is shown twice: once with each label of task one.
     hashes = [[i // 2 + 1] for i in range(24)] + [[100 + i] for i in range(36)]

@@ -236,7 +236,7 @@ def test_resampled_sums_give_the_metrics_of_repeated_samples(samples):
     predicted, label, times = map(np.array, zip(*samples, strict=True))
     index, none = np.arange(len(label)), np.full(len(label), -1)
     units = unit_scores("accuracy", predicted, label, index, none, none, 3)
-    sums = times.astype(float) @ _columns(units, index)
+    sums = times.astype(float) @ _columns(units)
     accuracy, balanced, macro_f1 = _values_of_sums(sums[None], 1)[0]
     if not times.any():
         assert np.isnan([accuracy, balanced, macro_f1]).all()

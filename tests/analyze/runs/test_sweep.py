@@ -169,7 +169,7 @@ def test_what_cannot_be_run_is_said_before_anything_is_written(toy, tmp_path, se
 
 
 def test_one_shot_is_enough_or_refused(toy, tmp_path):
-    refused = ("savs-loo", "savs-loo-margin", "gaussian")
+    refused = ("savs-loo", "savs-loo-margin", "gaussian", "auto")
     for name in refused:
         with pytest.raises(ValueError, match=f"{name} needs at least 2 shots, not 1"):
             run(toy, tmp_path / "out", methods=[name], shots=1, draws=1)

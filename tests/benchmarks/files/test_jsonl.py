@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from savs_benchmarks import BenchmarkError, check, load_jsonl, load_picture
+from savs_benchmarks import BenchmarkError, Reading, check, load_jsonl, load_picture
+
+NAN_LABEL = '{"image": "a.png", "question": "?", "label": NaN}'
 
 # What is wrong with the line: a text, or changes to a good line; words of the report.
 BAD_LINES = {
@@ -14,8 +16,7 @@ BAD_LINES = {
     "array": ("[1, 2]", "expected an object {...}, got list"),
     "endless nesting": ("[" * 100_000, "recursion"),
     "no question": ({"question": None}, "the field 'question' is missing"),
-    "no label": ({"label": None}, "the field 'label' is missing"),
-    "neither": ({"label": None, "question": None}, "the field 'label' and 'question' is missing"),
+    "neither": ({"label": None, "question": None}, "the field 'question' is missing"),
     "empty question": ({"question": "  "}, "'question' must be a text that is not empty"),
     "question of numbers": ({"question": 7}, "'question' must be a text"),
     "half a character": ('{"image": "a.png", "question": "\\ud800", "label": "cat"}', "surrogates not allowed"),
@@ -39,9 +40,6 @@ BAD_LINES = {
     "label a truth value": ({"label": True}, "'label' must be a text or a whole number, got True"),
     "label a list": ({"label": ["cat"]}, "'label' must be a text or a whole number"),
     "label a fraction": ({"label": 0.5}, "'label' must be a text or a whole number, got 0.5"),
-    "empty label": ({"label": " "}, "'label' must be a text"),
-    "null for a label": ('{"image": "a.png", "question": "?", "label": null}', "the field 'label' is missing"),
-    "NaN for a label": ('{"image": "a.png", "question": "?", "label": NaN}', "the field 'label' is missing"),
     "empty id": ({"id": ""}, "'id' must be a text"),
     "a key twice": (
         '{"image": "a.png", "question": "?", "label": "cat", "label": "dog"}',
@@ -204,6 +202,34 @@ def test_a_group_stays_in_one_task_and_split(write_lines, field):
     lines[0] |= field
     with pytest.raises(BenchmarkError, match="group 'g' is spread over several tasks or splits"):
         check(load_jsonl(write_lines(*lines, *[line | {"group": "h"} for line in more])))
+
+
+@pytest.mark.parametrize("label", [None, " ", '{"image": "a.png", "question": "?", "label": null}', NAN_LABEL])
+def test_a_line_without_a_label_is_asked_and_is_no_class(write_lines, label):
+    line = label if str(label).startswith("{") else {"label": label}
+    benchmark = load_jsonl(write_lines({}, line, {"label": "dog"}))
+    assert benchmark.tasks == {"all": ("cat", "dog")}
+    assert [sample.label for sample in check(benchmark)] == ["cat", "", "dog"]
+
+
+def test_lines_without_any_label_are_a_benchmark_without_classes(write_lines):
+    benchmark = load_jsonl(write_lines({"label": None}, {"label": None}))
+    assert benchmark.tasks == {"all": ()}
+    assert len(check(benchmark)) == 2
+
+
+def test_one_question_of_all_lines_is_the_prompt_to_the_letter(write_lines):
+    assert load_jsonl(write_lines({}, {"label": "dog"})).prompt == "Which animal is this?"
+    assert load_jsonl(write_lines({}, {"question": "And this?"})).prompt == "{question}"
+    reading = Reading(question="Which {one}?")
+    assert load_jsonl(write_lines({}, {"question": None, "label": "dog"}), reading).prompt == "Which {one}?"
+
+
+def test_other_columns_and_another_root_are_taken_when_they_are_named(write_lines, folder):
+    path = write_lines({"image": None, "photo": "b.png", "label": None, "kind": "cat"})
+    reading = Reading(image_root=folder / "sub", image_column="photo", label_column="kind")
+    (sample,) = load_jsonl(path, reading).samples()
+    assert (sample.images, sample.label) == ((folder / "sub" / "b.png",), "cat")
 
 
 def test_one_class_is_no_classification(write_lines):

@@ -21,7 +21,8 @@ from savs_harvest.cli import commands as cli
 from savs_stores import open_store, terminal
 from savs_stores.terminal import DONE_WITH_FAILURES, FAILED, INTERRUPTED, MISUSED
 
-COMMANDS = [["run"], ["predict"], ["plan"], ["models"], ["data"], ["data", "list"], ["data", "get"], ["data", "show"]]
+DATA = [["data", name] for name in ("list", "get", "show", "check")]
+COMMANDS = [["run"], ["predict"], ["plan"], ["models"], ["data"], *DATA]
 
 
 @pytest.fixture

@@ -1,0 +1,60 @@
+"""From labelled pictures to a classifier, in one command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from savs_analyze.cli.options import (
+    BudgetOption,
+    CardOption,
+    ClassifierOption,
+    HeadsOption,
+    MethodOption,
+    SeedOption,
+    ShotsOfFitOption,
+    TaskOption,
+)
+from savs_stores import terminal
+
+# All other words are options of `run`.
+SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def fit(
+    context: typer.Context,
+    out: ClassifierOption,
+    method: MethodOption = "auto",
+    k: HeadsOption = None,
+    budget: BudgetOption = 1.0,
+    shots: ShotsOfFitOption = "all",
+    task: TaskOption = None,
+    seed: SeedOption = 0,
+    card: CardOption = False,
+) -> None:
+    """Harvest labelled pictures, fit a classifier, say how good it is; options of `run` hold too: --model, --data."""
+    from savs_analyze.cli.classifiers import check_name, fit_and_tell, shots_of
+    from savs_analyze.fitting.store import FitRequest
+    from savs_stores import open_store
+
+    check_name(out)
+    request = FitRequest(task, method, k, budget, shots_of(shots), seed)
+    _ = request.settings  # what is wrong with it is said before anything is harvested
+    store, name, code = _harvested(context)
+    fit_and_tell(open_store(store)[name], request, Path(out), card)
+    if code:
+        raise typer.Exit(code)
+
+
+def _harvested(context: typer.Context) -> tuple[str, str, int]:
+    """Run the harvest that the other words ask for; return its store, the model's name in it, and its exit code."""
+    group: Any = context.find_root().command
+    harvest, code = group.commands["run"], terminal.DONE
+    with harvest.make_context("run", list(context.args), parent=context) as asked:
+        try:
+            harvest.invoke(asked)
+        except typer.Exit as stop:  # some pictures failed: the others are enough, or the fit says what is not
+            code = stop.exit_code
+        return (*asked.meta["harvested"], code)
