@@ -17,6 +17,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from savs.classifier import load
     from savs.model import Model, load_model
     from savs.steps import harvest, sweep
     from savs_analyze.findings.findings import Findings
@@ -33,6 +34,7 @@ _PLACES = {
     "SparseGroupLogisticRegression": "savs_analyze.lasso.estimator",
     "Store": "savs_stores",
     "harvest": "savs.steps",
+    "load": "savs.classifier",
     "load_model": "savs.model",
     "open_store": "savs_stores",
     "register": "savs_analyze.methods.rooms",
@@ -48,6 +50,7 @@ __all__ = [
     "Store",
     "__version__",
     "harvest",
+    "load",
     "load_model",
     "open_store",
     "register",

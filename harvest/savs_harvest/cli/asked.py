@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from savs_benchmarks import Sample, find_benchmark
+from savs_benchmarks import Benchmark, BenchmarkError, Reading, Sample, find_benchmark
 from savs_harvest.asking.preparing import Question
 
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 TABLES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
+# What is said of a table, or a line of it, without a question.
+WITHOUT_QUESTION = ("does not say what the model is asked", "the field 'question' is missing")
 STDIN = "-"
 # Between the names of a sample that shows several pictures.
 BETWEEN = " + "
@@ -39,7 +41,7 @@ def asked_of(sources: Sequence[str], question: str | None) -> Iterator[Asked]:
     """
     for source in sources:
         if _is_table(source):
-            yield from (_sample(sample, question) for sample in find_benchmark(source).samples())
+            yield from (_sample(sample, question) for sample in _table(source, question).samples())
             continue
         if question is None:
             raise AskedError(
@@ -73,6 +75,23 @@ def count(sources: Sequence[str]) -> int | None:
 
 def _is_table(source: str) -> bool:
     return source.lower().endswith(TABLES) and not Path(source).is_dir()
+
+
+def _table(source: str, question: str | None) -> Benchmark:
+    """Return a table as --data reads it; the classifier's question is asked where the table has none at all."""
+    try:
+        return find_benchmark(source)
+    except BenchmarkError as error:
+        found = find_benchmark(source, reading=Reading(question)) if question else None
+        if found is None or not _silent(error, sum(1 for _ in found.samples())):
+            raise
+        return found
+
+
+def _silent(error: BenchmarkError, samples: int) -> bool:
+    """Tell whether all that is wrong with a table is that none of its rows says what is asked."""
+    words = list(map(str, error.faults)) or [str(error)] * samples
+    return len(words) == samples and all(any(said in word for said in WITHOUT_QUESTION) for word in words)
 
 
 def _sample(sample: Sample, question: str | None) -> Asked:

@@ -112,6 +112,21 @@ def test_a_folder_a_pattern_a_table_and_stdin_say_the_same(predict, photos, tmp_
     assert len(set(texts.values())) == 1
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+def test_a_table_without_questions_is_asked_the_classifiers(predict, photos, tmp_path, name):
+    names = [f"3/{p}.png" for p in range(9)]
+    lines = names if name == "t.csv" else [json.dumps({"image": one}) for one in names]
+    (photos / name).write_text("\n".join(["image", *lines] if name == "t.csv" else lines) + "\n")
+    assert predict(photos / name, "--out", "table.csv").exit_code == 0
+    assert predict(photos / "3", "--out", "folder.csv").exit_code == 0
+    assert (tmp_path / "table.csv").read_text() == (tmp_path / "folder.csv").read_text()
+
+
+def test_a_table_that_asks_here_and_there_is_refused(predict, photos):
+    (photos / "u.csv").write_text("image,question\n3/0.png,is it odd ?\n3/1.png,\n")
+    assert "it has no question, other rows have one" in str(predict(photos / "u.csv").exception)
+
+
 def test_without_a_file_a_table_is_printed(predict, photos):
     result = predict(photos / "1", "--abstain", "--least", "0.9999")
     assert result.exit_code == 0

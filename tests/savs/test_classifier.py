@@ -1,0 +1,91 @@
+"""A classifier from Python: an estimator, and the form of the pipeline of transformers."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import savs
+from savs_analyze.classifier.errors import ClassifierError
+from savs_analyze.classifier.file import read_classifier, write_classifier
+from savs_analyze.fitting.store import FitRequest, fit_store
+from savs_benchmarks import BENCHMARKS
+from savs_benchmarks.digits.digits import benchmark_pictures
+from savs_stores import MismatchError, open_store
+
+QUESTION = next(iter(BENCHMARKS["digits"].samples())).question
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("classifier")
+    savs.harvest(savs.load_model("tiny", device="cpu"), "digits", folder / "digits.zarr", logits=False)
+    request = FitRequest(shots=20, question=QUESTION, method="savs", k=6, budget=0.5)
+    write_classifier(fit_store(open_store(folder / "digits.zarr")["tiny"], request), folder / "digits.safetensors")
+    return folder / "digits.safetensors"
+
+
+@pytest.fixture(scope="module")
+def classifier(file):
+    return savs.load(file, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return [benchmark_pictures("test", digit)[0] for digit in range(10)]
+
+
+def test_it_answers_as_the_vectors_of_the_whole_model_do(classifier, file, pictures):
+    read, model = read_classifier(file), savs.load_model("tiny", device="cpu")
+    table = model.heads
+    places = {pair: i for i, pair in enumerate(zip(table.layer.tolist(), table.head_in_layer.tolist(), strict=True))}
+    vectors = model.encode(pictures, QUESTION)[:, [places[tuple(map(int, pair))] for pair in read.heads]]
+    expected = read.answer(vectors)
+    assert classifier.predict(pictures).tolist() == [read.classes[place] for place in expected.predicted]
+    assert (classifier.predict_proba(pictures) == expected.probabilities).all()
+    assert (classifier.answer(pictures).doubtful == expected.doubtful).all()
+    assert classifier.classes_.tolist() == list(read.classes)
+    assert (classifier.predict(pictures) == classifier.predict(pictures, QUESTION)).all()
+    assert "10 classes" in repr(classifier)
+
+
+def test_it_has_the_form_of_the_pipeline(classifier, pictures):
+    [single, *_], several = classifier(pictures[3]), classifier(pictures)
+    probabilities = classifier.predict_proba(pictures)
+    assert set(single) == {"label", "score"}
+    assert [len(scores) for scores in several] == [5] * 10
+    assert several[3][0]["label"] == single["label"]
+    assert [scores[0]["score"] for scores in several] == probabilities.max(1).tolist()
+    assert all(left["score"] >= right["score"] for left, right in zip(several[0], several[0][1:], strict=False))
+    assert len(classifier(pictures[3], top_k=2)) == 2
+    assert sum(one["score"] for one in classifier(pictures[3], top_k=None)) == pytest.approx(1)
+
+
+def test_pictures_come_as_files_and_arrays_too(classifier, pictures, tmp_path):
+    pictures[7].save(tmp_path / "7.png")
+    label = classifier(pictures[7].convert("RGB"))
+    assert classifier(str(tmp_path / "7.png")) == label
+    assert classifier(np.asarray(pictures[7].convert("RGB"))) == label
+
+
+def test_no_pictures_have_no_answers(classifier):
+    assert classifier([]) == []
+    assert classifier.predict([]).shape == (0,)
+
+
+def test_the_model_waits_for_the_first_picture(file):
+    assert "encoder" not in vars(savs.load(file))
+
+
+def test_what_cannot_be_answered_is_named(classifier, file, tmp_path):
+    picture = Image.new("RGB", (20, 20))
+    with pytest.raises(ValueError, match=r"sample 1: nowhere.png"):
+        classifier.predict([picture, "nowhere.png"])
+    with pytest.raises(ValueError, match=f"was fitted on '{QUESTION[:8]}.*': its heads know no other question"):
+        classifier.predict([picture], ["is it odd ?"])
+    with pytest.raises(ClassifierError, match="is no file"):
+        savs.load(tmp_path / "nothing.safetensors")
+    (tmp_path / "text").write_text("text")
+    with pytest.raises(ClassifierError):
+        savs.load(tmp_path / "text")
+    with pytest.raises(MismatchError, match="model: None when it was fitted, 'owner/name' now"):
+        savs.load(file, model="owner/name").predict([picture])
