@@ -90,6 +90,7 @@ def own_benchmark(
 ) -> Benchmark:
     """Return the benchmark of a user's own samples; slots make it one of groups."""
     slots = {sample.slot for sample in samples}
+    metric = "accuracy" if None in slots else "pair" if slots <= {0, 1} else "question-image-group"
     questions = {sample.question for sample in samples}
     place = path.resolve()
     return Benchmark(
@@ -98,12 +99,12 @@ def own_benchmark(
         source=place.name or "/",
         revision=revision,
         licence="yours",
-        metric="accuracy" if None in slots else "pair" if slots <= {0, 1} else "question-image-group",
+        metric=metric,
         tasks=classes_of(samples),
         prompt=next(iter(questions)) if len(questions) == 1 else "{question}",
         samples=lambda: iter(samples),
         own=True,
-        near_duplicates=not reading.keep_near_duplicates,
+        near_duplicates=metric == "accuracy" and not reading.keep_near_duplicates,  # other groups are scored whole
         remarks=remarks,
     )
 

@@ -17,6 +17,7 @@ from savs_benchmarks.errors import PictureError
 from savs_benchmarks.pictures.containers import png_chunks, take_apart
 from savs_benchmarks.pictures.exif import ORIENTATION, exif_faults, exif_orientation
 from savs_benchmarks.pictures.tiff import SIXTEEN_BIT_MODES, correct_palette, to_eight_bits, unknown_layout, unsupported
+from savs_benchmarks.pictures.traits import Traits, traits_of
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 50_000_000
@@ -123,10 +124,11 @@ def _column(file: Path, group: int, column: str) -> Any:
 
 @dataclass(frozen=True)
 class ReadPicture:
-    """A picture as RGB, upright, and what is wrong beside its pixels: faults that cost nothing."""
+    """A picture as RGB, upright, what is wrong beside its pixels (faults that cost nothing), and its file's traits."""
 
     pixels: Image.Image
     faults: tuple[str, ...] = ()
+    traits: Traits | None = None
 
 
 def load_picture(source: Picture) -> Image.Image:
@@ -167,8 +169,9 @@ def _read(file: Path | io.BytesIO, source: Path | StoredPicture, info: Mapping[s
         except Exception as error:  # damaged bytes make Pillow raise whatever they happen to hit
             raise PictureError("image_corrupt", f"{source}: {error}") from None
         opened.info.update(info or {})
+        traits = traits_of(opened, stream)
         read = _decode(opened, source)
-        return ReadPicture(read.pixels, (*read.faults, *_faults_beside(opened.format, stream, source)))
+        return ReadPicture(read.pixels, (*read.faults, *_faults_beside(opened.format, stream, source)), traits)
 
 
 def _stream(file: Path | io.BytesIO, source: Path | StoredPicture) -> AbstractContextManager[BinaryIO]:
@@ -195,7 +198,7 @@ def _read_without_metadata(source: Path | StoredPicture, refused: PictureError) 
             raise PictureError("image_unsupported", f"{source}: {layout}") from None
         raise (refused if error.code == "not_an_image" else error) from None
     words = f" ({refused})" if refused.code == "image_corrupt" else ""
-    return ReadPicture(read.pixels, (f"Pillow alone cannot read the file with it{words}", *read.faults))
+    return ReadPicture(read.pixels, (f"Pillow alone cannot read the file with it{words}", *read.faults), read.traits)
 
 
 def _bounded(file: Path) -> bytes:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from savs_benchmarks import Benchmark
+from savs_harvest.asking.together import Together
 from savs_stores import SampleTable
 
 # The support of one draw in the papers.
@@ -89,6 +90,17 @@ def _unlabelled(table: SampleTable) -> Iterator[Concern]:
     if len(without):
         words = f"{len(without):,} of {len(table):,} samples have no label: they are asked, never supports nor tests"
         yield Concern("no label", len(without), words, _ids(table, without))
+
+
+def near_concerns(together: Together) -> Iterator[Concern]:
+    """Yield what near-duplicate pictures were found: they stay together, and should have one label."""
+    if count := len(together.repeated):
+        verb = "picture is a near-duplicate" if count == 1 else "pictures are near-duplicates"
+        words = f"{count:,} {verb} of others: they stay together"
+        yield Concern("near-duplicates", count, words, tuple(together.repeated[:EXAMPLES]))
+    if count := len(together.contradicting):
+        words = f"{count:,} of them have another label than what they nearly repeat"
+        yield Concern("near-duplicates with other labels", count, words, tuple(together.contradicting[:EXAMPLES]))
 
 
 def _repeated(table: SampleTable, readable: np.ndarray) -> Iterator[Concern]:

@@ -6,11 +6,16 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import chain
 
 from savs_benchmarks import Benchmark, PictureError, Sample
+from savs_benchmarks.pictures.near import Look, look_of
 from savs_benchmarks.pictures.pictures import Picture, read_picture
-from savs_harvest.asking.checks import find_concerns
+from savs_benchmarks.pictures.traits import Traits
+from savs_harvest.asking.checks import find_concerns, near_concerns
+from savs_harvest.asking.giveaways import giveaway_concerns
+from savs_harvest.asking.together import keep_together
 from savs_stores import BenchmarkInfo, SampleTable
 from savs_stores.format.fingerprint import short_hash
 
@@ -37,19 +42,28 @@ def index_samples(
     Every picture is decoded once, in threads, for its hash; an unreadable one hashes to 0, has no size, and is
     among the checks, as is one whose metadata is damaged.
     """
-    hashes, sizes = [], []
+    hashes, sizes, traits = [], [], []
+    looks: dict[int, Look | None] = {}
     unreadable: list[tuple[str, str]] = []
     damaged: list[tuple[str, str]] = []
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as threads:
         parts = (samples[start : start + AT_ONCE] for start in range(0, len(samples), AT_ONCE))
-        each = chain.from_iterable(threads.map(_picture_hashes, part) for part in parts)
+        each = chain.from_iterable(
+            threads.map(partial(_hash_pictures, looked=benchmark.near_duplicates), part) for part in parts
+        )
         for number, (sample, read) in enumerate(zip(samples, each, strict=True), 1):
             hashes.append([picture.hash for picture in read])
             sizes.append([picture.size for picture in read])
+            traits.append([picture.traits for picture in read])
+            looks.update({picture.hash: picture.look for picture in read if picture.look and picture.hash not in looks})
             unreadable += [(sample.sample_id, picture.code) for picture in read if picture.code]
             damaged += [(sample.sample_id, picture.faults[0]) for picture in read if picture.faults]
             on_samples(number, len(samples))
-    table = _sample_table(benchmark, samples, hashes)
+    together = keep_together(samples, hashes, looks)
+    table = _sample_table(benchmark, samples, hashes, together.groups)
+    found = [*find_concerns(benchmark, table, unreadable, damaged), *near_concerns(together)]
+    if benchmark.own:
+        found += giveaway_concerns(benchmark, table, traits)
     info = BenchmarkInfo(
         name=benchmark.name,
         tasks={task: list(classes) for task, classes in benchmark.tasks.items()},
@@ -60,12 +74,14 @@ def index_samples(
         prompt=benchmark.prompt,
         answers=dict(benchmark.answers),
         split=benchmark.split,
-        checks=[asdict(concern) for concern in find_concerns(benchmark, table, unreadable, damaged)],
+        checks=[asdict(concern) for concern in found],
     )
     return Index(info, table, sizes)
 
 
-def _sample_table(benchmark: Benchmark, samples: Sequence[Sample], hashes: Sequence[Sequence[int]]) -> SampleTable:
+def _sample_table(
+    benchmark: Benchmark, samples: Sequence[Sample], hashes: Sequence[Sequence[int]], groups: Sequence[str | None]
+) -> SampleTable:
     return SampleTable.from_columns(
         benchmark.tasks,
         {
@@ -73,7 +89,7 @@ def _sample_table(benchmark: Benchmark, samples: Sequence[Sample], hashes: Seque
             "task": [s.task for s in samples],
             "label": [s.label or None for s in samples],
             "split": [s.split for s in samples],
-            "group": [s.group for s in samples],
+            "group": groups,
             "slot": [s.slot for s in samples],
             "options": [s.options for s in samples],
             "image_hash": hashes,
@@ -86,24 +102,29 @@ def _sample_table(benchmark: Benchmark, samples: Sequence[Sample], hashes: Seque
 class HashedPicture:
     """A hash of a picture's size and pixels, equal for equal pictures in different files, and its size.
 
-    One that cannot be read has hash 0, no size, and a `code`. `faults` are those beside the pixels.
+    One that cannot be read has hash 0, no size, and a `code`. `faults` are those beside the pixels. `look` is what
+    near-duplicates are found by, `traits` what its file has beside the pixels.
     """
 
     hash: int
     size: tuple[int, int]
     code: str = ""
     faults: tuple[str, ...] = ()
+    look: Look | None = None
+    traits: Traits | None = None
 
 
-def _picture_hashes(sample: Sample) -> list[HashedPicture]:
-    return [hash_picture(image) for image in sample.images]
+def _hash_pictures(sample: Sample, looked: bool) -> list[HashedPicture]:
+    return [hash_picture(image, looked) for image in sample.images]
 
 
-def hash_picture(source: Picture) -> HashedPicture:
-    """Hash a picture's pixels, and say what is wrong with one that cannot be read."""
+def hash_picture(source: Picture, looked: bool = False) -> HashedPicture:
+    """Hash a picture's pixels, or say why it cannot be read; `looked` keeps what it looks like."""
     try:
         read = read_picture(source)
     except PictureError as error:
         return HashedPicture(0, (0, 0), error.code)
     size = read.pixels.size
-    return HashedPicture(short_hash(repr(size).encode(), read.pixels.tobytes()), size, faults=read.faults)
+    number = short_hash(repr(size).encode(), read.pixels.tobytes())
+    look = look_of(read.pixels) if looked else None
+    return HashedPicture(number, size, faults=read.faults, look=look, traits=read.traits)
