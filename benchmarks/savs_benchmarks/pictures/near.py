@@ -26,7 +26,7 @@ CONTRAST = (0.6, 1.7)
 # Levels of 255: colours may differ by so much on average; a picture that varies less than this has nothing to compare.
 COLOUR_LEVELS, FLAT_LEVELS = 5.0, 2.0
 # Pictures that are compared at once.
-AT_ONCE = 64
+AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ def near_duplicates(looks: Sequence[Look | None]) -> np.ndarray:
     """Return a number for every picture, the same for near-duplicates and for theirs; None is like no other."""
     numbers = np.arange(len(looks))
     places = np.array([place for place, look in enumerate(looks) if look is not None and not _is_flat(look)], dtype=int)
-    hashes = np.array([_hash_of(looks[place]) for place in places], dtype=np.uint64)
-    for number, place in enumerate(places):
+    hashes = np.array([_hash_of(looks[place]) for place in places.tolist()], dtype=np.uint64)
+    for number, place in enumerate(places.tolist()):
         alike = places[np.flatnonzero(np.bitwise_count(hashes[:number] ^ hashes[number]) <= MOST_BITS)]
         while len(alike := alike[numbers[alike] != numbers[place]]):  # those that are joined already need no look
             some, alike = alike[:AT_ONCE], alike[AT_ONCE:]
-            for other in some[_resemble(looks[place], [looks[one] for one in some])]:
+            for other in some[_resemble(looks[place], [looks[one] for one in some.tolist()])]:
                 numbers[numbers == numbers[place]] = numbers[other]
     return numbers
 

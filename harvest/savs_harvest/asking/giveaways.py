@@ -31,7 +31,7 @@ def giveaway_concerns(
     for code, task in enumerate(benchmark.tasks):
         rows = np.flatnonzero(known & (table.task == code))
         labels = table.label[rows]
-        for name, values in _properties([[one for one in traits[row] if one] for row in rows]).items():
+        for name, values in _properties([[one for one in traits[row] if one] for row in rows.tolist()]).items():
             if (rule := judge_rule(labels, values)) is not None:
                 right, largest = rule
                 words = (
