@@ -96,7 +96,7 @@ def _resemble(look: Any, others: Sequence[Any]) -> np.ndarray:
     left, contrast, moved, scaled = _explained(look.grey, np.stack([other.grey for other in others]))
     fits = (left <= allowed) & (moved <= MOST_MOVED) & (scaled <= MOST_SCALED)
     fits &= (contrast >= CONTRAST[0]) & (contrast <= CONTRAST[1])
-    for place in np.flatnonzero(fits):
+    for place in np.flatnonzero(fits).tolist():
         other = others[place]
         colours = np.abs(contrast[place] * (look.colours - 128.0) - (other.colours - 128.0)).mean()
         fits[place] = colours <= COLOUR_LEVELS and _left(other.grey, look.grey) <= allowed[place]
