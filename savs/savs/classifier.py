@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -37,13 +37,15 @@ class PictureClassifier:
 
     def predict(self, images: Sequence[Any], questions: str | Sequence[str] | None = None) -> np.ndarray:
         """Return the class of every picture."""
-        return self.classes_[self.answer(images, questions).predicted]
+        predicted, _ = self.classifier.classify(self._vectors(images, questions))
+        return self.classes_[predicted]
 
     def predict_proba(
         self, images: Sequence[Any], questions: str | Sequence[str] | None = None
     ) -> Float[np.ndarray, "sample class"]:
         """Return the probability of every class, in the order of `classes_`."""
-        return self.answer(images, questions).probabilities
+        _, probabilities = self.classifier.classify(self._vectors(images, questions))
+        return probabilities
 
     def answer(
         self,
@@ -57,9 +59,7 @@ class PictureClassifier:
         `questions` are for classifiers that were fitted on samples with questions of their own. Raises ValueError
         naming the first picture that cannot be read, and for another question.
         """
-        blocks = list(self._vectors(images, self._asked(questions)))
-        vectors = np.concatenate(blocks) if blocks else np.empty((0, len(self.classifier.heads), self.classifier.dim))
-        return self.classifier.answer(vectors, doubt or Doubt())
+        return self.classifier.answer(self._vectors(images, questions), doubt or Doubt())
 
     def __call__(
         self, images: Any, top_k: int | None = TOP_K, questions: str | Sequence[str] | None = None
@@ -88,12 +88,13 @@ class PictureClassifier:
             raise ValueError(f"this classifier was fitted on {own!r}: its heads know no other question")
         return questions
 
-    def _vectors(self, images: Sequence[Any], questions: str | Sequence[str]) -> Iterator[np.ndarray]:
+    def _vectors(self, images: Sequence[Any], questions: str | Sequence[str] | None) -> np.ndarray:
+        asked, encoder, dim = self._asked(questions), self.encoder, self.classifier.dim
         from savs_harvest.run.encoding import encode_blocks
         from savs_harvest.run.expected import widened
 
-        for block in encode_blocks(self.encoder, images, questions):
-            yield widened(block, self.classifier.dim)
+        blocks = [widened(block, dim) for block in encode_blocks(encoder, images, asked)]
+        return np.concatenate(blocks) if blocks else np.empty((0, len(self.classifier.heads), dim))
 
     @cached_property
     def encoder(self) -> Encoder:

@@ -118,20 +118,26 @@ class Classifier:
 
     def answer(self, vectors: Shaped[np.ndarray, "sample head dim"], doubt: Doubt = Doubt()) -> Answers:
         """Return what it says of samples. Raises ValueError for vectors of other heads, or that are not finite."""
-        self._check(vectors)
+        predicted, probabilities = self.classify(vectors)
         batch = Batch(np.arange(len(self.heads)), vectors)
-        probabilities = tempered(_probabilities(self.fitted, batch), self.calibration.temperature)
         by_fold = [
             tempered(_probabilities(fold, batch), temperature)
             for fold, temperature in zip(self.folds, self.calibration.fold_temperature.tolist(), strict=True)
         ]
-        predicted = self.fitted.votes(batch).predicted
         sets = sets_of(self.calibration.set_probabilities(np.stack(by_fold), doubt.by_class), doubt.coverage)
         sets[np.arange(len(sets)), predicted] = True  # none is empty: who is right more often than promised may say so
         likeness = self.likeness.likeness(vectors.astype(np.float64))
         unlike = likeness <= doubt.false_alarms
         unsure = (sets.sum(axis=1) != 1) | (probabilities.max(axis=1) < doubt.least)
         return Answers(predicted, probabilities, sets, likeness, unlike, unsure | unlike)
+
+    def classify(
+        self, vectors: Shaped[np.ndarray, "sample head dim"]
+    ) -> tuple[Int[np.ndarray, " sample"], Float[np.ndarray, "sample class"]]:
+        """Return class and probabilities alone, those of `answer`, in a fraction of its time. Raises as it does."""
+        self._check(vectors)
+        votes = self.fitted.votes(Batch(np.arange(len(self.heads)), vectors))
+        return votes.predicted, tempered(self.fitted.probabilities(votes.scores), self.calibration.temperature)
 
     def _check(self, vectors: np.ndarray) -> None:
         if vectors.shape[1:] != (len(self.heads), self.dim):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -17,7 +17,8 @@ from savs_analyze.draws.task import Task
 from savs_analyze.fitting.estimate import Estimate, balanced_accuracy, estimate
 from savs_analyze.fitting.fit import Fit, fit, fold_of
 from savs_analyze.methods.context import Context
-from savs_analyze.methods.crossfit import best, cross_fit
+from savs_analyze.methods.crossfit import cross_fit
+from savs_analyze.methods.method import Method
 from savs_analyze.methods.recipes import AUTO, ZERO_SHOT
 from savs_analyze.methods.settings import Setting, make_setting
 from savs_analyze.votes.fitted import Fitted
@@ -89,7 +90,7 @@ def fit_store(vectors: ModelVectors, request: FitRequest = FitRequest()) -> Clas
         _model(vectors),
         _data(task, labels),
         _recipe(found, settings, request),
-        measured.to_json() | {"layers": _by_layer(settings, context)},
+        measured.to_json() | {"layers": _by_layer(settings[found.chosen].method, context)},
         {name: version(name) for name in ("savs", "numpy", "scipy", "scikit-learn")},
     )
     return assemble(found, about, np.stack([vectors.heads.layer, vectors.heads.head_in_layer], axis=1)[heads])
@@ -172,21 +173,16 @@ def _estimate(found: Fit, context: Context, vectors: ModelVectors, samples: Int[
     return estimate(found, context.labels, cluster, vectors.logits[samples, : context.classes])
 
 
-def _by_layer(settings: Sequence[Setting], context: Context) -> list[tuple[int, float]]:
-    """Return the last layer allowed and the balanced accuracy of what would be chosen then, out of sample."""
+def _by_layer(method: Method, context: Context) -> list[tuple[int, float]]:
+    """Return the last layer allowed and the balanced accuracy of a method then, out of sample."""
     found: list[tuple[int, float]] = []
     for budget in (*BUDGETS, 1.0):
-        heads = _within_budget(context.layer, budget)
-        if found and context.layer[heads].max() == found[-1][0]:
-            continue
-        shallow = Context(
-            context.vectors[:, heads], context.labels, context.classes, context.layer[heads], context.seed
-        )
-        methods = [setting.method for setting in settings]
-        said = cross_fit(methods, shallow, fold_of(context), nested=False).said
-        chosen = said[best(said, context.labels)]
-        right = chosen.argmax(axis=1) == context.labels
-        found.append((int(context.layer[heads].max()), balanced_accuracy(right, context.labels)))
+        heads = np.flatnonzero(_within_budget(context.layer, budget))
+        last = int(context.layer[heads].max())
+        if not found or last > found[-1][0]:
+            shallow = replace(context, vectors=context.vectors[:, heads], layer=context.layer[heads], _known={})
+            [said] = cross_fit([method], shallow, fold_of(context), nested=False).said
+            found.append((last, balanced_accuracy(said.argmax(axis=1) == context.labels, context.labels)))
     return found
 
 

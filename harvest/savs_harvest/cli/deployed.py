@@ -39,12 +39,12 @@ class Deployed:
     doubt: Doubt = field(default_factory=Doubt)
     abstain: bool = False
 
-    def rows(self, asked: Iterable[Asked], size: int = BLOCK) -> Iterator[list[dict[str, Any]]]:
-        """Yield a list of rows for every so many samples, in order and in bounded memory."""
+    def rows(self, asked: Iterable[Asked], size: int = BLOCK) -> Iterator[list[tuple[Asked, dict[str, Any]]]]:
+        """Yield so many samples with their rows at a time, in order and in bounded memory."""
         named, run = tee(_blocks(asked, size))
         found = self.encoder.stream([one.question for one in block] for block in run)
         for block, of_it in zip(named, found, strict=True):
-            yield self._rows(block, of_it)
+            yield list(zip(block, self._rows(block, of_it), strict=True))
 
     def _rows(self, asked: Sequence[Asked], block: Block) -> list[dict[str, Any]]:
         good = np.flatnonzero(block.status == Status.OK)

@@ -52,7 +52,7 @@ def _harvested(context: typer.Context) -> tuple[str, str, int]:
     """Run the harvest that the other words ask for; return its store, the model's name in it, and its exit code."""
     group: Any = context.find_root().command
     harvest, code = group.commands["run"], terminal.DONE
-    with harvest.make_context("run", list(context.args), parent=context) as asked:
+    with harvest.make_context("run", list(context.args), parent=context.parent) as asked:
         try:
             harvest.invoke(asked)
         except typer.Exit as stop:  # some pictures failed: the others are enough, or the fit says what is not

@@ -6,7 +6,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from savs_harvest.cli.asked import Asked
     from savs_harvest.cli.deployed import Deployed
     from savs_harvest.cli.drift import Drift
+    from savs_harvest.cli.page import Gallery
 
 MOST_REASONS = 20
 
@@ -32,6 +32,7 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", help="FILE.csv or FILE.jsonl; without it, a table is printed.")
     ] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="A page to look at, for the browser: FILE.html.")] = None,
     coverage: Annotated[float, typer.Option(help="How often the set of classes shall hold the truth.")] = 0.9,
     by_class: Annotated[bool, typer.Option("--by-class", help="Keep the coverage for every class by itself.")] = False,
     least: Annotated[float, typer.Option(help="An answer of a lower probability is doubtful.")] = 0.0,
@@ -86,9 +87,13 @@ def predict(
     for line in (*loaded.remarks, *told(expected, loaded, settings)):
         terminal.say(f"model: {line}", file=sys.stderr)
     outcome = _answer(deployed, pictures, journal)
+    if html is not None:
+        notes = [words] if (words := outcome.drift.words()) else []
+        about = {"title": classifier.stem, "question": read.about.question or "", "notes": notes}
+        outcome.gallery.write(html, about | {"false_alarms": false_alarms})
     outcome.tell()
-    if out is not None:
-        print(out, file=sys.stderr)
+    for written in filter(None, (out, html)):
+        print(written, file=sys.stderr)
     if outcome.failed:
         raise typer.Exit(terminal.DONE_WITH_FAILURES)
 
@@ -111,6 +116,7 @@ class Outcome:
     """What came of all pictures, counted row by row."""
 
     drift: Drift
+    gallery: Gallery
     rows: int = 0
     doubtful: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
@@ -120,8 +126,9 @@ class Outcome:
     def failed(self) -> int:
         return self.statuses.total()
 
-    def add(self, row: Row) -> None:
+    def add(self, asked: Asked, row: Row) -> None:
         self.rows += 1
+        self.gallery.add(asked, row)
         self.doubtful += bool(row["doubtful"])
         if row["status"] == "ok":
             self.drift.add(row["likeness"])
@@ -145,20 +152,21 @@ def _answer(deployed: Deployed, sources: list[str], journal: Journal | None) -> 
     from savs_harvest.cli.asked import asked_of, count
     from savs_harvest.cli.deployed import BLOCK
     from savs_harvest.cli.drift import Drift
+    from savs_harvest.cli.page import Gallery
     from savs_harvest.cli.progress import AnswerProgress
 
     about = deployed.classifier.about
-    outcome, columns = Outcome(Drift(deployed.classifier.samples)), columns_of(about.question is None)
+    outcome, columns = Outcome(Drift(deployed.classifier.samples), Gallery()), columns_of(about.question is None)
     kept = journal.begin(BLOCK) if journal else 0
     asked = asked_of(sources, about.question)
     if journal:
         asked = _go_on(asked, journal, outcome)
     with AnswerProgress("answers", count(sources), kept) as progress:
-        for rows in deployed.rows(asked):
-            _keep(rows, journal, columns, not outcome.rows)
-            for row in rows:
-                outcome.add(row)
-            progress.advance(len(rows))
+        for answered in deployed.rows(asked):
+            _keep([row for _, row in answered], journal, columns, not outcome.rows)
+            for one, row in answered:
+                outcome.add(one, row)
+            progress.advance(len(answered))
     if journal:
         journal.finish(columns)
     return outcome
@@ -184,5 +192,5 @@ def _go_on(asked: Iterator[Asked], journal: Journal, outcome: Outcome) -> Iterat
                 f"{journal.path} holds the answer for {row['file']}, and now comes {found}: the pictures have changed; "
                 "remove that file to begin again"
             )
-        outcome.add(row)
-    return chain(asked)
+        outcome.add(one, row)
+    return asked

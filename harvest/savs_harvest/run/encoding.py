@@ -81,6 +81,8 @@ class Encoder:
                 yield self._run((asked, groups, next(prepared)) for _, asked, groups in of_block)
 
     def _plan(self, asked: Sequence[Question]) -> list[Groups]:
+        if len(asked) == 1:
+            return [[[0]]]
         seen = [[_look(picture) for picture in question.pictures] for question in asked]
         lengths = [
             self.preparer.length(question, [picture.size for picture in of])

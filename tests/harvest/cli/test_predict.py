@@ -136,6 +136,13 @@ def test_without_a_file_a_table_is_printed(predict, photos):
     assert "9 pictures, " in result.stderr
 
 
+def test_a_page_to_look_at_is_written_and_resumed_with_the_answers(predict, photos, begun, tmp_path):
+    assert predict(photos, "--out", "a.csv", "--html", "a.html").exit_code == 0
+    text = (tmp_path / "a.html").read_text()
+    assert text.count("<article") == text.count("data:image/jpeg") == len(DIGITS)
+    assert QUESTION in text
+
+
 def test_a_doubtful_answer_names_no_class_where_it_shall_abstain(predict, photos, tmp_path):
     assert predict(photos, "--out", "a.jsonl", "--abstain", "--least", "0.9").exit_code == 0
     found = rows(tmp_path / "a.jsonl")
