@@ -50,7 +50,7 @@ class HarvestProgress:
 
     @property
     def listener(self) -> Listener:
-        return Listener(self.pictures, self.plan, self.advance, self.warn_mixed)
+        return Listener(self.pictures, self.plan, self.advance, self.warn_mixed, self.taken)
 
     def pictures(self, done: int, total: int) -> None:
         """Show on a terminal how many samples' pictures are read; the bar goes when all are."""
@@ -80,6 +80,10 @@ class HarvestProgress:
         """Say, before it is too late, in what this run differs from those that made the other shards."""
         line = f"warning: not the same in all shards, whose vectors will agree to rounding only: {words}"
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def taken(self, count: int, total: int) -> None:
+        """Say how much of changed data is known."""
+        self.console.print(f"{self.title}: {count:,} of {total:,} rows taken over", highlight=False, markup=False)
 
     def advance(self, samples: int) -> None:
         if self.task is not None:

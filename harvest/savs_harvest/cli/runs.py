@@ -104,7 +104,7 @@ def run(
     from savs_harvest.models.specs import find_model
     from savs_harvest.models.templates import check_date
     from savs_harvest.run.forecast import check_space
-    from savs_harvest.run.harvest import harvest
+    from savs_harvest.run.growing import harvest_changed
     from savs_harvest.run.ranks import find_rank, started_by_torchrun
     from savs_harvest.run.settings import Settings, default_workers
     from savs_harvest.run.writing import Keeping
@@ -136,7 +136,7 @@ def run(
     context.meta["harvested"] = place, stored_as  # for commands that run this one
     shown_name = stored_as + (f" ({process})" if process.world > 1 else "")
     with HarvestProgress(shown_name, benchmark.name) as progress:
-        report = harvest(loaded, benchmark, place, settings, keeping, process, progress.listener)
+        report = harvest_changed(loaded, benchmark, place, settings, keeping, process, progress.listener)
     _tell(report)
     print(f"{place}\nnext: {terminal.command('savs-analyze', 'sweep', '--store', place)}", file=sys.stderr)
     if report.failed and not started_by_torchrun():

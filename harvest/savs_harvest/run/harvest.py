@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from functools import partial
 from itertools import groupby, tee
 from operator import itemgetter
 from pathlib import Path
@@ -26,7 +27,7 @@ from savs_harvest.run.report import Report, check_first, failures_of
 from savs_harvest.run.settings import Settings, check_settings, prepared_for
 from savs_harvest.run.work import Work
 from savs_harvest.run.writing import Keeping, open_writer
-from savs_stores import ModelWriter, Status, owned_shards
+from savs_stores import ModelWriter, Shard, Status, owned_shards
 from savs_stores.format.provenance import ENVIRONMENT, mixed_environments
 
 USUAL, OWN_NAME, ALONE, SILENT = Settings(), Keeping(), Rank(), Listener()
@@ -50,6 +51,12 @@ def harvest(
     check_settings(model, settings)
     keeping.check(model, settings)
     work = find_work(model, benchmark, settings, listener.pictures)
+    return harvest_work(work, store, keeping, rank, listener)
+
+
+def harvest_work(work: Work, store: str | Path, keeping: Keeping, rank: Rank, listener: Listener) -> Report:
+    """Run what is to be run, into a store; see `harvest`."""
+    model, settings = work.model, work.settings
     work.check_shots()  # whatever refuses a command comes before the writer, which takes the name
     writer = open_writer(model, work.index, store, settings, keeping, work.answers)
     checks = [f"{found['kind']}: {found['words']}" for found in work.index.info.checks]
@@ -69,7 +76,8 @@ def harvest(
             if written:
                 written.result()  # at most two shards are in memory, and a full disk is noticed here
             fetched = buffers.fetch()
-            written = writing.submit(_write, writer, number, fetched, recorder.provenance(fetched), report)
+            known = partial(work.known.fill, rows=writer.plan.rows(number))
+            written = writing.submit(_write, writer, number, fetched, known, recorder.provenance(fetched), report)
         if written:
             written.result()
     return report
@@ -122,11 +130,21 @@ def _run_shards(
             for _, groups in of_shard:
                 work.run(runner, rows, groups, next(prepared), buffers)
                 on_samples(sum(map(len, groups)))
+            if taken := sum(row in work.known.rows for row in rows):
+                on_samples(taken)
             yield number, buffers, recorder
 
 
-def _write(writer: ModelWriter, number: int, buffers: Buffers, provenance: Mapping[str, Any], report: Report) -> None:
+def _write(
+    writer: ModelWriter,
+    number: int,
+    buffers: Buffers,
+    fill: Callable[[Shard], None],
+    provenance: Mapping[str, Any],
+    report: Report,
+) -> None:
     content = buffers.shard()
+    fill(content)
     writer.write(number, content, provenance)
     report.halved += buffers.halved
     report.statuses.update(Status(status).name for status in content.status.tolist())

@@ -13,10 +13,11 @@ class Listener:
     """What is called while a harvest runs; by default nobody listens.
 
     `pictures` gets (read, all) samples, `plan` the writer and the shards to do, `samples` how many samples were run,
-    and `warning` in what other shards were made otherwise, in words.
+    and `warning` in what other shards were made otherwise, in words. `taken` gets (taken over, all) samples.
     """
 
     pictures: Callable[[int, int], None] = lambda done, total: None
     plan: Callable[[ModelWriter, list[int]], None] = lambda writer, shards: None
     samples: Callable[[int], None] = lambda count: None
     warning: Callable[[str], None] = lambda words: None
+    taken: Callable[[int, int], None] = lambda count, total: None

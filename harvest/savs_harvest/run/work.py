@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 
 from savs_benchmarks import Benchmark, Sample
@@ -16,11 +16,33 @@ from savs_harvest.batches.runner import Runner
 from savs_harvest.models.answers import Answers
 from savs_harvest.models.loading import LoadedModel
 from savs_harvest.run.settings import Settings
+from savs_stores import ModelVectors, Shard
+from savs_stores.format.schema import PER_SAMPLE
+
+
+@dataclass(frozen=True)
+class Known:
+    """Samples that need not be run: of a row, where its vectors are, and as which row there."""
+
+    rows: Mapping[int, tuple[ModelVectors, int]] = field(default_factory=dict)
+
+    def fill(self, content: Shard, rows: range) -> None:
+        """Put what is known of the rows of a shard into its content."""
+        found = [(place, *self.rows[row]) for place, row in enumerate(rows) if row in self.rows]
+        for source in {id(source): source for _, source, _ in found}.values():
+            places = [place for place, of, _ in found if of is source]
+            there = [row for _, of, row in found if of is source]
+            content.heads[places] = source.read(there)
+            for name in PER_SAMPLE:
+                getattr(content, name)[places] = getattr(source, name)[there]
+
+
+NOTHING = Known()
 
 
 @dataclass(frozen=True)
 class Work:
-    """The samples of a benchmark as one model is asked them."""
+    """The samples of a benchmark as one model is asked them; `known` ones are not run."""
 
     model: LoadedModel
     settings: Settings
@@ -28,6 +50,7 @@ class Work:
     samples: Sequence[Sample]
     index: Index
     answers: Mapping[str, Answers]
+    known: Known = NOTHING
 
     @cached_property
     def preparer(self) -> Preparer:
@@ -84,10 +107,12 @@ class Work:
         return [self.question(rows[place]) for group in groups for place in group]
 
     def plan(self, rows: range) -> list[Groups]:
-        """Return the batches of a shard, as places in it."""
-        lengths = [self.length(row) for row in rows]
-        pictures = [self.pictures(row) for row in rows]
-        return self.settings.batching(self.model.device).plan(self.model.family, lengths, pictures)
+        """Return the batches of a shard, as places in it; one without samples where all are known."""
+        places = [place for place, row in enumerate(rows) if row not in self.known.rows]
+        lengths = [self.length(rows[place]) for place in places]
+        pictures = [self.pictures(rows[place]) for place in places]
+        planned = self.settings.batching(self.model.device).plan(self.model.family, lengths, pictures)
+        return [[[places[i] for i in group] for group in groups] for groups in planned] or [[]]
 
     def pictures(self, row: int) -> tuple[int, ...]:
         """Return the hashes of all pictures of a prompt, its shots' first; an unreadable one is like no other."""

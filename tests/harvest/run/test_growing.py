@@ -1,0 +1,185 @@
+"""Data that changed a little cost a little: what is the same is taken over, and nothing is ever half."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from kit.replicas.writing import write_picture
+from savs_benchmarks import find_benchmark
+from savs_benchmarks.files.reading import Reading
+from savs_harvest.batches.layout_check import load_model
+from savs_harvest.models.specs import find_model
+from savs_harvest.run import growing
+from savs_harvest.run.growing import Places, harvest_changed
+from savs_harvest.run.harvest import harvest
+from savs_harvest.run.listener import Listener
+from savs_harvest.run.ranks import Rank
+from savs_harvest.run.writing import Keeping
+from savs_stores import MismatchError, open_store, verify
+
+KEEPING = Keeping(shard_samples=4)
+
+
+def opened(photos):
+    return find_benchmark(str(photos), reading=Reading(question="Which animal is it?"))
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return load_model(find_model("tiny", None), "cpu", None, None)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of pictures of two classes, five of each."""
+    for number in range(10):
+        write_picture(tmp_path / "photos" / ("cat", "dog")[number % 2] / f"{number:02}.png", number)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def run(tiny, photos, tmp_path):
+    """Return a function that harvests the folder; it returns the store and how many rows were taken and run."""
+
+    def harvested(**options):
+        taken, ran = [], []
+        listener = Listener(taken=lambda count, total: taken.append((count, total)))
+        listener = Listener(taken=listener.taken, plan=lambda writer, shards: ran.append(writer))
+        benchmark = opened(photos)
+        harvest_changed(tiny, benchmark, tmp_path / "photos.zarr", keeping=KEEPING, listener=listener, **options)
+        return open_store(tmp_path / "photos.zarr"), taken
+
+    return harvested
+
+
+def by_id(store):
+    vectors = store["tiny"]
+    return dict(zip(store.samples.sample_id.tolist(), vectors.read(), strict=True))
+
+
+def test_one_more_picture_costs_one_row(run, photos, tmp_path, monkeypatch):
+    before, taken = run()
+    assert taken == []
+    known, fingerprint = by_id(before), before["tiny"].fingerprint
+    write_picture(photos / "dog/03b.png", 30)
+    asked = []
+    monkeypatch.setattr(growing.Work, "run", spy(growing.Work.run, asked))
+    after, taken = run()
+    assert taken == [(10, 11)]
+    assert asked == [1]
+    found = by_id(after)
+    assert set(known) < set(found)
+    assert all((found[name] == known[name]).all() for name in known)
+    assert after["tiny"].fingerprint == fingerprint
+    assert list(verify(after)) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "photos.zarr"]
+
+
+def spy(real, asked):
+    def run(self, runner, rows, groups, prepared, buffers):
+        if count := sum(map(len, groups)):
+            asked.append(count)
+        return real(self, runner, rows, groups, prepared, buffers)
+
+    return run
+
+
+def test_what_is_taken_over_is_what_a_new_harvest_gives(run, photos, tiny, tmp_path):
+    """To the rounding of batches of other sizes."""
+    run()
+    write_picture(photos / "cat/11.png", 31)
+    grown, _ = run()
+    harvest(tiny, opened(photos), tmp_path / "anew.zarr", keeping=KEEPING)
+    anew = open_store(tmp_path / "anew.zarr")
+    assert grown.index_hash == anew.index_hash
+    assert grown["tiny"].read() == pytest.approx(anew["tiny"].read(), abs=5e-3)
+    for name in ("status", "n_tokens"):
+        assert (getattr(grown["tiny"], name) == getattr(anew["tiny"], name)).all()
+    np.testing.assert_allclose(grown["tiny"].logits, anew["tiny"].logits, atol=5e-3)
+
+
+def test_a_picture_that_moved_to_another_class_is_not_run_again(run, photos):
+    run()
+    shutil.move(photos / "cat/00.png", photos / "dog/00.png")
+    store, taken = run()
+    assert taken == [(10, 10)]
+    assert np.bincount(store.samples.label).tolist() == [4, 6]
+
+
+def test_a_store_that_holds_more_is_kept_beside(run, photos, tmp_path):
+    run()
+    (photos / "cat/00.png").unlink()
+    store, taken = run()
+    assert taken == [(9, 9)]
+    assert len(store.samples) == 9
+    assert len(open_store(tmp_path / "photos.before.zarr").samples) == 10
+    (photos / "cat/02.png").unlink()
+    with pytest.raises(MismatchError, match=r"photos\.before\.zarr holds what an earlier change replaced: move it"):
+        run()
+    assert len(open_store(tmp_path / "photos.zarr").samples) == 9
+
+
+def test_a_killed_change_goes_on_and_the_old_store_stays_until_then(run, photos, tmp_path, monkeypatch):
+    known = by_id(run()[0])
+    for number in range(20, 28):
+        write_picture(photos / f"dog/{number}.png", number)
+    real, calls = growing.Work.run, []
+
+    def killed(self, *arguments):
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(growing.Work, "run", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    assert len(open_store(tmp_path / "photos.zarr").samples) == 10
+    assert open_store(tmp_path / "photos.growing.zarr").peek("tiny").missing
+    after, taken = run()
+    assert taken == [(10, 18)]
+    assert len(after.samples) == 18
+    assert all((by_id(after)[name] == vector).all() for name, vector in known.items())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "photos.zarr"]
+
+
+def test_data_that_change_again_lose_nothing_of_an_unfinished_change(run, photos, tmp_path):
+    run()
+    write_picture(photos / "dog/20.png", 20)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(growing.Places, "replace", lambda places, keep: None)  # as if killed before the last step
+        assert len(run()[0].samples) == 10
+    write_picture(photos / "dog/21.png", 21)
+    store, taken = run()
+    assert taken == [(11, 12)]
+    assert len(store.samples) == 12
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "photos.zarr"]
+
+
+def test_a_kill_between_the_two_renames_is_mended(run, photos, tmp_path):
+    run()
+    places = Places(tmp_path / "photos.zarr")
+    places.store.rename(places.before)
+    shutil.copytree(places.before, places.growing)
+    store, _ = run()
+    assert len(store.samples) == 10
+    assert not places.growing.exists()
+
+
+def test_several_processes_do_not_change_a_store(run, photos):
+    run()
+    write_picture(photos / "dog/20.png", 20)
+    with pytest.raises(ValueError, match="taken over by one process, not 2"):
+        run(rank=Rank(0, 2))
+
+
+def test_another_question_is_no_small_change(run, tiny, photos, tmp_path):
+    run()
+    benchmark = opened(photos)
+    other = [replace(sample, question="What else?") for sample in benchmark.samples()]
+    changed = replace(benchmark, samples=lambda: iter(other))
+    with pytest.raises(MismatchError, match="prompt_hash: differs"):
+        harvest_changed(tiny, changed, tmp_path / "photos.zarr", keeping=KEEPING)
