@@ -7,7 +7,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -48,9 +48,23 @@ class Journal:
         if self._begun():
             self._check_header()
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from the file inside the block. Raises `AnswersError` where one is at it."""
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab") as file:
+            try:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except ImportError:  # Windows has no such locks
+                pass
+            except OSError:
+                raise AnswersError(f"{self.path} is being written by another process") from None
+            yield
+
     def begin(self, block: int) -> int:
         """Return how many rows are kept, whole blocks of them; a torn end is cut off."""
-        self.out.parent.mkdir(parents=True, exist_ok=True)
         if not self._begun():
             self.path.write_bytes(_line({"format": FORMAT, **self.header}))
             return 0
@@ -79,6 +93,8 @@ class Journal:
         with NamedTemporaryFile(dir=self.out.parent, prefix=f".{self.out.name}.", delete=False) as file:
             try:
                 write(file, self.rows(), columns)  # type: ignore[arg-type]
+                file.flush()
+                os.fsync(file.fileno())
                 file.close()
                 Path(file.name).chmod(self.path.stat().st_mode)
                 Path(file.name).replace(self.out)

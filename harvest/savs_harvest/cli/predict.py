@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -83,7 +84,8 @@ def predict(
     deployed = Deployed(read, encoder_of(expected, loaded, settings), doubt, abstain)
     for line in (*loaded.remarks, *told(expected, loaded, settings)):
         terminal.say(f"model: {line}", file=sys.stderr)
-    outcome = _answer(deployed, pictures, journal)
+    with journal.held() if journal else nullcontext():
+        outcome = _answer(deployed, pictures, journal)
     if html is not None:
         notes = [words] if (words := outcome.drift.words()) else []
         about = {"title": classifier.stem, "question": read.about.question or "", "notes": notes}
@@ -158,7 +160,8 @@ def _answer(deployed: Deployed, sources: list[str], journal: Journal | None) -> 
     asked = asked_of(sources, about.question)
     if journal:
         asked = _go_on(asked, journal, outcome)
-    with AnswerProgress("answers", count(sources), kept) as progress:
+    silent = journal is None and sys.stdout.isatty()
+    with AnswerProgress("answers", count(sources), kept, silent) as progress:
         for answered in deployed.rows(asked):
             _keep([row for _, row in answered], journal, columns, not outcome.rows)
             for one, row in answered:

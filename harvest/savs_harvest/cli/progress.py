@@ -91,9 +91,12 @@ class HarvestProgress:
 
 
 class AnswerProgress:
-    """A bar of answered pictures, and how many are answered where nobody knows how many there are."""
+    """A bar of answered pictures, and how many are answered where nobody knows how many there are.
 
-    def __init__(self, title: str, total: int | None, done: int) -> None:
+    It is `silent` where answers are printed on the same terminal; they go where they are sent, never through the bar.
+    """
+
+    def __init__(self, title: str, total: int | None, done: int, silent: bool = False) -> None:
         console = Console(stderr=True)
         counted = "{task.completed:,.0f}" if total is None else "{task.completed:,.0f}/{task.total:,.0f}"
         self.bar = Progress(
@@ -103,6 +106,8 @@ class AnswerProgress:
             SpeedColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
             console=console,
+            redirect_stdout=False,
+            disable=silent,
         )
         self.task = self.bar.add_task(title, total=total, completed=done, sample_bytes=0)
 

@@ -25,12 +25,13 @@ from savs_benchmarks import BENCHMARKS, load_jsonl
 from savs_benchmarks.digits.digits import benchmark_pictures
 from savs_harvest.batches.layout_check import load_model
 from savs_harvest.cli import commands as cli
+from savs_harvest.cli.answers import Journal
 from savs_harvest.cli.drift import Drift
 from savs_harvest.models.specs import find_model
 from savs_harvest.run.harvest import harvest
 from savs_harvest.run.settings import Settings
 from savs_stores import open_store
-from savs_stores.terminal import DONE_WITH_FAILURES
+from savs_stores.terminal import DONE_WITH_FAILURES, INTERRUPTED
 
 QUESTION = next(iter(BENCHMARKS["digits"].samples())).question
 DIGITS = [(digit, place) for digit in range(10) for place in range(9)]
@@ -191,29 +192,32 @@ def test_no_name_stops_the_others(predict, photos, tmp_path):
         assert [row["status"] for row in found] == ["ok"] + ["image_missing"] * len(odd)
 
 
-def kill_in_the_middle(command, partial):
-    """Run a command until its partial file has a first block of rows, and kill it."""
+def stopped_in_the_middle(command, partial, how):
+    """Run a command until its partial file has a first block of rows, and stop it; return its exit code."""
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     for _ in range(3000):
         if partial.exists() and partial.read_bytes().count(b"\n") > 1:
             break
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(how)
+    return process.wait()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
-def test_killed_in_the_middle_the_same_command_ends_with_the_same_bytes(predict, classifier, photos, tmp_path):
-    assert predict(photos, photos, photos, "--out", "whole.csv").exit_code == 0
-    code = "import sys; sys.argv[0] = 'savs-harvest'; from savs_harvest.cli import entry; entry()"
-    command = [sys.executable, "-c", code, "predict", classifier, photos, photos, photos, "--out", tmp_path / "a.csv"]
-    partial = tmp_path / "a.csv.partial"
-    kill_in_the_middle(list(map(str, command)), partial)
+@pytest.mark.parametrize(("how", "code"), [("SIGKILL", -9), ("SIGTERM", INTERRUPTED)])
+def test_stopped_in_the_middle_the_same_command_ends_with_the_same_bytes(
+    predict, classifier, photos, tmp_path, how, code
+):
+    assert predict(*[photos] * 6, "--out", "whole.csv").exit_code == 0
+    entry = "import sys; sys.argv[0] = 'savs-harvest'; from savs_harvest.cli import entry; entry()"
+    words = [sys.executable, "-c", entry, "predict", classifier, *[photos] * 6, "--out", tmp_path / "a.csv"]
+    command, partial = list(map(str, words)), tmp_path / "a.csv.partial"
+    assert stopped_in_the_middle(command, partial, getattr(signal, how)) == code
     assert partial.exists()
     assert not (tmp_path / "a.csv").exists()
     with partial.open("ab") as file:
         file.write(b'{"file": "torn')
-    subprocess.run(list(map(str, command)), check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert not partial.exists()
 
@@ -221,8 +225,6 @@ def test_killed_in_the_middle_the_same_command_ends_with_the_same_bytes(predict,
 @pytest.fixture
 def begun(predict, photos, tmp_path, monkeypatch):
     """A partial file: the first pictures are answered, then something fails."""
-    from savs_harvest.cli.answers import Journal
-
     with monkeypatch.context() as failing:
         failing.setattr(Journal, "finish", lambda *_: 1 / 0)
         assert predict(photos, "--out", "a.csv").exit_code != 0
@@ -241,6 +243,22 @@ def test_a_partial_file_is_continued_as_it_was_begun_only(predict, photos, begun
     begun.write_text("mine\n")
     assert "is no partial file of answers" in str(predict(photos, "--out", "a.csv").exception)
     assert begun.read_text() == "mine\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such locks")
+def test_two_processes_never_write_the_same_answers(predict, photos, tmp_path):
+    with Journal(tmp_path / "a.csv", {}).held():
+        assert "is being written by another process" in str(predict(photos, "--out", "a.csv").exception)
+    assert predict(photos, "--out", "a.csv").exit_code == 0
+
+
+def test_what_counts_as_doubtful_is_for_the_user_to_say(predict, photos, classifier, tmp_path):
+    for name, options in {"usual": [], "by-class": ["--by-class"], "alarms": ["--false-alarms", "0.5"]}.items():
+        assert predict(photos, "--out", f"{name}.jsonl", *options).exit_code == 0
+    usual, by_class, alarms = (rows(tmp_path / f"{name}.jsonl") for name in ("usual", "by-class", "alarms"))
+    assert sum(row["doubtful"] for row in alarms) > sum(row["doubtful"] for row in usual)
+    assert all(row["doubtful"] for row in alarms if row["likeness"] <= 0.5)
+    assert [row["set"] for row in by_class] != [row["set"] for row in usual]
 
 
 @pytest.mark.parametrize(
