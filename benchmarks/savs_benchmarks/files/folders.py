@@ -87,7 +87,7 @@ def _rows_of_metadata(
         values = vars(row) | ({"label": folder} if row.label in (None, "") else {})
         yield OwnRow(**values)
     if left := [file for path, file in named.items() if path not in used]:
-        remarks.append(f"{len(left):,} pictures are not in {beside.name} and were passed over ({_examples(left)})")
+        remarks.append(f"not in {beside.name}, passed over: {len(left):,} pictures ({_examples(left)})")
 
 
 def _splits(folder: Path) -> list[tuple[str | None, Path]]:
@@ -179,8 +179,8 @@ def _passed_over(others: Sequence[FoundFile]) -> Iterator[str]:
     """Yield what was left out, an ending a line."""
     for ending, count in Counter(file.path.suffix.lower() for file in others).items():
         of_ending = [file for file in others if file.path.suffix.lower() == ending]
-        kind = f"files of {ending}" if ending else "files without an ending"
-        yield f"{count:,} {kind} are no pictures that can be read, and were passed over ({_examples(of_ending)})"
+        kind = f"{ending} files" if ending else "files without an ending"
+        yield f"no pictures that can be read, passed over: {count:,} {kind} ({_examples(of_ending)})"
 
 
 def _examples(files: Sequence[FoundFile]) -> str:

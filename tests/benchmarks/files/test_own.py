@@ -87,10 +87,10 @@ def test_what_is_no_picture_is_counted_by_its_ending(tmp_path):
         write(folder / name, b"\0\0\0\x18ftypheic")
     benchmark = load_own(folder, ASKED)
     assert len(check(benchmark)) == 3
-    assert [remark.partition(" are")[0] for remark in benchmark.remarks] == [
-        "1 files without an ending",
-        "2 files of .heic",
-        "1 files of .txt",
+    assert [remark.removeprefix("no pictures that can be read, passed over: ") for remark in benchmark.remarks] == [
+        "1 files without an ending (LICENSE)",
+        "2 .heic files (a.HEIC, one/b.heic)",
+        "1 .txt files (notes.txt)",
     ]
 
 
@@ -198,7 +198,7 @@ def test_metadata_beside_the_pictures_name_their_labels(tmp_path, name, content)
         ("train/2.png", "dog", "pool"),
         ("train/a/1.png", "cat", "pool"),
     ]
-    assert benchmark.remarks == (f"1 pictures are not in {name} and were passed over (3.png)",)
+    assert benchmark.remarks == (f"not in {name}, passed over: 1 pictures (3.png)",)
 
 
 def test_metadata_without_labels_leave_them_to_the_subfolders(tmp_path):
