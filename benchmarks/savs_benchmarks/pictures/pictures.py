@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -238,7 +239,7 @@ def _encoded(source: Path | StoredPicture) -> Path | io.BytesIO:
         if not isinstance(content, bytes):
             raise PictureError("image_corrupt", f"{source}: the cell holds no bytes: {content!r:.60}")
         return io.BytesIO(content)
-    if not source.is_file():
+    if not os.path.isfile(source):  # noqa: PTH113  a name that is too long, or has a NUL, is no file's
         raise PictureError("image_missing", f"{source}: there is no such file")
     return source
 

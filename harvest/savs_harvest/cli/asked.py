@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,11 +55,11 @@ def asked_of(sources: Sequence[str], question: str | None) -> Iterator[Asked]:
             raise AskedError(f"{source} names no picture: there is none ending in {', '.join(ENDINGS)}")
 
 
-def check_sources(sources: Sequence[str], lines: Callable[[], bool] = sys.stdin.isatty) -> None:
+def check_sources(sources: Sequence[str]) -> None:
     """Raise `AskedError` for what is not there, before a model is loaded."""
     if sources.count(STDIN) > 1:
         raise AskedError("stdin can be read once: say - once")
-    if STDIN in sources and lines():
+    if STDIN in sources and sys.stdin.isatty():
         raise AskedError("- reads a list of files from stdin, and stdin is a terminal: savs-harvest predict ... < LIST")
     for source in sources:
         if source != STDIN and not Path(source).exists() and not _matching(source):
@@ -105,7 +105,7 @@ def _sample(sample: Sample, question: str | None) -> Asked:
 
 def _files(source: str) -> Iterator[Path]:
     if source == STDIN:
-        yield from (Path(name) for line in sys.stdin if (name := line.rstrip("\r\n")))
+        yield from (Path(os.fsdecode(name)) for line in sys.stdin.buffer if (name := line.rstrip(b"\r\n")))
     elif os.path.isdir(source):  # noqa: PTH112  a name too long for a path is no folder
         yield from _below(Path(source))
     elif Path(source).exists():

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,7 +62,6 @@ def predict(
     from savs_harvest.cli.answers import Journal
     from savs_harvest.cli.asked import check_sources
     from savs_harvest.cli.deployed import Deployed, expected_of
-    from savs_harvest.models.checkpoints import files_hash
     from savs_harvest.models.loading import quiet_libraries
     from savs_harvest.run.expected import Choice, encoder_of, load_expected, told
     from savs_harvest.run.settings import default_workers
@@ -71,11 +71,8 @@ def predict(
     read = read_classifier(classifier)
     check_sources(pictures)
     expected = expected_of(read)
-    options = asdict(doubt) | {
-        "abstain": abstain,
-        "dtype": dtype,
-        "classifier": files_hash(classifier.parent, classifier.name),
-    }
+    options = asdict(doubt) | {"abstain": abstain, "dtype": dtype, "batch_tokens": batch_tokens}
+    options["classifier"] = sha256(classifier.read_bytes()).hexdigest()
     journal = None if out is None else Journal(out, options)
     if journal:
         journal.check()

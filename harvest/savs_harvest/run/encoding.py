@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, islice, repeat, tee
@@ -153,7 +154,9 @@ def _look(picture: Picture) -> HashedPicture:
     """Return what a batch is planned by: a file is known by its name and its header, for it is decoded once only."""
     if isinstance(picture, Image.Image):
         return hash_picture(picture)
-    return HashedPicture(short_hash(str(picture).encode("utf-8", "surrogateescape")), picture_size(picture))
+    there = not isinstance(picture, Path) or os.path.isfile(picture)  # noqa: PTH113  opening a pipe would wait for ever
+    size = picture_size(picture) if there else (0, 0)
+    return HashedPicture(short_hash(str(picture).encode("utf-8", "surrogateescape")), size)
 
 
 def _checked(questions: Sequence[str], samples: int) -> Sequence[str]:

@@ -179,6 +179,18 @@ def test_no_cell_is_computed_by_a_spreadsheet(predict, photos, tmp_path):
     assert "\x1b" not in text
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no such names, no pipes")
+def test_no_name_stops_the_others(predict, photos, tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    odd = [b"\xff.png", b"a\0b.png", b"a" * 400, b".", b"/dev/null", b"pipe.png", b"\xf0\x9f\x8d\x83.png"]
+    names = [os.fsencode(photos / "0" / "0.png"), *odd]
+    for ending in ("csv", "jsonl"):
+        result = predict("-", "--out", f"a.{ending}", "--html", "a.html", input=b"\n".join(names))
+        assert result.exit_code == DONE_WITH_FAILURES
+        found = rows(tmp_path / f"a.{ending}")
+        assert [row["status"] for row in found] == ["ok"] + ["image_missing"] * len(odd)
+
+
 def kill_in_the_middle(command, partial):
     """Run a command until its partial file has a first block of rows, and kill it."""
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
