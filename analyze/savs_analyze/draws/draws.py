@@ -58,8 +58,6 @@ def check_shots(
 ) -> None:
     """Raise ValueError naming a class with fewer usable samples than shots."""
     counts = available(table, benchmark, task, usable)
-    if not counts:
-        raise ValueError(f"{benchmark.name}: no sample of task {task!r} has a label, so nothing can be learnt of it")
     scarcest = min(counts, key=lambda name: counts[name])
     if (most := counts[scarcest]) < shots:
         advice = f"use --shots {most} or fewer" if most else "only the splits pool and either give supports"
@@ -72,7 +70,9 @@ def check_shots(
 def available(
     table: SampleTable, benchmark: BenchmarkInfo, task: str, usable: Bool[np.ndarray, " sample"]
 ) -> dict[str, int]:
-    """Return how many samples of each class of a task a support can be drawn from."""
+    """Return how many samples of each class of a task supports are drawn from; ValueError where none has a label."""
+    if not benchmark.tasks[task]:
+        raise ValueError(f"{benchmark.name}: no sample of task {task!r} has a label, so nothing can be learnt of it")
     return {name: len(found) for name, found in _candidates(table, benchmark, task, usable).items()}
 
 

@@ -137,6 +137,10 @@ def _samples(task: Task, request: FitRequest) -> Int[np.ndarray, " sample"]:
 
 def _check_counts(counts: dict[str, int], shots: int | None, kept: Bool[np.ndarray, " sample"]) -> None:
     """Raise ValueError naming the scarcest class where it has too few samples; `kept` are those of the test split."""
+    if not counts:
+        raise ValueError(
+            "no sample of the store has a label, so nothing can be learnt: give pictures labels, harvest again"
+        )
     name, count = min(counts.items(), key=lambda item: item[1])
     if count >= (needed := shots or LEAST):
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from savs_benchmarks.errors import BenchmarkError
-from savs_benchmarks.files.reading import Found, OwnRow, Reading, split_of
+from savs_benchmarks.files.reading import Found, OwnRow, Reading, readable, split_of
 from savs_benchmarks.files.tables import open_csv, open_json, open_parquet, rows_of
 
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
@@ -87,7 +88,7 @@ def _rows_of_metadata(
         values = vars(row) | ({"label": folder} if row.label in (None, "") else {})
         yield OwnRow(**values)
     if left := [file for path, file in named.items() if path not in used]:
-        remarks.append(f"{len(left):,} pictures are not in {beside.name} and were passed over ({_examples(left)})")
+        remarks.append(f"not in {beside.name}, passed over: {len(left):,} pictures ({_examples(left)})")
 
 
 def _splits(folder: Path) -> list[tuple[str | None, Path]]:
@@ -136,25 +137,21 @@ def _walk(
         place = (*parts, readable(entry.name))
         if entry.is_dir():
             yield from _walk(Path(entry.path), place, (*above, here), remarks)
-        else:
-            yield FoundFile(Path(entry.path), place, _size(entry))
+        elif (size := _size(entry)) is not None:
+            yield FoundFile(Path(entry.path), place, size)
 
 
-def _size(entry: os.DirEntry[str]) -> int:
-    """Return a file's size, -1 where it is a link to nowhere."""
+def _size(entry: os.DirEntry[str]) -> int | None:
+    """Return a file's size, -1 where it is a link to nowhere, None where it is no file: a pipe has no end."""
     try:
-        return entry.stat().st_size
+        found = entry.stat()
     except OSError:
         return -1
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in LEFT_BEHIND
-
-
-def readable(name: str) -> str:
-    """Return a file's name as text, also one that is no UTF-8."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _sorted_out(files: Iterator[FoundFile]) -> tuple[list[FoundFile], list[FoundFile]]:
@@ -179,8 +176,8 @@ def _passed_over(others: Sequence[FoundFile]) -> Iterator[str]:
     """Yield what was left out, an ending a line."""
     for ending, count in Counter(file.path.suffix.lower() for file in others).items():
         of_ending = [file for file in others if file.path.suffix.lower() == ending]
-        kind = f"files of {ending}" if ending else "files without an ending"
-        yield f"{count:,} {kind} are no pictures that can be read, and were passed over ({_examples(of_ending)})"
+        kind = f"{ending} files" if ending else "files without an ending"
+        yield f"no pictures that can be read, passed over: {count:,} {kind} ({_examples(of_ending)})"
 
 
 def _examples(files: Sequence[FoundFile]) -> str:

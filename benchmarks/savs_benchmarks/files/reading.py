@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -94,9 +95,9 @@ def own_benchmark(
     questions = {sample.question for sample in samples}
     place = path.resolve()
     return Benchmark(
-        name=(place.stem if path.is_file() else place.name).lower() or "data",
-        summary=f"your own samples from {place.name}",
-        source=place.name or "/",
+        name=readable(place.stem if path.is_file() else place.name).lower() or "data",
+        summary=f"your own samples from {readable(place.name)}",
+        source=readable(place.name) or "/",
         revision=revision,
         licence="yours",
         metric=metric,
@@ -115,6 +116,11 @@ def classes_of(samples: Iterable[Sample]) -> dict[str, tuple[str, ...]]:
     for sample in samples:
         classes.setdefault(sample.task, set()).update({sample.label} - {""})
     return {task: tuple(sorted(labels)) for task, labels in classes.items()}
+
+
+def readable(name: str) -> str:
+    """Return a file's name as text, also one that is no UTF-8."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def split_of(name: str) -> Split | None:

@@ -98,10 +98,19 @@ def _path_name(value: Any) -> str:
 
 def _find_picture(root: Path, name: str) -> Path:
     """Return the path of a picture below the root, also where it is written as Windows does."""
-    picture = resolve_inside(root, name)
+    picture = _below(root, name)
     if not picture.is_file() and "\\" in name:
-        return resolve_inside(root, name.replace("\\", "/"))
+        return _below(root, name.replace("\\", "/"))
     return picture
+
+
+def _below(root: Path, name: str) -> Path:
+    try:
+        return resolve_inside(root, name)
+    except ValueError as error:
+        if "://" in name or "\0" in name:
+            raise
+        raise ValueError(f"{error}: name a folder above it with --image-root") from None
 
 
 def open_csv(file: Path) -> Table:
@@ -112,7 +121,10 @@ def open_csv(file: Path) -> Table:
     text, remarks = _decoded(file)
     delimiter = _delimiter(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    columns = tuple(name.strip() for name in next(reader, []))
+    try:
+        columns = tuple(name.strip() for name in next(reader, []))
+    except csv.Error as error:
+        raise BenchmarkError(f"{file} cannot be read, line 1: {error}") from None
     if not any(columns):
         raise BenchmarkError(f"{file} has no rows")
     if twice := sorted({name for name in columns if name and columns.count(name) > 1}):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from savs_harvest.run.report import Report
 
 DEMO = "digits", "digits-claims", "digits-pairs", "digits-compare"
+DEMO_OUT, DEMO_PICTURES = Path("results/demo"), 60
 # What is said of a task whose answers are not told apart by their first token, see `savs_harvest.models.answers`.
 UNUSUAL = {
     "whole answer": "no single token tells its answers apart, so whole answers are scored",
@@ -144,21 +146,40 @@ def run(
 
 
 def demo(context: typer.Context) -> None:
-    """Show everything once: the embedded model reads handwritten digits, the best heads classify, a page is written."""
+    """Show everything once: a tiny model reads handwritten digits, the best heads classify, a classifier answers."""
     import subprocess
 
-    group: Any = context.find_root().command
-    harvest = group.commands["run"]
     stores = [default_store(name) for name in DEMO]
     for name, store in zip(DEMO, stores, strict=True):
-        with harvest.make_context(
-            "run", ["--model", "tiny", "--data", name, "--store", store], parent=context
-        ) as asked:
-            harvest.invoke(asked)
+        _invoke(context, "run", "--model", "tiny", "--data", name, "--store", store)
     code = "import sys; sys.argv[0] = 'savs-analyze'; from savs_analyze.cli import entry; entry()"
     words = [word for store in stores for word in ("--store", store)]
     done = subprocess.run([sys.executable, "-c", code, "demo", *words], check=False)
-    raise typer.Exit(done.returncode)
+    if done.returncode:
+        raise typer.Exit(done.returncode)
+    pictures, out = DEMO_OUT / "pictures", DEMO_OUT / "digits.safetensors"
+    _write_pictures(pictures)
+    _invoke(context, "fit", "--model", "tiny", "--data", DEMO[0], "--shots", "20", "--out", out)
+    answers = DEMO_OUT / "answers.csv"
+    _invoke(context, "predict", out, pictures, "--out", answers, "--html", answers.with_suffix(".html"))
+
+
+def _invoke(context: typer.Context, name: str, *words: object) -> None:
+    """Run another command as if it had been typed."""
+    group: Any = context.find_root().command
+    command = group.commands[name]
+    with command.make_context(name, list(map(str, words)), parent=context.parent) as asked:
+        command.invoke(asked)
+
+
+def _write_pictures(folder: Path) -> None:
+    """Write pictures of digits that no classifier of the demo has learnt from."""
+    from savs_benchmarks import find_benchmark, load_picture
+
+    folder.mkdir(parents=True, exist_ok=True)
+    new = [sample for sample in find_benchmark(DEMO[0]).samples() if sample.split == "test"]
+    for sample in new[:: len(new) // DEMO_PICTURES]:
+        load_picture(sample.images[0]).save(folder / f"{sample.sample_id}.png")
 
 
 def _tell(report: Report) -> None:

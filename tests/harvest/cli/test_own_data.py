@@ -5,6 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from kit.own import QUESTION, digit, write_folder
+from savs_analyze.cli.commands import app as analyze
 from savs_harvest.cli import commands as cli
 from savs_stores import open_store
 
@@ -49,6 +50,9 @@ def test_new_pictures_without_any_label_are_harvested(invoke, tmp_path):
     assert store.samples.label.tolist() == [-1] * 4
     assert store["tiny"].read().shape[0] == 4
     assert store.samples.to_frame()["label"].tolist() == [None] * 4
+    for command in (["sweep", "--store"], ["fit", "--out", "c.safetensors", "--store"]):
+        refused = CliRunner().invoke(analyze, [*command, "stores/new.zarr"])
+        assert "has a label, so nothing can be learnt" in str(refused.exception)
 
 
 def test_check_and_show_count_what_has_no_label(invoke, photos):

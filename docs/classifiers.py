@@ -1,0 +1,122 @@
+"""What a fitted classifier promises, measured: the numbers of classifiers.md.
+
+python docs/classifiers.py [DRAWS]   on the demo's stores (make demo) and planted ones of 37 classes
+"""
+
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t
+
+from savs_analyze.classifier.classifier import About
+from savs_analyze.draws.task import Task
+from savs_analyze.fitting.fit import fit
+from savs_analyze.fitting.store import assemble
+from savs_analyze.measure.probabilities import calibration_error
+from savs_analyze.methods.context import Context
+from savs_analyze.methods.learners import learn
+from savs_analyze.methods.recipes import AUTO
+from savs_analyze.methods.settings import make_setting
+from savs_analyze.votes.batch import Batch
+from savs_stores import open_store
+
+TASKS = (("digits", "all"), ("digits-claims", "all"), ("digits-compare", "larger"), ("digits-compare", "odd-one-out"))
+SETTINGS = [make_setting(name, **parameters) for name, parameters in AUTO]
+COVERAGE = 0.9
+Case = tuple[Context, np.ndarray, np.ndarray]
+
+
+def of_task(store: str, name: str, draws: int) -> Iterator[Case]:
+    """Yield supports of 20 a class, with vectors and labels of the test samples."""
+    task = Task(open_store(f"stores/{store}.zarr")["tiny"], name)
+    for seed in range(draws):
+        draw = task.draw(20, seed)
+        labels = task.vectors.store.samples.label[draw.test].astype(int)
+        yield task.context(draw), task.vectors.read(draw.test), labels
+
+
+def mixed(draws: int) -> Iterator[Case]:
+    """Yield the same of digits where supports are drawn from all samples: test writers are others in the benchmark."""
+    vectors = open_store("stores/digits.zarr")["tiny"]
+    samples = np.flatnonzero(vectors.usable)
+    labels = vectors.store.samples.label[samples].astype(np.int64)
+    for seed in range(draws):
+        generator = np.random.default_rng(seed)
+        support = np.concatenate([generator.permutation(np.flatnonzero(labels == name))[:20] for name in range(10)])
+        test = np.setdiff1d(np.arange(len(samples)), support)
+        context = Context(vectors.read(samples[support]), labels[support], 10, vectors.heads.layer, seed)
+        yield context, vectors.read(samples[test]), labels[test]
+
+
+def planted(draws: int, classes: int = 37, layers: int = 8, heads: int = 4, dim: int = 8) -> Iterator[Case]:
+    """Yield random class means, and vectors about them that are noisier in earlier heads."""
+    for seed in range(draws):
+        generator = np.random.default_rng(seed)
+        means = generator.normal(size=(classes, layers * heads, dim))
+        noise = np.linspace(6, 2.2, layers * heads)[:, None]
+        labels, test = np.tile(np.arange(classes), 20), generator.integers(0, classes, 1000)
+        support, asked = (
+            (means[of] + noise * generator.normal(size=(len(of), *means.shape[1:]))).astype(np.float16)
+            for of in (labels, test)
+        )
+        yield Context(support, labels, classes, np.repeat(np.arange(layers), heads), seed), asked, test
+
+
+def measure(case: Case) -> dict[str, float]:
+    """Return what one fit shows on samples that it has not seen."""
+    context, vectors, labels = case
+    methods = [setting.method for setting in SETTINGS]
+    heads = np.stack([context.layer, np.arange(len(context.layer))], axis=1)
+    about = About([str(label) for label in range(context.classes)], "", None, {}, {}, {})
+    classifier = assemble(fit(methods, context), about, heads)
+    answers = classifier.answer(vectors[:, classifier.heads[:, 1]])
+    rows, batch = np.arange(len(labels)), Batch(np.arange(vectors.shape[1]), vectors)
+    return {
+        "auto": (answers.predicted == labels).mean(),
+        **{
+            setting.column(): (learnt.votes(batch).predicted == labels).mean()
+            for setting, learnt in zip(SETTINGS, learn(methods, context), strict=True)
+        },
+        "calibration error": calibration_error(answers.probabilities, labels),
+        "coverage": answers.sets[rows, labels].mean(),
+        "classes a set": answers.sets.sum(axis=1).mean(),
+        "oracle": least_sets(answers.probabilities, labels),
+        "unlike": answers.unlike.mean(),
+    }
+
+
+def least_sets(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean size of the sets of the one threshold, found by the truth, that hold it in 90 %."""
+    rows = np.arange(len(labels))
+    of_truth = np.sort(probabilities[rows, labels])[::-1]
+    sets = probabilities >= of_truth[int(np.ceil(COVERAGE * len(labels))) - 1]
+    sets[rows, probabilities.argmax(axis=1)] = True
+    return sets.sum(axis=1).mean()
+
+
+def loss_of_choice(measured: dict[str, pd.DataFrame]) -> str:
+    """Return what the choice loses to the best fixed recipe over the demo's tasks, in points."""
+    columns = ["auto", *(setting.column() for setting in SETTINGS)]
+    means = sum(measured[" ".join(task)][columns] for task in TASKS) / len(TASKS)
+    best = means.drop(columns="auto").mean().idxmax()
+    lost = 100 * (means[best] - means["auto"])
+    error = lost.std(ddof=1) / len(lost) ** 0.5
+    half = t.ppf(0.975, len(lost) - 1) * error
+    return f"auto loses {lost.mean():.2f} [{lost.mean() - half:.2f}, {lost.mean() + half:.2f}] points to {best}"
+
+
+def main(draws: int = 50) -> None:
+    cases = {" ".join(task): of_task(*task, draws) for task in TASKS}
+    cases |= {"digits, writers mixed": mixed(draws), "planted, 37 classes": planted(draws)}
+    measured = {}
+    for name, of_case in cases.items():
+        measured[name] = pd.DataFrame([measure(case) for case in of_case])
+        print(name, measured[name].mean().round(3).to_dict(), flush=True)
+    for count in sorted({min(20, draws), draws}):
+        print(f"{count} draws:", loss_of_choice({name: table[:count] for name, table in measured.items()}))
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
