@@ -1,6 +1,5 @@
 """The snippets of the README, run one behind the other on a store that its command makes."""
 
-import json
 import re
 from pathlib import Path
 
@@ -20,19 +19,17 @@ def snippets():
 
 @pytest.fixture
 def leaves(tmp_path, monkeypatch):
-    """Forty pictures of leaves, light or dark, described as the README says."""
+    """Forty pictures of leaves, light or dark, in a folder a class, asked as the README says."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "photos").mkdir()
     generator = np.random.default_rng(0)
-    lines = []
+    for folder in ("leaves/no", "leaves/yes", "photos"):
+        (tmp_path / folder).mkdir(parents=True)
     for number in range(40):
         pixels = generator.integers(0, 90, (30, 30, 3), dtype=np.uint8) + np.uint8(150 * (number % 2))
-        Image.fromarray(pixels).save(tmp_path / "photos" / f"{number}.jpg")
-        line = json.loads(re.search(r'\{"image": "photos/1.jpg".*\}', (ROOT / "README.md").read_text())[0])
-        lines.append(json.dumps(line | {"image": f"photos/{number}.jpg", "label": ("no", "yes")[number % 2]}))
+        Image.fromarray(pixels).save(tmp_path / "leaves" / ("no", "yes")[number % 2] / f"{number}.jpg")
     Image.fromarray(np.full((30, 30, 3), 190, dtype=np.uint8)).save(tmp_path / "photos" / "new.jpg")
-    (tmp_path / "leaves.jsonl").write_text("\n".join(lines))
-    return savs.harvest("tiny", "leaves.jsonl")
+    question = re.search(r'^Q="(.*)"$', (ROOT / "README.md").read_text(), re.MULTILINE)[1]
+    return savs.harvest("tiny", "leaves", question=question)
 
 
 def test_the_snippets_run_and_know_a_new_leaf(leaves, snippets):
