@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from savs_stores.format.samples import DEFAULT_TASK, BenchmarkInfo, SampleTable
     from savs_stores.format.schema import CODECS, SPLITS, Status
     from savs_stores.format.shard import Shard
+    from savs_stores.joining import join_stores
     from savs_stores.place.place import find_stores, place_of
     from savs_stores.read import ModelVectors, Store, open_store
     from savs_stores.verification import verify
@@ -38,6 +39,7 @@ __all__ = [
     "create_store",
     "default_shard_samples",
     "find_stores",
+    "join_stores",
     "missing_shards",
     "open_store",
     "owned_shards",
@@ -57,6 +59,7 @@ _MODULES = (
     "write",
     "read",
     "arrays",
+    "joining",
     "verification",
 )
 

@@ -30,6 +30,7 @@ def main(
 COMMANDS = (
     stores.info,
     stores.verify,
+    stores.join,
     classifiers.fit,
     sweeps.sweep,
     sweeps.study,

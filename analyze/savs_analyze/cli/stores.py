@@ -38,3 +38,13 @@ def verify(store: StoreArgument) -> None:
     if faults:
         raise typer.Exit(terminal.FAILED)
     print(f"{store} is sound", file=sys.stderr)
+
+
+def join(
+    stores: Annotated[list[str], typer.Argument(help="Stores of one benchmark: stores/NAME.zarr, or URLs.")],
+    out: Annotated[str, typer.Option("--out", help="The new store.")],
+) -> None:
+    """Join stores of one definition of a benchmark into one, with the models that all of them hold."""
+    from savs_stores import join_stores
+
+    print(join_stores(stores, out))

@@ -1,0 +1,128 @@
+"""Several stores of one definition of a benchmark become one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from savs_stores.errors import MismatchError, StoreError
+from savs_stores.format.fingerprint import differences
+from savs_stores.format.samples import LISTS, SampleTable
+from savs_stores.format.schema import PER_SAMPLE
+from savs_stores.format.shard import Shard
+from savs_stores.read import ModelVectors, Store, open_store
+from savs_stores.write import add_model, create_store
+
+# What of the benchmarks must be the same: logits stand by class.
+SAME = ("tasks", "metric", "answers", "prompt")
+Source = tuple[int, int]  # which store, and the row there
+
+
+def join_stores(paths: Sequence[str | Path], out: str | Path) -> Store:
+    """Write the samples of all stores, in their order, into a new one, with every model that all of them hold.
+
+    A sample that stands in several, with the same id, pictures and prompt, is taken once, from the first. Groups of
+    different stores are different groups. The same call goes on after a kill. Raises `MismatchError` where
+    benchmarks, fingerprints or heads differ, and where one id stands for two samples.
+    """
+    stores = [open_store(path) for path in paths]
+    if len(stores) < 2:
+        raise StoreError("name two stores or more to join")
+    _check_same(stores)
+    rows = _rows(stores)
+    table = _table(stores, rows)
+    create_store(out, stores[0].benchmark, table)
+    for name in _models(stores):
+        _write_model(out, [store[name] for store in stores], rows)
+    return open_store(out)
+
+
+def _check_same(stores: Sequence[Store]) -> None:
+    first = stores[0]
+    for store in stores[1:]:
+        pairs = [{name: getattr(one.benchmark, name) for name in SAME} for one in (first, store)]
+        if lines := differences(*({k: _plain(v) for k, v in pair.items()} for pair in pairs)):
+            raise MismatchError(f"{store.path} has another benchmark than {first.path}:\n  " + "\n  ".join(lines))
+
+
+def _plain(value: object) -> object:
+    return (
+        {key: list(of) if not isinstance(of, str) else of for key, of in value.items()}
+        if isinstance(value, dict)
+        else value
+    )
+
+
+def _models(stores: Sequence[Store]) -> list[str]:
+    """Return the models that all stores hold. Raises `MismatchError` where there is none, or one is made otherwise."""
+    common = [name for name in stores[0].models if all(name in store for store in stores)]
+    if not common:
+        raise MismatchError(f"{', '.join(str(store.path) for store in stores)} have no model in common")
+    for name in common:
+        first, *others = [store[name] for store in stores]
+        for other in others:
+            if lines := differences(first.identity, other.identity):
+                raise MismatchError(f"{other.store.path} holds {name} harvested otherwise:\n  " + "\n  ".join(lines))
+            if first.heads.hash() != other.heads.hash():
+                raise MismatchError(f"{other.store.path} holds other heads of {name} than {first.store.path}")
+    return common
+
+
+def _rows(stores: Sequence[Store]) -> list[Source]:
+    """Return which rows stand in the joined store; raises `MismatchError` where an id names two samples."""
+    seen: dict[str, tuple[object, ...]] = {}
+    rows = []
+    for number, store in enumerate(stores):
+        table = store.samples
+        for row, name in enumerate(table.sample_id.tolist()):
+            images = [image for image in table.image_hash[row].tolist() if image]
+            asked = (int(table.task[row]), int(table.prompt_hash[row]), int(table.label[row]), *images)
+            if name not in seen:
+                seen[name] = asked
+                rows.append((number, row))
+            elif seen[name] != asked or not images:
+                raise MismatchError(f"{store.path}: the sample {name!r} is another one in a store before it")
+    return rows
+
+
+def _table(stores: Sequence[Store], rows: Sequence[Source]) -> SampleTable:
+    places = [
+        np.array([row for number, row in rows if number == place], dtype=np.int64) for place in range(len(stores))
+    ]
+    offset = 0
+    columns: dict[str, list[np.ndarray]] = {field.name: [] for field in fields(SampleTable)}
+    for store, chosen in zip(stores, places, strict=True):
+        for name, found in columns.items():
+            column = getattr(store.samples, name)[chosen]
+            found.append(
+                np.where(column >= 0, column + offset, column).astype(column.dtype) if name == "group" else column
+            )
+        offset += int(store.samples.group.max(initial=-1)) + 1
+    return SampleTable(**{name: _joined(name, found) for name, found in columns.items()})
+
+
+def _joined(name: str, columns: Sequence[np.ndarray]) -> np.ndarray:
+    if name in LISTS:
+        width, fill = max(column.shape[1] for column in columns), 0 if name == "image_hash" else -1
+        columns = [np.pad(column, ((0, 0), (0, width - column.shape[1])), constant_values=fill) for column in columns]
+    return np.concatenate(columns)
+
+
+def _write_model(out: str | Path, sources: Sequence[ModelVectors], rows: Sequence[Source]) -> None:
+    first = sources[0]
+    made = {"joined": [str(source.store.path) for source in sources]}
+    writer = add_model(out, first.name, first.identity, first.heads, made)
+    for shard in writer.missing:
+        of_shard = [rows[row] for row in writer.plan.rows(shard)]
+        content = Shard.empty(len(of_shard), len(first.heads), first.heads.dim, first.store.benchmark.most_classes)
+        for number, source in enumerate(sources):
+            places = [place for place, (of, _) in enumerate(of_shard) if of == number]
+            there = [row for of, row in of_shard if of == number]
+            if places:
+                content.heads[places] = source.read(there)
+                for name in PER_SAMPLE:
+                    getattr(content, name)[places] = getattr(source, name)[there]
+        writer.write(shard, content)

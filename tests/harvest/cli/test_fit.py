@@ -1,0 +1,105 @@
+"""From a folder of pictures to answers for new ones, as a user types it."""
+
+import csv
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+from typer.testing import CliRunner
+
+from savs_analyze.classifier.file import read_classifier
+from savs_harvest.cli.commands import app
+
+QUESTION = "What number is written here?"
+NAMES = "zero one two three four".split()
+
+
+def draw(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    grey = np.round(255 * (1 - image / 16)).astype(np.uint8)
+    Image.fromarray(grey).resize((64, 64)).save(path)
+
+
+def call(*words):
+    return CliRunner().invoke(app, list(map(str, words)), catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """A folder with ten pictures of each of five digits, new pictures, and a classifier of the first."""
+    folder = tmp_path_factory.mktemp("fit")
+    digits = load_digits()
+    for label, name in enumerate(NAMES):
+        images = digits.images[digits.target == label]
+        for number in range(10):
+            draw(folder / "photos" / name / f"{number}.png", images[number])
+            draw(folder / "new" / f"{name}-{number}.png", images[10 + number])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        found = call("fit", "--model", "tiny", "--data", "photos", "--question", QUESTION, "--out", "p.safetensors")
+    assert found.exit_code == 0, found.output
+    return folder, found
+
+
+def test_new_pictures_are_answered(fitted, monkeypatch):
+    folder, _ = fitted
+    monkeypatch.chdir(folder)
+    found = call("predict", "p.safetensors", "new", "--out", "answers.csv")
+    assert found.exit_code == 0, found.output
+    with open("answers.csv", newline="") as file:  # noqa: PTH123  the working folder is the fixture's
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 50
+    right = [row["class"] == row["file"].removeprefix("new/").split("-")[0] for row in rows]
+    assert np.mean(right) > 0.85
+
+
+def test_it_says_what_it_is_and_how_good(fitted):
+    folder, found = fitted
+    for words in (
+        "5: four, one, three, two, zero",
+        QUESTION,
+        "50 labelled samples",
+        "out of sample",
+        "the model's own",
+    ):
+        assert words in found.stdout
+    classifier = read_classifier(folder / "p.safetensors")
+    assert classifier.about.question == QUESTION
+    assert classifier.about.model["name"] == "tiny"
+
+
+def test_one_more_picture_is_one_more_row(fitted, tmp_path, monkeypatch):
+    shutil.copytree(fitted[0] / "photos", tmp_path / "photos")
+    shutil.copytree(fitted[0] / "stores", tmp_path / "stores")
+    shutil.copy(fitted[0] / "new/one-3.png", tmp_path / "photos/one/10.png")
+    monkeypatch.chdir(tmp_path)
+    found = call("fit", "--model", "tiny", "--data", "photos", "--question", QUESTION, "--out", "p.safetensors")
+    assert found.exit_code == 0, found.output
+    assert "50 of 51 rows taken over" in found.stderr
+    assert read_classifier(tmp_path / "p.safetensors").samples == 51
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--method", "svs"], "there is no method 'svs'; did you mean 'savs'"),
+        (["--method", "zero-shot"], "zero-shot learns nothing"),
+        (["--shots", "many"], "--shots 'many' is neither a number nor 'all'"),
+        (["--budget", "2"], "the budget is a share of the layers"),
+        (["--out", "p.pkl"], "a classifier's file is named NAME.safetensors"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_harvested(fitted, tmp_path, monkeypatch, words, told):
+    monkeypatch.chdir(tmp_path)
+    data = ["--model", "tiny", "--data", fitted[0] / "photos", "--question", QUESTION, "--out", "p.safetensors"]
+    with pytest.raises(ValueError, match=told):
+        call("fit", *data, *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_option_that_run_does_not_know_is_refused(fitted):
+    found = call("fit", "--out", "p.safetensors", "--model", "tiny", "--data", "digits", "--bogus", "3")
+    assert found.exit_code == 2
+    assert "No such option: --bogus" in found.stderr
