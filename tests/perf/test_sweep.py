@@ -246,13 +246,13 @@ def test_the_papers_grid(vectors, tmp_path):
     cost, cells = swept(vectors, tmp_path / "out")
     table = vectors.store.samples
     samples = int(table.in_split("test").sum())
-    support = np.array(cells[0].facts["support"])
+    support = np.array(cells[0].facts.support)
     seen = Context(vectors.read(support), table.label[support], CLASSES, vectors.heads.layer)
     by_similarity, settings, different = voters(seen)
     union = sorted(set().union(*by_similarity.values()))
-    kept = {LAYERS * layer + head for cell in cells for heads in cell.facts["kept"] for layer, head in heads}
+    kept = {LAYERS * layer + head for cell in cells for heads in cell.facts.kept for layer, head in heads}
     assert kept == set(union)
-    assert sum(len(cell.facts["settings"]) for cell in cells) == settings
+    assert sum(len(cell.facts.settings) for cell in cells) == settings
     assert all(cell.arrays["predicted"].shape[1] == samples for cell in cells)
     best_value = max(row["value"] for cell in cells for row in cell.rows if row["metric"] == "accuracy")
     assert best_value > 0.5  # planted heads are found

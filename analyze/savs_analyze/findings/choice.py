@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ import pandas as pd
 from savs_analyze.measure.metrics import METRICS
 from savs_analyze.methods.recipes import displayed
 from savs_analyze.methods.settings import COUNTED, Setting
+from savs_analyze.runs.facts import CellFacts
 from savs_analyze.runs.results import CellResult
 
 
@@ -43,14 +43,14 @@ def choose(cells: Iterable[CellResult]) -> list[Choice]:
     The metric is the benchmark's first, or under the papers' protocol the plain accuracy. A setting counts that
     was run on all benchmarks that choose; without such benchmarks there is no choice.
     """
-    cells = [cell for cell in cells if cell.facts["chooses"]]
+    cells = [cell for cell in cells if cell.facts.chooses]
     rows = [row for cell in cells for row in cell.rows if _judges(cell, row)]
     if not rows:
         return []
     named = {
         name: Setting.from_json(setting)
         for cell in cells
-        for name, setting in zip(cell.facts["columns"], cell.facts["settings"], strict=True)
+        for name, setting in zip(cell.facts.columns, cell.facts.settings, strict=True)
     }
     found = pd.DataFrame(rows)
     choices = []
@@ -67,19 +67,19 @@ def choose(cells: Iterable[CellResult]) -> list[Choice]:
     return choices
 
 
-def kept_places(facts: Mapping[str, Any], choices: Iterable[Choice]) -> list[int]:
+def kept_places(facts: CellFacts, choices: Iterable[Choice]) -> list[int]:
     """Return the places of the settings of a cell that are looked at: the chosen one, or all where nothing chose.
 
     Where a model has fewer heads or layers than the chosen number, it is the setting that was capped instead.
     """
-    places = list(range(len(facts["columns"])))
-    key = facts["model"], facts["method"], facts["shots"]
+    places = list(range(len(facts.columns)))
+    key = facts.model, facts.method, facts.shots
     choice = next((choice for choice in choices if choice.key == key), None)
     if choice is None:
         return places
-    if choice.setting in facts["columns"]:
-        return [facts["columns"].index(choice.setting)]
-    settings = [Setting.from_json(setting) for setting in facts["settings"]]
+    if choice.setting in facts.columns:
+        return [facts.columns.index(choice.setting)]
+    settings = [Setting.from_json(setting) for setting in facts.settings]
     near = [place for place in places if _is_capped(settings[place], choice.chosen)]
     return near and [max(near, key=lambda place: [dict(settings[place].parameters).get(name, 0) for name in COUNTED])]
 
@@ -92,9 +92,9 @@ def _is_capped(setting: Setting, chosen: Setting) -> bool:
 
 
 def _judges(cell: CellResult, row: dict) -> bool:
-    papers = cell.facts["validation"]["first"]
+    papers = cell.facts.validation["first"]
     return row["split"] == "validation" and row["metric"] == (
-        "accuracy" if papers else METRICS[cell.facts["metric"]].first
+        "accuracy" if papers else METRICS[cell.facts.metric].first
     )
 
 

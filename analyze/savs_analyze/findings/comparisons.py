@@ -58,9 +58,9 @@ def compare(cells: Iterable[CellResult], choices: Sequence[Choice] = ()) -> pd.D
     lines: dict[tuple, list[tuple[str, CellResult, int]]] = {}
     for cell in cells:
         facts = cell.facts
-        key = facts["benchmark"], facts["model"], METRICS[facts["metric"]].first, facts["task"]
+        key = facts.benchmark, facts.model, METRICS[facts.metric].first, facts.task
         for place in kept_places(facts, choices):
-            lines.setdefault(key, []).append((facts["columns"][place], cell, place))
+            lines.setdefault(key, []).append((facts.columns[place], cell, place))
     tasks: dict[tuple, dict[str, list]] = {}
     for (*benchmark, task), of_line in lines.items():
         tasks.setdefault(tuple(benchmark), {})[task] = of_line
@@ -68,8 +68,8 @@ def compare(cells: Iterable[CellResult], choices: Sequence[Choice] = ()) -> pd.D
     for (benchmark, model, metric), of_tasks in tasks.items():
         by_shots: dict[int, list[Line]] = {}
         for task, of_line in of_tasks.items():
-            for shots in sorted({cell.facts["shots"] for _, cell, _ in of_line if cell.facts["method"] != ZERO_SHOT}):
-                settings, draws = side_by_side([one for one in of_line if one[1].facts["shots"] in (0, shots)], metric)
+            for shots in sorted({cell.facts.shots for _, cell, _ in of_line if cell.facts.method != ZERO_SHOT}):
+                settings, draws = side_by_side([one for one in of_line if one[1].facts.shots in (0, shots)], metric)
                 if len(settings) > 1 and draws:
                     line = _line(settings, draws, task_seed(benchmark, task))
                     by_shots.setdefault(shots, []).append(line)
@@ -94,13 +94,13 @@ def side_by_side(of_line: Sequence[tuple[str, CellResult, int]], metric: str) ->
     What learns nothing has the same scores in every draw.
     """
     settings = list(dict.fromkeys(setting for setting, _, _ in of_line))
-    numbers = sorted({cell.facts["draw"] for _, cell, _ in of_line if cell.facts["method"] != ZERO_SHOT})
+    numbers = sorted({cell.facts.draw for _, cell, _ in of_line if cell.facts.method != ZERO_SHOT})
     draws = []
     for number in numbers:
         units = {
             setting: cell.units(place)
             for setting, cell, place in of_line
-            if cell.facts["method"] == ZERO_SHOT or cell.facts["draw"] == number
+            if cell.facts.method == ZERO_SHOT or cell.facts.draw == number
         }
         if len(units) < len(settings):
             continue

@@ -84,14 +84,16 @@ class Findings:
 
     def every(self, fact: str) -> list[Any]:
         """Return the different values of a fact, as they appear."""
-        return list(dict.fromkeys(cell.facts[fact] for cell in self.cells))
+        return list(dict.fromkeys(getattr(cell.facts, fact) for cell in self.cells))
 
     def tasks(self, benchmark: str, model: str) -> list[str]:
-        return list(dict.fromkeys(cell.facts["task"] for cell in self.of(benchmark=benchmark, model=model)))
+        return list(dict.fromkeys(cell.facts.task for cell in self.of(benchmark=benchmark, model=model)))
 
     def of(self, **wanted: str | int) -> list[CellResult]:
         """Return the cells that have all these facts."""
-        return [cell for cell in self.cells if all(cell.facts[name] == value for name, value in wanted.items())]
+        return [
+            cell for cell in self.cells if all(getattr(cell.facts, name) == value for name, value in wanted.items())
+        ]
 
     def title(self, benchmark: str, model: str, task: str = "") -> str:
         """Return a caption: the benchmark, and what else is needed to tell it from others."""
@@ -100,24 +102,24 @@ class Findings:
 
     def overall(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of means over tasks, and of the only task where there is one."""
-        known = {tuple(cell.facts[name] for name in ("benchmark", "model", "task")) for cell in self.cells}
+        known = {tuple(getattr(cell.facts, name) for name in ("benchmark", "model", "task")) for cell in self.cells}
         tasks = Counter(key[:2] for key in known)
         keys = zip(rows["benchmark"], rows["model"], rows["task"], strict=True)
         return rows[[(key in known) == (tasks[key[:2]] == 1) for key in keys]]
 
     def headlines(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the rows to look at: each benchmark's first metric, over all its tasks."""
-        metrics = {cell.facts["benchmark"]: METRICS[cell.facts["metric"]].first for cell in self.cells}
+        metrics = {cell.facts.benchmark: METRICS[cell.facts.metric].first for cell in self.cells}
         rows = self.overall(rows)
         return rows[rows["metric"] == rows["benchmark"].map(metrics)]
 
 
 def _answers(cell: CellResult) -> pd.DataFrame:
     facts, arrays = cell.facts, cell.arrays
-    names = np.array(facts["class_names"], dtype=object)
+    names = np.array(facts.class_names, dtype=object)
     tables = []
-    for setting, predicted in zip(facts["columns"], arrays["predicted"], strict=True):
-        described = {name: facts[name] for name in ("benchmark", "model", "task", "method", "shots", "draw")}
+    for setting, predicted in zip(facts.columns, arrays["predicted"], strict=True):
+        described = {name: getattr(facts, name) for name in ("benchmark", "model", "task", "method", "shots", "draw")}
         found = pd.DataFrame(
             {
                 "sample": arrays["sample"],

@@ -22,10 +22,10 @@ def stability(cells: Iterable[CellResult], choices: Sequence[Choice] = ()) -> pd
     total: dict[tuple, int] = {}
     for cell in cells:
         facts = cell.facts
-        for place in kept_places(facts, choices) if "kept" in facts else ():
-            line = *(facts[name] for name in ("benchmark", "model", "task", "shots")), facts["columns"][place]
-            kept.setdefault(line, []).append({(layer, head) for layer, head in facts["kept"][place]})
-            total[line] = len(facts["head_table"][0])
+        for place in kept_places(facts, choices) if facts.kept else ():
+            line = *(getattr(facts, name) for name in ("benchmark", "model", "task", "shots")), facts.columns[place]
+            kept.setdefault(line, []).append({(layer, head) for layer, head in facts.kept[place]})
+            total[line] = len(facts.head_table[0])
     rows = []
     for line, draws in kept.items():
         sizes = [len(heads) for heads in draws]

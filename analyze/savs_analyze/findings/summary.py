@@ -47,7 +47,7 @@ def summarize(
     """
     families: dict[tuple, list[CellResult]] = {}
     for cell in cells:
-        family = tuple(cell.facts[name] for name in ("benchmark", "model", "method", "shots", "task"))
+        family = tuple(getattr(cell.facts, name) for name in ("benchmark", "model", "method", "shots", "task"))
         families.setdefault(family, []).append(cell)
     tasks: dict[tuple[str, str], set[str]] = {}
     for benchmark, model, _, _, task in families:
@@ -58,9 +58,9 @@ def summarize(
         first = of_family[0].facts
         places = kept_places(first, choices)
         for (setting, metric), measured in _measure(of_family, places).items():
-            ran = Setting.from_json(first["settings"][setting])
+            ran = Setting.from_json(first.settings[setting])
             keys = {"benchmark": benchmark, "model": model, "metric": metric, "method": method, "shots": shots}
-            keys |= {"setting": first["columns"][setting], "same_as": ran.same_as, "draws": len(of_family)}
+            keys |= {"setting": first.columns[setting], "same_as": ran.same_as, "draws": len(of_family)}
             keys |= {"heads": dict(ran.parameters).get("k", 0)}
             rows.append(keys | {"task": task} | _numbers(measured))
             by_task.setdefault(tuple(keys.items()), []).append(measured)
@@ -107,7 +107,7 @@ def _measure(family: list[CellResult], places: Sequence[int]) -> dict[tuple[int,
     columns = [
         over.spread(of_draw[0].unit, hstack([_columns(units) for units in of_draw], format="csr")) for of_draw in draws
     ]
-    seed = task_seed(family[0].facts["benchmark"], family[0].facts["task"])
+    seed = task_seed(family[0].facts.benchmark, family[0].facts.task)
     means = replicates(columns, over.clusters, evaluate, seed)
     units = round(np.mean([len(of_draw[0].unit) for of_draw in draws]))
     found = [[of_setting.values() for of_setting in of_draw] for of_draw in draws]

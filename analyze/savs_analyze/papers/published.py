@@ -91,11 +91,11 @@ def beside_published(cells: Iterable[CellResult]) -> pd.DataFrame:
     """
     figures = published_figures()
     published = set(zip(figures["model"], figures["benchmark"], strict=True))
-    cells = [cell for cell in cells if (cell.facts["model"], _published_name(cell.facts["benchmark"])) in published]
+    cells = [cell for cell in cells if (cell.facts.model, _published_name(cell.facts.benchmark)) in published]
     settings = {
-        (cell.facts["method"], column): setting
+        (cell.facts.method, column): setting
         for cell in cells
-        for column, setting in zip(cell.facts["columns"], map(Setting.from_json, cell.facts["settings"]), strict=True)
+        for column, setting in zip(cell.facts.columns, map(Setting.from_json, cell.facts.settings), strict=True)
     }
     rows = []
     for ours in summarize(cells).to_dict("records"):
@@ -159,10 +159,10 @@ def draw_variance(cells: Iterable[CellResult], ours: Mapping[str, Any]) -> float
     same = ["benchmark", "model", "method", "shots"] + (["task"] if not ours["task"].startswith("mean of ") else [])
     by_task: dict[str, list[float]] = {}
     for cell in cells:
-        if all(cell.facts[name] == ours[name] for name in same):
-            setting = cell.facts["columns"].index(ours["setting"])
+        if all(getattr(cell.facts, name) == ours[name] for name in same):
+            setting = cell.facts.columns.index(ours["setting"])
             value = cell.units(setting).values()[ours["metric"]]
-            by_task.setdefault(cell.facts["task"], []).append(value)
+            by_task.setdefault(cell.facts.task, []).append(value)
     variances = [np.var(values, ddof=1) if len(values) > 1 else np.nan for values in by_task.values()]
     return float(sum(variances) / len(variances) ** 2)
 
@@ -212,7 +212,7 @@ def without_counterpart(cells: Iterable[CellResult]) -> str:
     """Say in a sentence that none of the results is published, what they are, and what is published."""
     cells, figures = list(cells), published_figures()
     figures = figures[figures["method"].isin(METHODS)]
-    ours = sorted({f"{cell.facts['model']} on {cell.facts['benchmark']}" for cell in cells})
+    ours = sorted({f"{cell.facts.model} on {cell.facts.benchmark}" for cell in cells})
     models, benchmarks = (", ".join(dict.fromkeys(figures[name])) for name in ("model", "benchmark"))
     return (
         f"Nothing here has a published counterpart: these are results of {', '.join(ours)}; "

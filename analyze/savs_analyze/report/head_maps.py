@@ -27,8 +27,8 @@ FAMILY = ("benchmark", "model", "task")
 
 def most_heads(cells: Iterable[CellResult]) -> int:
     """Return the largest number of voting heads that results hold, 0 where none vote."""
-    of_savs = [cell for cell in cells if cell.facts["method"] == SAVS]
-    return max((len(kept) for cell in of_savs for kept in cell.facts["kept"]), default=0)
+    of_savs = [cell for cell in cells if cell.facts.method == SAVS]
+    return max((len(kept) for cell in of_savs for kept in cell.facts.kept), default=0)
 
 
 def most_shots(cells: Iterable[CellResult]) -> list[CellResult]:
@@ -36,12 +36,12 @@ def most_shots(cells: Iterable[CellResult]) -> list[CellResult]:
     cells = list(cells)
     most: dict[tuple, int] = {}
     for cell in cells:
-        most[_family(cell)] = max(most.get(_family(cell), 0), cell.facts["shots"])
-    return [cell for cell in cells if cell.facts["shots"] == most[_family(cell)]]
+        most[_family(cell)] = max(most.get(_family(cell), 0), cell.facts.shots)
+    return [cell for cell in cells if cell.facts.shots == most[_family(cell)]]
 
 
 def _family(cell: CellResult) -> tuple[str, ...]:
-    return tuple(cell.facts[name] for name in FAMILY)
+    return tuple(getattr(cell.facts, name) for name in FAMILY)
 
 
 def selection_frequency(cells: Iterable[CellResult], heads: int) -> dict[str, Shares]:
@@ -53,19 +53,19 @@ def selection_frequency(cells: Iterable[CellResult], heads: int) -> dict[str, Sh
     if heads > (most := most_heads(cells)):
         raise ValueError(f"these results hold the best {most} heads, not {heads}: sweep with a larger --k")
     counted: dict[str, list[Shares]] = {}
-    for cell in most_shots([cell for cell in cells if cell.facts["method"] == SAVS]):
-        task = "" if cell.facts["task"] == "all" else f" / {cell.facts['task']}"
-        title = f"{cell.facts['model']}\n{cell.facts['benchmark']}{task}"
+    for cell in most_shots([cell for cell in cells if cell.facts.method == SAVS]):
+        task = "" if cell.facts.task == "all" else f" / {cell.facts.task}"
+        title = f"{cell.facts.model}\n{cell.facts.benchmark}{task}"
         counted.setdefault(title, []).append(_selected(cell, heads))
     return {title: np.mean(grids, axis=0) for title, grids in counted.items()}
 
 
 def _selected(cell: CellResult, heads: int) -> Shares:
     """Return 1 for the best heads of one draw, 0 for all others."""
-    layers, places = (np.array(axis) for axis in cell.facts["head_table"])
+    layers, places = (np.array(axis) for axis in cell.facts.head_table)
     grid = np.full((layers.max() + 1, places.max() + 1), np.nan)
     grid[layers, places] = 0
-    best = np.array(max(cell.facts["kept"], key=len)[:heads]).reshape(-1, 2)
+    best: np.ndarray = np.array(max(cell.facts.kept, key=len)[:heads]).reshape(-1, 2)
     grid[best[:, 0], best[:, 1]] = 1
     return grid
 

@@ -63,7 +63,7 @@ def footnotes(
     notes += _tie_notes(learnt) + _lasso_notes(learnt) + _probe_notes(learnt)
     if (rows["same_as"] != "").any():
         notes.append("Same as: predicts the same by algebra; computed once.")
-    if any(cell.facts["validation"]["first"] for cell in cells):
+    if any(cell.facts.validation["first"] for cell in cells):
         notes += [f"Unlike the papers: {words}" for words in DEVIATIONS]
     if rows["keep_leaks"].any():
         notes.append("Leaks kept: some test samples show an image or belong to a group of the support.")
@@ -74,14 +74,14 @@ def footnotes(
 
 def _validation_notes(cells: Sequence[CellResult], choices: Sequence[Choice]) -> list[str]:
     """Return what chose hyperparameters, and which."""
-    validated = {cell.facts["benchmark"]: cell.facts for cell in cells if cell.arrays["validation"].any()}
+    validated = {cell.facts.benchmark: cell.facts for cell in cells if cell.arrays["validation"].any()}
     if not validated:
         return []
-    rule = next(iter(validated.values()))["validation"]
+    rule = next(iter(validated.values())).validation
     which = "the first in file order" if rule["first"] else "stratified, whole groups and images"
     share, names = f"{100 * rule['share']:.0f} %", ", ".join(validated)
     notes = [f"{share} of the test samples of {names} validate ({which}) and are not reported."]
-    if idle := [name for name, facts in validated.items() if not facts["chooses"]]:
+    if idle := [name for name, facts in validated.items() if not facts.chooses]:
         notes.append(f"Those of {', '.join(idle)} choose nothing, as in the paper: they are set aside.")
     several = len({choice.shots for choice in choices if choice.shots}) > 1
     for choice in choices:

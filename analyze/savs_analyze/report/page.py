@@ -49,9 +49,9 @@ def _shown(value: Any) -> Any:
 
 def _facts(found: Findings) -> dict[str, Any]:
     """Return what ran, for the first lines of the page."""
-    learnt = [cell.facts for cell in found.cells if cell.facts["method"] != ZERO_SHOT]
+    learnt = [cell.facts for cell in found.cells if cell.facts.method != ZERO_SHOT]
     return {
         **{name: found.every(name) for name in ("benchmark", "model", "method")},
-        "shots": sorted({facts["shots"] for facts in learnt}),
-        "draws": len({facts["draw"] for facts in learnt}),
+        "shots": sorted({facts.shots for facts in learnt}),
+        "draws": len({facts.draw for facts in learnt}),
     }

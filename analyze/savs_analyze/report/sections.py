@@ -193,7 +193,7 @@ def head_maps(found: Findings) -> Section | None:
     """Return a map of every model, benchmark and task: in how many draws each head is among the best."""
     families: dict[tuple[str, str, str], list[CellResult]] = {}
     for cell in most_shots(found.of(method=SAVS)):
-        family = (cell.facts["benchmark"], cell.facts["model"], cell.facts["task"])
+        family = (cell.facts.benchmark, cell.facts.model, cell.facts.task)
         families.setdefault(family, []).append(cell)
     if not families:
         return None
@@ -211,7 +211,7 @@ def against_heads(found: Findings) -> Section | None:
     """Return charts against the number of heads that vote, where there are several numbers."""
     names = {}
     for cell in found.cells:
-        for column, setting in zip(cell.facts["columns"], map(Setting.from_json, cell.facts["settings"]), strict=True):
+        for column, setting in zip(cell.facts.columns, map(Setting.from_json, cell.facts.settings), strict=True):
             parameters = tuple((name, value) for name, value in setting.parameters if name != "k")
             names[column] = replace(setting, parameters=parameters).column()
     rows = found.headlines(found.summary)
@@ -261,10 +261,10 @@ def classes(found: Findings) -> Section:
             of_best = {"method": best.method, "shots": best.shots}
             cells = found.of(benchmark=best.benchmark, model=best.model, task=task, **of_best)
             facts = cells[0].facts
-            if facts["classes"] > MOST_CONFUSED:
+            if facts.classes > MOST_CONFUSED:
                 continue
-            counts = np.sum([confusion(*_answers(cell, best.setting), facts["classes"]) for cell in cells], axis=0)
-            names = facts.get("class_names") or list(map(str, range(facts["classes"])))  # older results have none
+            counts = np.sum([confusion(*_answers(cell, best.setting), facts.classes) for cell in cells], axis=0)
+            names = facts.class_names or list(map(str, range(facts.classes)))  # older results have none
             names = [name if len(name) <= MOST_NAME else f"{name[: MOST_NAME - 1]}…" for name in names]
             blocks.append(Classes(f"{found.title(best.benchmark, best.model, task)}: {best.column}", names, counts))
     note = (
@@ -277,14 +277,14 @@ def classes(found: Findings) -> Section:
 def _answers(cell: CellResult, setting: str) -> tuple[Int[np.ndarray, " sample"], Int[np.ndarray, " sample"]]:
     """Return predictions and labels of one setting, of the samples that are tested."""
     tested = ~cell.arrays["validation"]
-    return cell.arrays["predicted"][cell.facts["columns"].index(setting)][tested], cell.arrays["label"][tested]
+    return cell.arrays["predicted"][cell.facts.columns.index(setting)][tested], cell.arrays["label"][tested]
 
 
 def left_out(found: Findings) -> Section:
     """Return how many test samples were tested in a draw, and how many were not, for what reason."""
-    learnt = [cell for cell in found.cells if cell.facts["method"] != ZERO_SHOT] or found.cells
+    learnt = [cell for cell in found.cells if cell.facts.method != ZERO_SHOT] or found.cells
     counted = pd.DataFrame(
-        {name: cell.facts[name] for name in ("benchmark", "model", "task")}
+        {name: getattr(cell.facts, name) for name in ("benchmark", "model", "task")}
         | {"tested": int((~cell.arrays["validation"]).sum()), "validating": int(cell.arrays["validation"].sum())}
         | {name: cell.rows[0][name] for name in (*LEFT_OUT, "partial")}
         for cell in learnt

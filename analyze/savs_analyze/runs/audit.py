@@ -64,7 +64,7 @@ def audit(folder: Path, seed: int | None = None) -> Iterator[Finding]:
 
 
 def _cell_of(result: CellResult) -> Cell:
-    return Cell.from_json(result.facts)
+    return Cell.from_json(result.facts.to_json())
 
 
 def _is_known(result: CellResult) -> bool:
@@ -83,7 +83,7 @@ def _missing_rooms(results: Iterable[CellResult]) -> Iterator[str]:
             told[missing] = None
         elif not _is_known(result):
             from_where = ", ".join(f"{one.source} (SHA-256 {one.sha256[:12]})" for one in _cell_of(result).origins)
-            told[f"{result.facts['method']} is not here as it was: --include it, or install it; of {from_where}"] = None
+            told[f"{result.facts.method} is not here as it was: --include it, or install it; of {from_where}"] = None
     yield from told
 
 
@@ -104,7 +104,7 @@ def _files(keys: list[str], loaded: dict[str, CellResult], sources: list[dict[st
 
 def _key_of(result: CellResult) -> str:
     try:
-        return Cell.from_json(result.facts).key
+        return Cell.from_json(result.facts.to_json()).key
     except (KeyError, TypeError, ValueError):
         return ""
 
@@ -117,7 +117,7 @@ def _rows(results: Results, keys: list[str], loaded: dict[str, CellResult]) -> F
         return Finding("rows", None, missing)
     for key, result in loaded.items():
         for row in result.rows:
-            units = result.units(result.facts["columns"].index(row["setting"]), row["split"])
+            units = result.units(result.facts.columns.index(row["setting"]), row["split"])
             found = units.values()[row["metric"]], len(units.unit)
             if not (_is_close(found[0], row["value"]) and found[1] == row["n"]):
                 return Finding("rows", False, f"cell {key}: {row['metric']} of {row['setting']} is not {row['value']}")
@@ -138,7 +138,7 @@ def _store(source: dict[str, Any], folder: Path, loaded: dict[str, CellResult]) 
     base = base_cell(vectors, Cell("", "", "", "", "", ""))
     of_store = [loaded[key] for key in source["cells"] if key in loaded]
     pinned = ("fingerprint", "index_hash", "records", "metric")
-    changed = {name for result in of_store for name in pinned if result.facts[name] != getattr(base, name)}
+    changed = {name for result in of_store for name in pinned if getattr(result.facts, name) != getattr(base, name)}
     words = f"{path}: {model}, {len(of_store):,} cells"
     if changed:
         words = f"{path}: {model} has another {', '.join(sorted(changed))} than the results"
@@ -151,12 +151,12 @@ def _again(places: dict[str, Any], loaded: dict[str, CellResult], seed: int | No
         return Finding("again", None, "no cell can be computed again without its store")
     key = sorted(places)[int(np.random.default_rng(seed).integers(len(places)))]
     known = loaded[key]
-    [(_, result)] = run_cells(places[key], [Cell.from_json(known.facts)])
+    [(_, result)] = run_cells(places[key], [Cell.from_json(known.facts.to_json())])
     differing = [name for name in known.arrays if not np.array_equal(result.arrays[name], known.arrays[name])]
-    differing += [] if json.loads(json.dumps(result.facts)) == known.facts else ["facts"]
+    differing += [] if json.loads(json.dumps(result.facts.to_json())) == known.facts.to_json() else ["facts"]
     differing += [] if _same_rows(result.rows, known.rows) else ["rows"]
     facts = known.facts
-    words = f"{facts['method']}, {facts['benchmark']}, {facts['model']}, draw {facts['draw']}"
+    words = f"{facts.method}, {facts.benchmark}, {facts.model}, draw {facts.draw}"
     return Finding("again", not differing, f"{words}: {'other ' + ', '.join(differing) if differing else 'the same'}")
 
 

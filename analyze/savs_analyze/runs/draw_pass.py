@@ -14,6 +14,7 @@ from savs_analyze.methods.learners import learn
 from savs_analyze.methods.method import Method
 from savs_analyze.methods.settings import Setting
 from savs_analyze.runs.cells import Cell, of_one_draw
+from savs_analyze.runs.facts import CellFacts
 from savs_analyze.runs.results import CellResult
 from savs_analyze.votes.fitted import Fitted
 from savs_stores import ModelVectors
@@ -73,7 +74,7 @@ def _result(vectors: ModelVectors, group: Group, cell: Cell) -> CellResult:
         "validation": cell.validation.samples(table, vectors.store.benchmark)[test],
     }
     shared = _shared_columns(vectors, group, cell)
-    result = CellResult(cell.to_json() | _facts(vectors, group, cell), [], arrays)
+    result = CellResult(CellFacts.from_json(cell.to_json() | _facts(vectors, group, cell)), [], arrays)
     splits = ["validation", "test"] if arrays["validation"].any() else ["test"]
     for place, setting in enumerate(cell.settings):
         described = {

@@ -16,7 +16,7 @@ import json
 import sys
 import uuid
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ import pandas as pd
 
 from savs_analyze.measure.metrics import METRICS, origins_of, unit_scores
 from savs_analyze.measure.units import Units
+from savs_analyze.runs.facts import CellFacts
 from savs_analyze.runs.saved import MOST_ARRAY_BYTES, check_cell, check_run, read_arrays, read_bytes, read_json
 from savs_analyze.runs.spreadsheet import csv_text
 from savs_stores.place.folder import enclosing_store
@@ -57,7 +58,7 @@ class CellResult:
     `group`, `slot` describe the samples; those in `validation` choose hyperparameters, the others are tested.
     """
 
-    facts: dict[str, Any]
+    facts: CellFacts
     rows: list[dict[str, Any]]
     arrays: dict[str, np.ndarray]
 
@@ -66,12 +67,12 @@ class CellResult:
         of_split = self.arrays["validation"] == (split == "validation")
         described = {name: self.arrays[name][of_split] for name in ("label", "sample", "group", "slot")}
         predicted = self.arrays["predicted"][setting][of_split]
-        return unit_scores(self.facts["metric"], predicted, **described, classes=self.facts["classes"])
+        return unit_scores(self.facts.metric, predicted, **described, classes=self.facts.classes)
 
 
-def missing_metric(facts: Mapping[str, Any]) -> str:
+def missing_metric(facts: CellFacts) -> str:
     """Return in words that the metric of a cell is not here as it was, and where it was from; empty where it is."""
-    metric, origins = facts["metric"], facts.get("origins", ())
+    metric, origins = facts.metric, facts.origins
     here = origins_of(metric)
     if metric in METRICS and all(one.sha256 in {origin["sha256"] for origin in origins} for one in here):
         return ""
@@ -91,7 +92,7 @@ class Results:
 
     def save(self, key: str, result: CellResult) -> None:
         """Write a cell: arrays first, then the file that says it is finished."""
-        saved = {"facts": result.facts, "rows": result.rows}
+        saved: dict[str, Any] = {"facts": result.facts.to_json(), "rows": result.rows}
         with replaced(self.cells / f"{key}.npz") as arrays:
             with arrays.open("wb") as file:
                 np.savez_compressed(file, allow_pickle=False, **result.arrays)
@@ -120,7 +121,7 @@ class Results:
                 raise ValueError("it is not what its checksum says")
             arrays = read_arrays(content)
             check_cell(saved["facts"], saved["rows"], arrays)
-            return CellResult(saved["facts"], saved["rows"], arrays), digest is not None
+            return CellResult(CellFacts.from_json(saved["facts"]), saved["rows"], arrays), digest is not None
         except DAMAGE as error:
             raise OSError(
                 f"{path}, or the .npz beside it, is damaged ({error}): run the same sweep into this folder again, "

@@ -23,6 +23,7 @@ from savs_analyze.measure.paired_tests import holm, sign_flip_test
 from savs_analyze.methods.settings import make_setting
 from savs_analyze.report.layout import differences, spread
 from savs_analyze.report.notes import footnotes
+from savs_analyze.runs.facts import CellFacts
 from savs_analyze.runs.results import CellResult, Results
 
 seeds = st.integers(0, 2**32 - 1)
@@ -100,7 +101,7 @@ def made_cell(method, predicted, draw, benchmark="made", columns=("only",), vali
     named = names | {"shots": 0 if method == "zero-shot" else 20, "metric": "accuracy", "classes": 2}
     named |= {"settings": [make_setting("savs", k=k + 1).to_json() for k in range(len(columns))]}
     named |= {"columns": list(columns), "validation": {"share": 0.25, "first": False}, "chooses": True} | facts
-    cell = CellResult(named, [], arrays)
+    cell = CellResult(CellFacts(**{"fingerprint": "", **named}), [], arrays)
     for place, setting in enumerate(columns):
         for split in ("validation", "test") if arrays["validation"].any() else ("test",):
             value = cell.units(place, split).values()["accuracy"]
@@ -179,7 +180,7 @@ def test_tasks_together_tell_apart_what_none_does_alone():
 
 def test_a_setting_that_lacks_a_task_is_in_no_mean():
     cells = [*cells_of_tasks({"one": 40, "two": 40}, (0.9, 0.5)), made_cell("ridge", np.zeros(40, int), 0, task="one")]
-    found = compare([cell for cell in cells if cell.facts["draw"] == 0])
+    found = compare([cell for cell in cells if cell.facts.draw == 0])
     assert set(found[found.task == "one"].setting) | set(found[found.task == "one"].other) == {
         heads(1),
         heads(2),

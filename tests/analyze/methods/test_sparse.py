@@ -190,7 +190,7 @@ def test_only_heads_that_are_used_are_read(toys, tmp_path, monkeypatch):
     grid = {"share": [0.5, 0.9], "layers": [3]}
     sweep([toys(4).path], tmp_path, shots=5, draws=1, methods=["sparse-group-lasso-share"], grid=grid)
     [cell] = Results(tmp_path).loaded()
-    kept = {tuple(place) for of_setting in cell.facts["kept"] for place in of_setting}
+    kept = {tuple(place) for of_setting in cell.facts.kept for place in of_setting}
     assert len(read) == 1
     assert len(read[0]) == len(kept) < 4
 

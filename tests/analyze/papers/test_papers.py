@@ -204,9 +204,9 @@ def test_the_mean_of_fourteen_tasks_is_compared_and_its_draws_vary_as_a_mean_doe
     assert row.published_n.tolist() == [816]
     by_task = {}
     for cell in cells:
-        if cell.facts["benchmark"] == "blink" and cell.facts["method"] == "savs":
+        if cell.facts.benchmark == "blink" and cell.facts.method == "savs":
             value = [r["value"] for r in cell.rows if r["setting"] == "SAVs, 20 heads" and r["metric"] == "accuracy"]
-            by_task.setdefault(cell.facts["task"], []).extend(value)
+            by_task.setdefault(cell.facts.task, []).extend(value)
     expected = sum(np.var(values, ddof=1) for values in by_task.values()) / 14**2
     assert row.draw_sd.item() ** 2 == pytest.approx(expected)
 
@@ -238,7 +238,7 @@ def test_what_is_printed_has_numbered_notes(compared):
 
 
 def test_another_model_has_no_counterpart(cells):
-    other = [replace(cell, facts=cell.facts | {"model": "tiny"}) for cell in cells]
+    other = [replace(cell, facts=replace(cell.facts, model="tiny")) for cell in cells]
     assert beside_published(other).empty
 
 

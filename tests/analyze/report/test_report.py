@@ -189,17 +189,15 @@ def test_a_large_report_is_below_a_megabyte(swept, tmp_path):
     layers, places = np.divmod(np.arange(784), 28)
     keys = []
     for cell in Results(swept).loaded():
-        if cell.facts["benchmark"] == "two":
+        if cell.facts.benchmark == "two":
             for task in range(14):
-                facts = cell.facts | {"task": f"task {task}"}
-                if "kept" in facts:
+                facts = replace(cell.facts, task=f"task {task}")
+                if facts.kept:
                     heads = generator.choice(784, 50, replace=False)
                     kept = np.stack([layers[heads], places[heads]], axis=1).tolist()
-                    facts |= {"kept": [kept, kept], "head_table": [layers.tolist(), places.tolist()]}
+                    facts = replace(facts, kept=[kept, kept], head_table=[layers.tolist(), places.tolist()])
                 keys.append(f"{len(keys)}")
-                large.save(
-                    keys[-1], replace(cell, facts=facts, rows=[row | {"task": facts["task"]} for row in cell.rows])
-                )
+                large.save(keys[-1], replace(cell, facts=facts, rows=[row | {"task": facts.task} for row in cell.rows]))
     large.finish({"command": "", "cells": keys, "versions": {}})
     page = page_of(tmp_path)
     assert page.count('<svg viewBox="-20') == 14

@@ -109,7 +109,7 @@ def test_zero_shot_that_is_left_out_is_a_footnote(make_store, tmp_path, lost):
     store = make_store(logits=logits)
     sweep([store.path], tmp_path / "out", shots=5, draws=1, heads=(2,))
     results = Results(tmp_path / "out")
-    assert {cell.facts["method"] for cell in results.loaded()} == {"savs"}
+    assert {cell.facts.method for cell in results.loaded()} == {"savs"}
     name = store.benchmark.name
     words = (
         f"{name}, planted: zero-shot is left out, as samples lack a logit for some class: all ({lost} of 120 samples)."

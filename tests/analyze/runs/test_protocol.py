@@ -22,15 +22,15 @@ def test_the_papers_protocol_follows_the_papers_code(make_store, tmp_path):
     vectors, labels = store["planted"].read().astype(float).tolist(), store.samples.label
     cells = list(Results(tmp_path / "out").loaded())
     for cell in cells:
-        support, test = cell.facts["support"], cell.arrays["sample"]
+        support, test = cell.facts.support, cell.arrays["sample"]
         assert cell.rows[0]["keep_leaks"]
         for place, k in enumerate((2, 5)):
             arguments = [vectors[i] for i in support], labels[support].tolist(), 4, k, [vectors[i] for i in test]
-            if cell.facts["method"] == "class-favoured":
+            if cell.facts.method == "class-favoured":
                 expected = slow.papers_class_favoured(*arguments)
             else:
                 kept, expected = slow.papers_savs(*arguments)
-                assert sorted(4 * layer + head for layer, head in cell.facts["kept"][place]) == kept
+                assert sorted(4 * layer + head for layer, head in cell.facts.kept[place]) == kept
             assert cell.arrays["predicted"][place].tolist() == expected
     assert any(row["tied_at_cut"] for cell in cells for row in cell.rows)
     ours = run(store, tmp_path / "ours", methods=["savs"], draws=2, heads=(2, 5))
@@ -65,7 +65,7 @@ def test_printed_options_restrict_every_method(make_store, tmp_path):
     for cell in Results(tmp_path / "among").loaded():
         for predicted in cell.arrays["predicted"]:
             for sample, label in zip(cell.arrays["sample"], predicted, strict=True):
-                assert not options[sample] or names[label] in options[sample], cell.facts["method"]
+                assert not options[sample] or names[label] in options[sample], cell.facts.method
     # Half of the classes are ruled out, and never the right one.
     by_method = [rows[rows.metric == "accuracy"].set_index("method").value for rows in (free, among)]
     assert (by_method[1] > by_method[0]).all()

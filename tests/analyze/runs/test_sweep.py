@@ -41,8 +41,8 @@ def test_every_value_is_the_estimators_accuracy(toys, tmp_path, classes):
     flat, labels = store["planted"].read().reshape(len(store.samples), -1).astype(float), store.samples.label
     checked = set()
     for cell in Results(tmp_path / "out").loaded():
-        support, test, draw = cell.facts["support"], cell.arrays["sample"], cell.facts["draw"]
-        for setting in (Setting.from_json(found) for found in cell.facts["settings"]):
+        support, test, draw = cell.facts.support, cell.arrays["sample"], cell.facts.draw
+        for setting in (Setting.from_json(found) for found in cell.facts.settings):
             model = estimator(setting, draw).fit(flat[support], labels[support])
             assert rows[draw, setting.column()] == accuracy_score(labels[test], model.predict(flat[test])), setting
             checked.add(setting.name)
@@ -54,7 +54,7 @@ def test_the_planted_heads_are_found(toys, tmp_path):
     named = [name for name in named if not name.startswith(("class-", "paper-", "random"))]
     run(toys(4), tmp_path / "out", heads=(3,), methods=named)
     cells = Results(tmp_path / "out").loaded()
-    chosen = [(cell.facts["method"], kept) for cell in cells for kept in cell.facts["kept"]]
+    chosen = [(cell.facts.method, kept) for cell in cells for kept in cell.facts.kept]
     assert len(chosen) == 3 * len(named)
     assert [name for name, heads in chosen if sorted(heads) != [[0, 0], [0, 1], [0, 2]]] == []
 
@@ -203,10 +203,10 @@ def test_every_needed_byte_is_read_once(make_store, tmp_path, monkeypatch, metho
     cells = list(Results(tmp_path / "out").loaded())
     samples = [sample for block, _ in tested for sample in block]
     assert sorted(samples) == np.flatnonzero(store.samples.in_split("test")).tolist()
-    needed = {4 * layer + head for cell in cells for heads in cell.facts["kept"] for layer, head in heads}
+    needed = {4 * layer + head for cell in cells for heads in cell.facts.kept for layer, head in heads}
     assert all(set(heads) == needed for _, heads in tested)
     # The support of a draw is read once for all methods.
-    assert sorted(map(tuple, supports)) == sorted({tuple(cell.facts["support"]) for cell in cells})
+    assert sorted(map(tuple, supports)) == sorted({tuple(cell.facts.support) for cell in cells})
 
 
 def test_small_blocks_give_the_same_rows(make_store, tmp_path, monkeypatch):

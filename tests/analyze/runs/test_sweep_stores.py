@@ -78,7 +78,7 @@ def test_groups_are_scored_whole(tmp_path):
     )
     rows = run(store, tmp_path / "out", draws=1, heads=(3,))
     savs = rows[rows.method == "savs"].set_index("metric")
-    cell = next(c for c in Results(tmp_path / "out").loaded() if c.facts["method"] == "savs")
+    cell = next(c for c in Results(tmp_path / "out").loaded() if c.facts.method == "savs")
     right = (cell.arrays["predicted"][0] == cell.arrays["label"]).reshape(15, 4)
     assert savs.value["group_accuracy"] == right.all(axis=1).mean()
     assert savs.value["accuracy"] == right.mean()

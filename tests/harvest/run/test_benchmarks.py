@@ -64,6 +64,6 @@ def test_a_prediction_among_printed_options_is_one_of_them(tiny, data_root, tmp_
     sweep([tmp_path / "s.zarr"], tmp_path / "out", shots=2, draws=1, heads=(5,), restricted=True)
     from savs_analyze.runs.results import Results
 
-    [cell] = [cell for cell in Results(tmp_path / "out").loaded() if cell.facts["method"] == "savs"]
+    [cell] = [cell for cell in Results(tmp_path / "out").loaded() if cell.facts.method == "savs"]
     options = open_store(tmp_path / "s.zarr").samples.options[cell.arrays["sample"]]
     assert (options == cell.arrays["predicted"][0][:, None]).any(axis=1).all()
