@@ -60,11 +60,22 @@ def check_shots(
     counts = available(table, benchmark, task, usable)
     scarcest = min(counts, key=lambda name: counts[name])
     if (most := counts[scarcest]) < shots:
-        advice = f"use --shots {most} or fewer" if most else "only the splits pool and either give supports"
+        enough = most - (not _has_tests(table, benchmark, task, usable, scarcest))
+        advice = f"use --shots {enough} or fewer" if enough > 0 else "label more of them"
+        advice = advice if most else "only the splits pool and either give supports"
         raise ValueError(
             f"{benchmark.name}: class {scarcest!r} of task {task!r} has {most} usable samples to draw from, "
             f"{shots} shots need more; {advice}"
         )
+
+
+def _has_tests(
+    table: SampleTable, benchmark: BenchmarkInfo, task: str, usable: Bool[np.ndarray, " sample"], name: str
+) -> bool:
+    """Tell whether a class has samples that are only for tests; without any, a support must leave some."""
+    of_task = table.task == list(benchmark.tasks).index(task)
+    of_class = of_task & (table.label == list(benchmark.tasks[task]).index(name))
+    return bool((of_class & usable & table.in_split("test")).any())
 
 
 def available(

@@ -140,9 +140,21 @@ def test_the_scarcest_class_gives_the_advice():
     samples = SampleTable.from_columns(
         BENCHMARK.tasks, {"label": ["a"] * 9 + ["b"] * 5, "task": ["one"] * 14, "split": ["either"] * 14}
     )
-    with pytest.raises(ValueError, match=r"class 'b' of task 'one' has 5 .* use --shots 5 or fewer"):
+    with pytest.raises(ValueError, match=r"class 'b' of task 'one' has 5 .* use --shots 4 or fewer"):
         draw_support(samples, BENCHMARK, "one", usable(samples), 1000, 0)
-    assert len(draw_support(samples, BENCHMARK, "one", usable(samples), 5, 0).test) == 4
+    tested = draw_support(samples, BENCHMARK, "one", usable(samples), 4, 0).test
+    assert set(samples.label[tested]) == {0, 1}
+
+
+@pytest.mark.parametrize(("split", "enough"), [("either", 11), (("either", "either", "test"), 8), ("pool", 11)])
+def test_who_follows_the_advice_can_test(split, enough):
+    """Of twelve samples a class, `--shots 12` was advised, and nothing was left to test then."""
+    samples = table(split=split)
+    with pytest.raises(ValueError, match=f"use --shots {enough} or fewer"):
+        draw_support(samples, BENCHMARK, "one", usable(samples), 13, 0)
+    if split != "pool":
+        tested = draw_support(samples, BENCHMARK, "one", usable(samples), enough, 0).test
+        assert set(samples.label[tested]) == {0, 1}
 
 
 def test_failed_samples_are_neither_drawn_nor_tested():
@@ -162,6 +174,6 @@ def test_failed_samples_are_neither_drawn_nor_tested():
 def test_too_few_samples_say_how_many_there_are():
     samples = table()
     with pytest.raises(
-        ValueError, match="has 12 usable samples to draw from, 13 shots need more; use --shots 12 or fewer"
+        ValueError, match="has 12 usable samples to draw from, 13 shots need more; use --shots 11 or fewer"
     ):
         draw_support(samples, BENCHMARK, "one", usable(samples), 13, 0)
