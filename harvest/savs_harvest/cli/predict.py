@@ -17,11 +17,14 @@ from savs_harvest.cli.options import AdapterOption, DtypeOption, RevisionOption
 from savs_stores import terminal
 
 if TYPE_CHECKING:
+    from savs_analyze.classifier.classifier import Classifier
     from savs_harvest.cli.answers import Journal, Row
     from savs_harvest.cli.asked import Asked
     from savs_harvest.cli.deployed import Deployed
     from savs_harvest.cli.drift import Drift
     from savs_harvest.cli.page import Gallery
+    from savs_harvest.run.encoding import Encoder
+    from savs_harvest.run.expected import Choice
 
 MOST_REASONS = 20
 
@@ -62,39 +65,44 @@ def predict(
     from savs_analyze.classifier.file import read_classifier
     from savs_harvest.cli.answers import Journal
     from savs_harvest.cli.asked import check_sources
-    from savs_harvest.cli.deployed import Deployed, expected_of
-    from savs_harvest.models.loading import quiet_libraries
-    from savs_harvest.run.expected import Choice, encoder_of, load_expected, told
-    from savs_harvest.run.settings import default_workers
+    from savs_harvest.cli.deployed import Deployed
+    from savs_harvest.run.expected import Choice
 
-    quiet_libraries()
     doubt = Doubt(coverage, least, false_alarms, by_class)
     read = read_classifier(classifier)
     check_sources(pictures)
-    expected = expected_of(read)
     options = asdict(doubt) | {"abstain": abstain, "dtype": dtype, "batch_tokens": batch_tokens}
     options["classifier"] = sha256(classifier.read_bytes()).hexdigest()
     journal = None if out is None else Journal(out, options)
     if journal:
         journal.check()
-    choice = Choice(model, adapter, revision, dtype, device)
-    loaded = load_expected(expected, choice, _confirming(yes))
-    count = default_workers(loaded.device) if workers is None else workers
-    settings = expected.settings(batch_tokens, count)
-    deployed = Deployed(read, encoder_of(expected, loaded, settings), doubt, abstain)
-    for line in (*loaded.remarks, *told(expected, loaded, settings)):
-        terminal.say(f"model: {line}", file=sys.stderr)
+    encoder = _encoder(read, Choice(model, adapter, revision, dtype, device), batch_tokens, workers, yes)
+    deployed = Deployed(read, encoder, doubt, abstain)
     with journal.held() if journal else nullcontext():
         outcome = _answer(deployed, pictures, journal)
     if html is not None:
-        notes = [words] if (words := outcome.drift.words()) else []
-        about = {"title": classifier.stem, "question": read.about.question or "", "notes": notes}
-        outcome.gallery.write(html, about | {"false_alarms": false_alarms})
+        outcome.show(html, deployed, classifier.stem)
     outcome.tell()
     for written in filter(None, (out, html)):
         print(written, file=sys.stderr)
     if outcome.failed:
         raise typer.Exit(terminal.DONE_WITH_FAILURES)
+
+
+def _encoder(read: Classifier, choice: Choice, batch_tokens: int | None, workers: int | None, yes: bool) -> Encoder:
+    """Return the model that was fitted, ready to run; what is worth knowing of it is told."""
+    from savs_harvest.cli.deployed import expected_of
+    from savs_harvest.models.loading import quiet_libraries
+    from savs_harvest.run.expected import encoder_of, load_expected, told
+    from savs_harvest.run.settings import default_workers
+
+    quiet_libraries()
+    expected = expected_of(read)
+    loaded = load_expected(expected, choice, _confirming(yes))
+    settings = expected.settings(batch_tokens, default_workers(loaded.device) if workers is None else workers)
+    for line in (*loaded.remarks, *told(expected, loaded, settings)):
+        terminal.say(f"model: {line}", file=sys.stderr)
+    return encoder_of(expected, loaded, settings)
 
 
 def _confirming(yes: bool) -> Callable[[str], bool]:
@@ -134,6 +142,12 @@ class Outcome:
         else:
             self.statuses[row["status"]] += 1
             self.reasons += [f"{row['file']}: {row['reason']}"] if len(self.reasons) < MOST_REASONS else []
+
+    def show(self, page: Path, deployed: Deployed, title: str) -> None:
+        """Write the page to look at."""
+        notes = [words] if (words := self.drift.words()) else []
+        about = {"title": title, "question": deployed.classifier.about.question or "", "notes": notes}
+        self.gallery.write(page, about | {"false_alarms": deployed.doubt.false_alarms})
 
     def tell(self) -> None:
         """Print what a user must know of answers that are done."""

@@ -204,7 +204,9 @@ def stopped_in_the_middle(command, partial, how):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
-@pytest.mark.parametrize(("how", "code"), [("SIGKILL", -9), ("SIGTERM", INTERRUPTED)])
+@pytest.mark.parametrize(
+    ("how", "code"), [("SIGKILL", -9), pytest.param("SIGTERM", INTERRUPTED, marks=pytest.mark.slow)]
+)
 def test_stopped_in_the_middle_the_same_command_ends_with_the_same_bytes(
     predict, classifier, photos, tmp_path, how, code
 ):
