@@ -52,3 +52,9 @@ def test_a_user_sees_the_warning():
     assert (
         "<string>:1: FutureWarning: savs_stores.plan has moved: import ShardPlan from savs_stores.format.plan" in told
     )
+
+
+@pytest.mark.parametrize("module", ["savs_stores.place.keys", "savs_analyze.classifier.file", "savs_harvest.run.work"])
+def test_a_file_of_a_folder_that_took_an_old_name_can_be_imported_first(module):
+    """`from folder import file` once asked for an old name first, and imported what was being imported."""
+    subprocess.run([sys.executable, "-W", "error::FutureWarning", "-c", f"import {module}"], check=True)

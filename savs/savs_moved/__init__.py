@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +21,8 @@ def names(module: str) -> Callable[[str], Any]:
     """Return a module's `__getattr__`, which finds what an old module held where it is now, and warns."""
 
     def find(name: str) -> Any:
+        if is_a_folder_with(name):  # which is no old name: what is being imported may need it first
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
         places = () if name.startswith("_") else MODULES.get(module, ())
         wanted = RENAMED.get(f"{module}.{name}", "")
         if wanted:
@@ -31,6 +33,10 @@ def names(module: str) -> Callable[[str], Any]:
                 warnings.warn(words, FutureWarning, stacklevel=2)
                 return getattr(found, name)
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+    def is_a_folder_with(name: str) -> bool:
+        path = vars(sys.modules[module]).get("__path__")
+        return path is not None and PathFinder.find_spec(f"{module}.{name}", path) is not None
 
     return find
 

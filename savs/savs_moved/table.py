@@ -128,6 +128,7 @@ PACKAGES = {
         plan: format.plan
         provenance: format.provenance place.model_group
         ranged: place.ranged
+        read: vectors
         remote: place.remote faults
         samples: format.samples
         schema: format.schema faults

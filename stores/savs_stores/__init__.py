@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from savs_stores.format.shard import Shard
     from savs_stores.joining import join_stores
     from savs_stores.place.place import find_stores, place_of
-    from savs_stores.read import ModelVectors, Store, open_store
+    from savs_stores.read import Store, open_store
+    from savs_stores.vectors import ModelVectors
     from savs_stores.verification import verify
     from savs_stores.write import ModelWriter, add_model, create_store
 
@@ -57,6 +58,7 @@ _MODULES = (
     "format.schema",
     "format.shard",
     "write",
+    "vectors",
     "read",
     "arrays",
     "joining",

@@ -13,7 +13,8 @@ from savs_stores.format.fingerprint import differences
 from savs_stores.format.samples import LISTS, SampleTable
 from savs_stores.format.schema import PER_SAMPLE
 from savs_stores.format.shard import Shard
-from savs_stores.read import ModelVectors, Store, open_store
+from savs_stores.read import Store, open_store
+from savs_stores.vectors import ModelVectors
 from savs_stores.write import add_model, create_store
 
 # What of the benchmarks must be the same: logits stand by class.

@@ -8,7 +8,8 @@ from savs_stores.errors import StoreError
 from savs_stores.format.plan import spans
 from savs_stores.format.schema import PER_SAMPLE, TABLE
 from savs_stores.format.shard import Shard
-from savs_stores.read import ModelVectors, Store
+from savs_stores.read import Store
+from savs_stores.vectors import ModelVectors
 
 
 def verify(store: Store) -> Iterator[str]:

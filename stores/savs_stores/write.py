@@ -38,7 +38,8 @@ from savs_stores.place.group import Group, seal
 from savs_stores.place.keys import StorePath
 from savs_stores.place.model_group import read_texts
 from savs_stores.place.place import place_of
-from savs_stores.read import ModelVectors, Store, open_store
+from savs_stores.read import Store, open_store
+from savs_stores.vectors import ModelVectors
 
 TABLE_COORDINATES = "sample_id task label split group slot"
 
