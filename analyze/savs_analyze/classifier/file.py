@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,10 +21,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from savs_analyze.classifier import forms
-from savs_analyze.classifier.calibration import Calibration, Likeness
+from savs_analyze.classifier.calibration import TEMPERATURES, Calibration, Likeness
 from savs_analyze.classifier.classifier import About, Classifier
 from savs_analyze.classifier.errors import ClassifierError
 from savs_analyze.votes.fitted import Fitted
+from savs_stores.format.schema import MOST_CLASSES
 from savs_stores.terminal import size as in_words
 
 FORMAT, VERSION = "savs classifier", 1
@@ -74,10 +76,10 @@ def read_classifier(path: Path) -> Classifier:
     try:
         header, arrays = _content(path)
         return _classifier(header, arrays)
-    except (SafetensorError, json.JSONDecodeError, UnicodeError, RecursionError) as error:
-        raise ClassifierError(f"{path} is no classifier's file: {error}") from None
     except ClassifierError as error:
         raise ClassifierError(f"{path}: {error}") from None
+    except (SafetensorError, ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError) as error:
+        raise ClassifierError(f"{path} is no classifier's file: {error}") from None
 
 
 def _own_arrays(classifier: Classifier) -> dict[str, np.ndarray]:
@@ -117,7 +119,7 @@ def _content(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     text = outer.get("classifier")
     if not isinstance(text, str) or outer.get("sha256") != _digest(text, arrays):
         raise ClassifierError("its content does not give its hash: it was changed or damaged; restore it from a copy")
-    return json.loads(text, parse_constant=_no_constant), arrays
+    return json.loads(text, parse_constant=_no_constant, parse_float=_finite), arrays
 
 
 def _digest(text: str, arrays: Mapping[str, np.ndarray]) -> str:
@@ -129,6 +131,12 @@ def _digest(text: str, arrays: Mapping[str, np.ndarray]) -> str:
         digest.update(f"\n{name} {little.str} {list(array.shape)}\n".encode())
         digest.update(np.ascontiguousarray(array, dtype=little).tobytes())
     return digest.hexdigest()
+
+
+def _finite(word: str) -> float:
+    if not math.isfinite(number := float(word)):
+        raise ClassifierError(f"its header holds {word[:40]}, which is no finite number")
+    return number
 
 
 def _no_constant(word: str) -> float:
@@ -187,6 +195,8 @@ def _check_header(header: Any) -> None:
     if wrong := [name for name, kind in HEADER.items() if not isinstance(header[name], kind)]:
         raise ClassifierError(f"the field {wrong[0]!r} of its header is of another kind than the format says")
     classes: Sequence[Any] = header["classes"]
+    if len(classes) > MOST_CLASSES:
+        raise ClassifierError(f"it has {len(classes):,} classes, a classifier has at most {MOST_CLASSES:,}")
     if len(classes) < 2 or not all(isinstance(name, str) for name in classes) or len(set(classes)) < len(classes):
         raise ClassifierError("its classes are not two or more different words")
     if type(header["dim"]) is not int or not 0 < header["dim"] < 2**16:
@@ -210,7 +220,7 @@ def _check_numbers(own: Mapping[str, np.ndarray], sizes: Mapping[str, int], fold
     as_pairs = [tuple(pair) for pair in heads.tolist()]
     shapes = {
         "heads": heads.shape[1] == 2 and as_pairs == sorted(set(as_pairs)) and heads.min() >= 0,
-        "calibration.temperature": 1 < folds <= MOST_FOLDS and bool((own["calibration.temperature"] > 0).all()),
+        "calibration.temperature": 1 < folds <= MOST_FOLDS and _between(own["calibration.temperature"], *TEMPERATURES),
         "calibration.fold": _within(own["calibration.fold"], folds),
         "calibration.label": _within(own["calibration.label"], sizes["class"])
         and len(own["calibration.label"]) == samples,
@@ -224,6 +234,10 @@ def _check_numbers(own: Mapping[str, np.ndarray], sizes: Mapping[str, int], fold
 
 def _within(array: np.ndarray, limit: int) -> bool:
     return bool(0 <= array.min() <= array.max() < limit)
+
+
+def _between(array: np.ndarray, least: float, most: float) -> bool:
+    return bool(least * 0.999 <= array.min() <= array.max() <= most * 1.001)
 
 
 def _umask() -> int:

@@ -220,6 +220,8 @@ def _check_range(path: str, array: np.ndarray, limit: int | None) -> None:
 
 def _check_sorted(arrays: Mapping[str, np.ndarray]) -> None:
     """What is looked up by bisection must be sorted; a vote counts every own head among the heads that vote."""
+    if len(np.unique(arrays["heads"])) < len(arrays["heads"]):
+        raise ClassifierError("a head stands twice among those that vote")
     if "centroids.heads" in arrays:
         heads = arrays["centroids.heads"]
         if (np.diff(heads) <= 0).any() or not np.isin(arrays["heads"], heads).all():

@@ -54,10 +54,11 @@ def estimate(
     cluster: Int[np.ndarray, " sample"],
     logits: Float[np.ndarray, "sample class"] | None = None,
 ) -> Estimate:
-    """Return the estimate of a fit; for the interval, samples of one cluster count as one, which is cautious."""
-    right = found.honest.argmax(axis=1) == labels
+    """Return the estimate of a fit; the interval counts clusters, a large one for less than its samples (Kish 1965)."""
+    right = found.answers == labels
     counts = np.bincount(labels, minlength=found.honest.shape[1])
-    independent = len(np.unique(cluster))
+    sizes = np.unique(cluster, return_counts=True)[1]
+    independent = max(1, round(sizes.sum() ** 2 / (sizes**2).sum()))
     curve = _curve(found, labels)
     own = None if logits is None or not np.isfinite(logits).all() else float((logits.argmax(axis=1) == labels).mean())
     return Estimate(
@@ -77,7 +78,7 @@ def estimate(
         curve=curve,
         gain=_gain(curve, len(labels)),
         answered=_answered(found.honest, right),
-        recipes=[balanced_accuracy(said.argmax(axis=1) == labels, labels) for said in found.cross.said],
+        recipes=[balanced_accuracy(predicted == labels, labels) for predicted in found.cross.predicted],
     )
 
 
@@ -103,7 +104,7 @@ def _curve(found: Fit, labels: Int[np.ndarray, " sample"]) -> list[tuple[int, fl
         asked = [(said[found.chosen], cross.fold != one) for one, said in enumerate(cross.within)]
         shares = [balanced_accuracy(said[some].argmax(axis=1) == labels[some], labels[some]) for said, some in asked]
         points.append((round(len(labels) - 2 * float(sizes.mean())), float(np.mean(shares))))
-    right = cross.said[found.chosen].argmax(axis=1) == labels
+    right = cross.predicted[found.chosen] == labels
     return [*points, (round(len(labels) - float(sizes.mean())), balanced_accuracy(right, labels))]
 
 

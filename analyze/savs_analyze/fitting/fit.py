@@ -29,7 +29,8 @@ from savs_analyze.votes.similarity import class_means
 class Fit:
     """What was learnt from labelled samples; `chosen` is the place of a method, of all samples and of every fold.
 
-    `honest` are the probabilities of every sample by what has not seen it: to learn, to choose or to calibrate.
+    `honest` are the probabilities of every sample by what has not seen it: to learn, to choose or to calibrate;
+    `answers` are its answers.
     """
 
     fitted: Fitted
@@ -39,6 +40,7 @@ class Fit:
     calibration: Calibration
     likeness: Likeness
     honest: Float[np.ndarray, "sample class"]
+    answers: Int[np.ndarray, " sample"]
     cross: CrossFit
 
     @property
@@ -57,8 +59,9 @@ def fit(methods: Sequence[Method], context: Context) -> Fit:
     chosen, temperature = _choice(cross.said, labels)
     [fitted] = learn([methods[chosen]], context)
     inside = [_choice_inside(cross, one, labels) or (chosen, temperature) for one in range(len(cross.outside))]
-    honest = np.empty(cross.said.shape[1:])
+    honest, answers = np.empty(cross.said.shape[1:]), np.empty(len(labels), dtype=np.int64)
     for one, (method, fold_temperature) in enumerate(inside):
+        answers[fold == one] = cross.predicted[method, fold == one]
         honest[fold == one] = tempered(cross.said[method, fold == one], fold_temperature)
     temperatures = np.array([fold_temperature for _, fold_temperature in inside])
     strange = nonconformity(honest)[np.arange(len(labels)), labels]
@@ -70,6 +73,7 @@ def fit(methods: Sequence[Method], context: Context) -> Fit:
         Calibration(temperature, temperatures, fold, strange, labels),
         _likeness(context, fitted, fold),
         honest,
+        answers,
         cross,
     )
 

@@ -185,8 +185,8 @@ def _by_layer(method: Method, context: Context) -> list[tuple[int, float]]:
         last = int(context.layer[heads].max())
         if not found or last > found[-1][0]:
             shallow = replace(context, vectors=context.vectors[:, heads], layer=context.layer[heads], _known={})
-            [said] = cross_fit([method], shallow, fold_of(context), nested=False).said
-            found.append((last, balanced_accuracy(said.argmax(axis=1) == context.labels, context.labels)))
+            [predicted] = cross_fit([method], shallow, fold_of(context), nested=False).predicted
+            found.append((last, balanced_accuracy(predicted == context.labels, context.labels)))
     return found
 
 

@@ -23,13 +23,15 @@ class CrossFit:
     """What methods say of samples that they have not seen.
 
     `outside[fold][method]` has learnt from all samples but those of the fold. `said` is what it says of these,
-    `[method, sample, class]`. Where wanted, `within[fold]` is the same of the other folds' samples, each asked of what
+    `[method, sample, class]`, and `predicted` its answer, which of equal probabilities need not be the first. Where
+    wanted, `within[fold]` is the same as `said` of the other folds' samples, each asked of what
     has seen neither its own fold nor this one: all that a choice inside the fold may look at.
     """
 
     fold: Int[np.ndarray, " sample"]
     outside: Sequence[Sequence[Fitted]]
     said: Float[np.ndarray, "method sample class"]
+    predicted: Int[np.ndarray, "method sample"]
     within: Sequence[Float[np.ndarray, "method sample class"]] = ()
 
 
@@ -38,15 +40,15 @@ def cross_fit(methods: Sequence[Method], context: Context, fold: Int[np.ndarray,
     folds = int(fold.max()) + 1
     outside = [learn(methods, context.of(fold != one)) for one in range(folds)]
     shape = len(methods), len(fold), context.classes
-    said = np.zeros(shape)
+    said, predicted = np.zeros(shape), np.zeros(shape[:2], dtype=np.int64)
     for one, fitted in enumerate(outside):
-        _ask(fitted, context, fold == one, said)
+        predicted[:, fold == one] = _ask(fitted, context, fold == one, said)
     within = np.zeros((folds if nested else 0, *shape))
     for one, other in combinations(range(folds), 2) if nested else ():
         fitted = learn(methods, context.of((fold != one) & (fold != other)))
         _ask(fitted, context, fold == other, within[one])
         _ask(fitted, context, fold == one, within[other])
-    return CrossFit(fold, outside, said, list(within))
+    return CrossFit(fold, outside, said, predicted, list(within))
 
 
 def _ask(
@@ -54,11 +56,14 @@ def _ask(
     context: Context,
     samples: Bool[np.ndarray, " sample"],
     said: Float[np.ndarray, "method sample class"],
-) -> None:
+) -> Int[np.ndarray, "method some"]:
+    """Write what methods say of some samples into `said`; return their answers."""
     heads = np.unique(np.concatenate([one.heads for one in fitted]))
     batch = Batch(heads, context.vectors[samples][:, heads])
-    for place, (one, votes) in enumerate(zip(fitted, predict(fitted, batch), strict=True)):
+    answers = predict(fitted, batch)
+    for place, (one, votes) in enumerate(zip(fitted, answers, strict=True)):
         said[place, samples] = one.probabilities(votes.scores)
+    return np.stack([votes.predicted for votes in answers])
 
 
 def best(said: Float[np.ndarray, "method sample class"], labels: Int[np.ndarray, " sample"]) -> int:

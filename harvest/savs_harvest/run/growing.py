@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 from jaxtyping import Bool
 
 from savs_benchmarks import Benchmark
@@ -20,7 +23,7 @@ from savs_harvest.run.report import Report
 from savs_harvest.run.settings import Settings, check_settings
 from savs_harvest.run.work import Known, Work
 from savs_harvest.run.writing import Keeping, identity
-from savs_stores import MismatchError, ModelVectors, SampleTable, Store, open_store
+from savs_stores import MismatchError, ModelVectors, SampleTable, Store, StoreError, open_store
 from savs_stores.format.fingerprint import fingerprint
 
 # What of a benchmark must be the same: logits stand by class.
@@ -48,22 +51,41 @@ class Places:
         return self._beside("stale")
 
     @property
-    def before(self) -> Path:
-        return self._beside("before")
+    def before(self) -> list[Path]:
+        """What was replaced and is kept, the latest last."""
+        return sorted(self.store.parent.glob(f"{glob.escape(self.store.stem)}.before*{self.store.suffix}"))
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep all others from changing the store; the lock goes with the process that holds it."""
+        lock = FileLock(self.store.with_name(f".{self.store.name}.change.lock"), timeout=0)
+        try:
+            with lock:
+                yield
+        except Timeout:
+            raise MismatchError(f"{self.store} is being changed by another process: wait until it is done") from None
+        lock_file = Path(lock.lock_file)
+        lock_file.unlink(missing_ok=True)
 
     def finish(self) -> None:
         """Do the second half of a replacement that was interrupted between its two halves."""
-        if not self.store.exists() and self.before.exists() and self.growing.exists():
+        if not self.store.exists() and self.before and self.growing.exists():
             self.growing.rename(self.store)
+
+    def set_aside(self, index: Index) -> None:
+        """Make room for a new store: one that was growing for other samples is stale, and still a source."""
+        if self.growing.exists() and not _is_of(self.growing, index):
+            shutil.rmtree(self.stale, ignore_errors=True)
+            self.growing.rename(self.stale)
 
     def replace(self, keep: bool) -> None:
         """Put the store that has grown in the place of the old one; `keep` what was there, as `before`."""
-        if self.before.exists():
-            raise MismatchError(f"{self.before} holds what an earlier change replaced: move it, or remove it")
-        self.store.rename(self.before)
+        words = ["before", *(f"before-{number}" for number in range(2, 1000))]
+        before = next(path for path in map(self._beside, words) if not path.exists())
+        self.store.rename(before)
         self.growing.rename(self.store)
         if not keep:
-            shutil.rmtree(self.before)
+            shutil.rmtree(before)
         shutil.rmtree(self.stale, ignore_errors=True)
 
 
@@ -87,34 +109,80 @@ def harvest_changed(
     work = find_work(model, benchmark, settings, listener.pictures)
     if "://" in str(store):
         return harvest_work(work, store, keeping, rank, listener)
-    places = Places(Path(store))
+    places = Places(Path(store).resolve())
     places.finish()
-    sources = _sources(places, work.index)
-    known = known_rows(work, [old[name] for old in sources if (name := keeping.name_of(model.name, settings)) in old])
-    if not known.rows:
+    if not (places.store.exists() or places.before):
         return harvest_work(work, store, keeping, rank, listener)
     if rank.world > 1:
-        raise ValueError(
-            f"{store} holds other samples: what is the same is taken over by one process, not {rank.world}"
-        )
-    listener.taken(len(known.rows), len(work.samples))
+        if _changed(places, work.index):
+            raise ValueError(f"{store} holds other samples: one process takes over what is the same, not {rank.world}")
+        return harvest_work(work, store, keeping, rank, listener)
+    return _harvest_known(work, places, keeping, rank, listener)
+
+
+def _harvest_known(work: Work, places: Places, keeping: Keeping, rank: Rank, listener: Listener) -> Report:
+    """Harvest what no store beside knows, into the store, or into one that replaces it where its samples changed."""
+    name = keeping.name_of(work.model.name, work.settings)
+    if _changed(places, work.index):
+        with places.alone():
+            return _grow(work, places, keeping, rank, listener)
+    if _is_whole(places.store, name):
+        return harvest_work(work, places.store, keeping, rank, listener)
+    known = _known(work, _opened(places.before), name, listener)
+    return harvest_work(replace(work, known=known), places.store, keeping, rank, listener)
+
+
+def _grow(work: Work, places: Places, keeping: Keeping, rank: Rank, listener: Listener) -> Report:
+    """Harvest into a new store and put it in the place of the old one, unless no sample is the same."""
+    name = keeping.name_of(work.model.name, work.settings)
+    places.set_aside(work.index)
+    old, *others = _opened([places.store, places.stale, *places.before])
+    known = _known(work, [old, *others], name, listener)
+    if not known.rows:
+        return harvest_work(work, places.store, keeping, rank, listener)
     report = harvest_work(replace(work, known=known), places.growing, keeping, rank, listener)
-    places.replace(keep=_holds_more(sources[0], known))
+    places.replace(keep=_holds_more(old, work, name))
     return report
 
 
-def _sources(places: Places, index: Index) -> list[Store]:
-    """Return the stores that samples can be taken from: none where the store is as it should be."""
+def _known(work: Work, sources: Sequence[Store], name: str, listener: Listener) -> Known:
+    known = known_rows(work, [source.peek(name) for source in sources if name in source])
+    if known.rows:
+        listener.taken(len(known.rows), len(work.samples))
+    return known
+
+
+def _is_whole(path: Path, model: str) -> bool:
+    """Tell whether a store, if it is one, holds all of a model."""
+    if not path.exists():
+        return False
+    store = open_store(path, allow_partial=True)
+    return model in store and not store.peek(model).missing
+
+
+def _changed(places: Places, index: Index) -> bool:
+    """Tell whether the store holds other samples of the same definition of this benchmark."""
     if not places.store.exists():
-        return []
-    old = open_store(places.store, allow_partial=True)
-    now, then = index.info, old.benchmark
-    if old.index_hash == index.table.index_hash(now) or any(getattr(now, n) != getattr(then, n) for n in SAME):
-        return []
-    if places.growing.exists() and open_store(places.growing).index_hash != index.table.index_hash(now):
-        shutil.rmtree(places.stale, ignore_errors=True)
-        places.growing.rename(places.stale)
-    return [old, *([open_store(places.stale, allow_partial=True)] if places.stale.exists() else [])]
+        return False
+    old, now = open_store(places.store, allow_partial=True), index.info
+    same = all(getattr(now, name) == getattr(old.benchmark, name) for name in SAME)
+    return same and old.index_hash != index.table.index_hash(now)
+
+
+def _opened(paths: Sequence[Path]) -> list[Store]:
+    """Open what is a store."""
+    stores = []
+    for path in paths:
+        with suppress(StoreError):
+            stores.append(open_store(path, allow_partial=True))
+    return stores
+
+
+def _is_of(path: Path, index: Index) -> bool:
+    try:
+        return open_store(path).index_hash == index.table.index_hash(index.info)
+    except StoreError:  # killed before it was a store
+        return False
 
 
 def known_rows(work: Work, sources: Sequence[ModelVectors]) -> Known:
@@ -140,8 +208,8 @@ def _asked(table: SampleTable, of_interest: Bool[np.ndarray, " sample"]) -> dict
     return found
 
 
-def _holds_more(old: Store, known: Known) -> bool:
+def _holds_more(old: Store, work: Work, name: str) -> bool:
     """Tell whether a store holds other models, or samples of this one, that the new one has not."""
-    taken = {row for source, row in known.rows.values() if source.store is old}
-    usable = [np.flatnonzero(old.peek(name).usable) for name in old.models]
-    return len(usable) > 1 or bool(set(usable[0].tolist()) - taken)
+    asked = set(_asked(work.index.table, np.ones(len(work.samples), dtype=bool)).values())
+    mine = set(_asked(old.samples, old.peek(name).usable).values()) if name in old else set()
+    return bool(set(old.models) - {name}) or not mine <= asked

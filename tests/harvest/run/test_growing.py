@@ -115,10 +115,65 @@ def test_a_store_that_holds_more_is_kept_beside(run, photos, tmp_path):
     assert taken == [(9, 9)]
     assert len(store.samples) == 9
     assert len(open_store(tmp_path / "photos.before.zarr").samples) == 10
-    (photos / "cat/02.png").unlink()
-    with pytest.raises(MismatchError, match=r"photos\.before\.zarr holds what an earlier change replaced: move it"):
+    write_picture(photos / "cat/00.png", 0)
+    store, taken = run()
+    assert taken == [(10, 10)]
+    assert len(store.samples) == 10
+
+
+def test_a_picture_that_stands_twice_is_no_loss(run, photos, tmp_path):
+    """Each such folder once left its old store behind, and the second change failed."""
+    shutil.copy(photos / "cat/00.png", photos / "cat/00 copy.png")
+    run()
+    for number in (40, 41):
+        write_picture(photos / f"dog/{number}.png", number)
         run()
-    assert len(open_store(tmp_path / "photos.zarr").samples) == 9
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "photos.zarr"]
+
+
+def test_a_second_model_is_not_run_again(run, tiny, photos, tmp_path):
+    run()
+    other = replace(KEEPING, name="other")
+    harvest_changed(tiny, opened(photos), tmp_path / "photos.zarr", keeping=other)
+    write_picture(photos / "dog/20.png", 20)
+    run()
+    taken = []
+    listener = Listener(taken=lambda count, total: taken.append((count, total)))
+    harvest_changed(tiny, opened(photos), tmp_path / "photos.zarr", keeping=other, listener=listener)
+    store = open_store(tmp_path / "photos.zarr")
+    assert taken == [(10, 11)]
+    assert sorted(store.models) == ["other", "tiny"]
+    np.testing.assert_array_equal(store["other"].read(), store["tiny"].read())
+
+
+def test_a_store_behind_a_link_stays_behind_it(run, photos, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk/photos.zarr").mkdir()
+    (tmp_path / "disk/photos.zarr").rmdir()
+    (tmp_path / "photos.zarr").symlink_to(tmp_path / "disk/photos.zarr")
+    run()
+    write_picture(photos / "dog/20.png", 20)
+    store, _ = run()
+    assert len(store.samples) == 11
+    assert (tmp_path / "photos.zarr").is_symlink()
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["photos.zarr"]
+
+
+def test_two_processes_do_not_change_one_store(run, photos, tmp_path):
+    run()
+    write_picture(photos / "dog/20.png", 20)
+    with (
+        Places(tmp_path / "photos.zarr").alone(),
+        pytest.raises(MismatchError, match="being changed by another process"),
+    ):
+        run()
+
+
+def test_what_was_never_a_store_blocks_nothing(run, photos, tmp_path):
+    run()
+    (tmp_path / "photos.growing.zarr").mkdir()
+    write_picture(photos / "dog/20.png", 20)
+    assert len(run()[0].samples) == 11
 
 
 def test_a_killed_change_goes_on_and_the_old_store_stays_until_then(run, photos, tmp_path, monkeypatch):
@@ -162,8 +217,9 @@ def test_data_that_change_again_lose_nothing_of_an_unfinished_change(run, photos
 def test_a_kill_between_the_two_renames_is_mended(run, photos, tmp_path):
     run()
     places = Places(tmp_path / "photos.zarr")
-    places.store.rename(places.before)
-    shutil.copytree(places.before, places.growing)
+    before = tmp_path / "photos.before.zarr"
+    places.store.rename(before)
+    shutil.copytree(before, places.growing)
     store, _ = run()
     assert len(store.samples) == 10
     assert not places.growing.exists()
@@ -172,7 +228,7 @@ def test_a_kill_between_the_two_renames_is_mended(run, photos, tmp_path):
 def test_several_processes_do_not_change_a_store(run, photos):
     run()
     write_picture(photos / "dog/20.png", 20)
-    with pytest.raises(ValueError, match="taken over by one process, not 2"):
+    with pytest.raises(ValueError, match="one process takes over what is the same, not 2"):
         run(rank=Rank(0, 2))
 
 
