@@ -18,16 +18,17 @@ from savs_stores.vectors import ModelVectors
 from savs_stores.write import add_model, create_store
 
 # What of the benchmarks must be the same: logits stand by class.
-SAME = ("tasks", "metric", "answers", "prompt")
+SAME = ("tasks", "metric", "answers", "prompt", "source", "revision", "licence")
 Source = tuple[int, int]  # which store, and the row there
 
 
 def join_stores(paths: Sequence[str | Path], out: str | Path) -> Store:
     """Write the samples of all stores, in their order, into a new one, with every model that all of them hold.
 
-    A sample that stands in several, with the same id, pictures and prompt, is taken once, from the first. Groups of
-    different stores are different groups. The same call goes on after a kill. Raises `MismatchError` where
-    benchmarks, fingerprints or heads differ, and where one id stands for two samples.
+    A sample that stands in several, with the same id, pictures, prompt, label and split, is taken once, from the first;
+    one that belongs to a group may stand in one store only, as groups of different stores are different groups.
+    The same call goes on after a kill. Raises `MismatchError` where benchmarks, fingerprints
+    or heads differ, and where one id stands for two samples.
     """
     stores = [open_store(path) for path in paths]
     if len(stores) < 2:
@@ -80,11 +81,12 @@ def _rows(stores: Sequence[Store]) -> list[Source]:
         table = store.samples
         for row, name in enumerate(table.sample_id.tolist()):
             images = [image for image in table.image_hash[row].tolist() if image]
-            asked = (int(table.task[row]), int(table.prompt_hash[row]), int(table.label[row]), *images)
+            asked = tuple(int(getattr(table, column)[row]) for column in ("task", "prompt_hash", "label", "split"))
+            asked += (*images, *table.options[row].tolist())
             if name not in seen:
                 seen[name] = asked
                 rows.append((number, row))
-            elif seen[name] != asked or not images:
+            elif seen[name] != asked or not images or table.group[row] >= 0:
                 raise MismatchError(f"{store.path}: the sample {name!r} is another one in a store before it")
     return rows
 

@@ -45,7 +45,7 @@ class Fit:
 
     @property
     def nested(self) -> bool:
-        """Whether choice and calibration were repeated inside every fold; two folds leave no room for that."""
+        """Whether choice and calibration were repeated inside every fold: not where a class is in two folds only."""
         return bool(len(self.cross.within))
 
 
@@ -55,7 +55,8 @@ def fit(methods: Sequence[Method], context: Context) -> Fit:
     Raises ValueError where a class has fewer than two samples that do not belong together.
     """
     labels, fold = context.labels, fold_of(context)
-    cross = cross_fit(methods, context, fold, nested=bool(fold.max() > 1))
+    in_folds = [len(set(fold[labels == label].tolist())) for label in np.unique(labels)]
+    cross = cross_fit(methods, context, fold, nested=min(in_folds) > 2)
     chosen, temperature = _choice(cross.said, labels)
     [fitted] = learn([methods[chosen]], context)
     inside = [_choice_inside(cross, one, labels) or (chosen, temperature) for one in range(len(cross.outside))]

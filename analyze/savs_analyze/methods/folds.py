@@ -49,7 +49,11 @@ def make_folds(
     taken, fold = np.zeros((folds, counts.shape[1])), np.empty(len(names), dtype=np.int64)
     for name in order:
         present = counts[name] > 0
-        fullness = taken[:, present].sum(axis=1)
+        # Of the classes present, the one that the fold already holds the largest share of decides.
+        fullness = (taken[:, present] / counts.sum(axis=0)[present]).max(axis=1)
         fold[name] = np.lexsort((generator.random(folds), taken.sum(axis=1), fullness))[0]
         taken[fold[name]] += counts[name]
-    return fold[place]
+    found = fold[place]
+    if any(len(set(found[labels == label])) < 2 for label in np.unique(labels)):
+        raise ValueError("groups that hold several classes leave a class in one fold alone: label more groups")
+    return found

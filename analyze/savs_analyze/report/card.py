@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ def card_text(classifier: Classifier, file: str, figure: str) -> str:
         *describe(classifier),
         "```",
         "",
-        f"![What it gets right]({figure})",
+        f"![What it gets right](<{figure}>)",
         "",
     ]
     lines += [*_use(classifier, file), *_limits(classifier)]
@@ -70,7 +71,7 @@ def _header(classifier: Classifier) -> Iterator[str]:
 
 def _what_it_is(classifier: Classifier) -> str:
     about = classifier.about
-    asked = f"asked {_plain(about.question)!r}" if about.question else "asked its question"
+    asked = f'asked "{_plain(about.question)}"' if about.question else "asked its question"
     return (
         f"Tells {len(classifier.classes)} classes apart. The frozen model {_plain(about.model.get('name'))} is shown a "
         f"picture and {asked}; what {len(classifier.heads)} of its attention heads put out at the last token of the "
@@ -79,7 +80,7 @@ def _what_it_is(classifier: Classifier) -> str:
 
 
 def _use(classifier: Classifier, file: str) -> Iterator[str]:
-    yield from ("## Use", "", "```", f"savs-harvest predict {file} PICTURES --out answers.csv", "```", "")
+    yield from ("## Use", "", "```", f"savs-harvest predict {shlex.quote(file)} PICTURES --out answers.csv", "```", "")
     yield from ("```python", "import savs", "", f'classifier = savs.load("{file}")', "classifier(images)", "```", "")
 
 
@@ -87,10 +88,14 @@ def _limits(classifier: Classifier) -> Iterator[str]:
     about, proven = classifier.about, classifier.proven_coverage()
     yield "## What the numbers mean"
     yield ""
-    yield "- Everything was estimated on the labelled samples alone: each is judged by what has not seen it."
+    nested = about.estimate.get("nested", True)
+    yield "- Everything was estimated on the labelled samples alone: each is judged by what has not learnt from it."
+    if not nested:
+        yield "- The scarcest class has two samples: choice and calibration have seen all, so the estimate flatters."
     yield (
         f"- Sets at coverage {COVERAGE:.0%} provably hold the truth of new pictures of the same kind in at least "
-        f"{100 * proven:.1f} %; measured, they hold it about as often as promised. For other pictures neither is true."
+        f"{100 * proven:.1f} % on average over fits, where samples are independent. Measured, they hold it about as "
+        "often as promised, every class together: a scarce class may be held less often (--by-class)."
     )
     yield "- Probabilities are calibrated on the labelled samples; where classes come in other shares, they are off."
     source = about.data.get("source") or "source unknown"
@@ -116,7 +121,8 @@ def draw_estimate(estimate: Mapping[str, Any], classes: Sequence[str], path: Pat
 
 def _draw_classes(axes: Axes, classes: Sequence[str], shares: Sequence[float]) -> None:
     worst = sorted(zip(shares, classes, strict=True))[:MOST_DRAWN][::-1]
-    axes.barh([name[:20] for _, name in worst], [100 * share for share, _ in worst], color="tab:blue")
+    axes.barh(range(len(worst)), [100 * share for share, _ in worst], color="tab:blue")
+    axes.set_yticks(range(len(worst)), [name if len(name) <= 20 else f"{name[:9]}…{name[-10:]}" for _, name in worst])
     axes.set(xlim=(0, 100), xlabel="right by class, the worst on top, in %")
 
 

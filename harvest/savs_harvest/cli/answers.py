@@ -155,7 +155,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return BETWEEN.join(map(str, value))
+        return BETWEEN.join(printable(str(one)) for one in value)
     return printable(str(value))
 
 

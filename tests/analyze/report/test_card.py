@@ -31,7 +31,7 @@ def test_a_card_has_the_hubs_header_the_numbers_and_a_figure(classifier, tmp_pat
     assert (header["base_model"], header["pipeline_tag"]) == ("planted", "image-classification")
     assert "\n".join(describe(classifier)) in text
     assert "savs-harvest predict toy.safetensors PICTURES" in text
-    assert "![What it gets right](toy.png)" in text
+    assert "![What it gets right](<toy.png>)" in text
     with Image.open(tmp_path / "toy.png") as figure:
         assert min(figure.size) > 300
 

@@ -15,7 +15,10 @@ from savs_analyze.votes.fitted import Fitted
 
 @dataclass(frozen=True, kw_only=True)
 class Auto(Method):
-    """The method of several that is right most often on folds of the support; it learns from all of it then."""
+    """The method of several with the least log loss on folds of the support; it learns from all of it then.
+
+    The choice does not look at options that prompts print; the method chosen does.
+    """
 
     methods: tuple[Method, ...]
 
@@ -31,7 +34,10 @@ class Auto(Method):
         context.check_classes("auto")
         methods = [method.among_printed(self.restricted) for method in self.methods]
         cluster = context.cluster if context.cluster is not None else clusters(len(context.labels), [])
-        fold = make_folds(context.labels, cluster, context.seed)
+        try:
+            fold = make_folds(context.labels, cluster, context.seed)
+        except ValueError as error:
+            raise ValueError(f"auto chooses on folds of the support: {error}") from error
         chosen = best(cross_fit(methods, context, fold, nested=False).said, context.labels)
         [fitted] = learn([methods[chosen]], context)
         return fitted
