@@ -66,6 +66,8 @@ class PictureClassifier:
     ) -> Scores | list[Scores]:
         """Return [{"label", "score"}, ...] of a picture, best first, or a list of such for a list of pictures."""
         one = not isinstance(images, list | tuple)
+        if not one and not len(images):
+            return []
         probabilities = self.predict_proba([images] if one else images, questions)
         found = [self._scores(row, top_k) for row in probabilities]
         return found[0] if one else found

@@ -8,7 +8,7 @@ import signal
 import sys
 import traceback
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,24 @@ def say(*lines: object, file: Any = None) -> None:
     """Print lines that may hold words of a store or of results from elsewhere: a terminal obeys none of them."""
     for line in lines:
         print(printable(str(line)), file=file)
+
+
+def check_output(path: Path, endings: Sequence[str], marks: Sequence[str], inputs: Iterable[object] = ()) -> None:
+    """Raise ValueError where a file that is to be written would replace what this program has not written.
+
+    Files of ours hold one of the `marks` in their first 4,096 bytes; none of the `inputs` is ever replaced.
+    """
+    if path.suffix.lower() not in endings:
+        raise ValueError(f"{path} must end in {' or '.join(endings)}")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: name a file")
+    if any(path.resolve() == Path(str(each)).resolve() for each in inputs):
+        raise ValueError(f"{path} is read by this command, and would be replaced: name another file")
+    if path.exists():
+        with path.open("rb") as file:
+            begins = file.read(4096)
+        if begins and not any(mark.encode() in begins for mark in marks):
+            raise ValueError(f"{path} is there and was not written by savs: move it, or name another file")
 
 
 def size(count: int | float) -> str:

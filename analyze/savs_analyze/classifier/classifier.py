@@ -114,7 +114,9 @@ class Classifier:
         return len(self.calibration.fold)
 
     def proven_coverage(self, coverage: float = COVERAGE) -> float:
-        return proven_coverage(coverage, len(self.folds), self.samples)
+        """Return what sets of that coverage provably hold; samples that belong together count as one."""
+        independent = self.about.estimate.get("clusters", self.samples)
+        return proven_coverage(coverage, len(self.folds), independent)
 
     def answer(self, vectors: Shaped[np.ndarray, "sample head dim"], doubt: Doubt = Doubt()) -> Answers:
         """Return what it says of samples. Raises ValueError for vectors of other heads, or that are not finite."""

@@ -194,6 +194,8 @@ def _check_header(header: Any) -> None:
         raise ClassifierError(f"the fields of its header are not {', '.join(HEADER)}")
     if wrong := [name for name, kind in HEADER.items() if not isinstance(header[name], kind)]:
         raise ClassifierError(f"the field {wrong[0]!r} of its header is of another kind than the format says")
+    if header["estimate"] and type(header["estimate"].get("clusters")) is not int:
+        raise ClassifierError("its estimate does not say how many independent samples it counts")
     classes: Sequence[Any] = header["classes"]
     if len(classes) > MOST_CLASSES:
         raise ClassifierError(f"it has {len(classes):,} classes, a classifier has at most {MOST_CLASSES:,}")

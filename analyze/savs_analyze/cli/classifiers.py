@@ -44,7 +44,7 @@ def fit(
     from savs_analyze.fitting.store import FitRequest
     from savs_stores import open_store
 
-    check_name(out)
+    check_name(out, card)
     request = FitRequest(task, method, k, budget, shots_of(shots), seed, question)
     opened = open_store(store, allow_partial)
     fit_and_tell(opened[model or _only(opened.models, store)], request, out, card)
@@ -67,12 +67,14 @@ def fit_and_tell(vectors: ModelVectors, request: FitRequest, out: Path, card: bo
     terminal.say(f"{out}", f"next: {following}", file=sys.stderr)
 
 
-def check_name(out: Path) -> None:
-    """Raise ValueError for what is no name of a classifier's file."""
+def check_name(out: Path, card: bool = False) -> None:
+    """Raise ValueError for what is no name of a classifier's file, and where other files would be replaced."""
     if out.suffix != ".safetensors":
         raise ValueError(f"{out}: a classifier's file is named NAME.safetensors")
-    if out.is_dir():
-        raise ValueError(f"{out} is a folder: name another file")
+    terminal.check_output(out, [".safetensors"], ["savs classifier"])
+    if card:
+        terminal.check_output(out.with_suffix(".md"), [".md"], ['library_name: "savs"'])
+        terminal.check_output(out.with_suffix(".png"), [".png"], ["Matplotlib"])
 
 
 def shots_of(word: str) -> int | None:

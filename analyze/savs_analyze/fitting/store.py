@@ -120,12 +120,18 @@ def _task(vectors: ModelVectors, name: str | None) -> str:
     return name
 
 
+def _of_task(task: Task) -> Bool[np.ndarray, " sample"]:
+    return task.vectors.store.samples.task == list(task.vectors.store.benchmark.tasks).index(task.task)
+
+
 def _samples(task: Task, request: FitRequest) -> Int[np.ndarray, " sample"]:
     table, vectors = task.vectors.store.samples, task.vectors
-    of_task = table.task == list(vectors.store.benchmark.tasks).index(task.task)
+    of_task = _of_task(task)
     known = of_task & vectors.usable & (table.label >= 0) & table.in_split("pool", "either")
     counts = {name: int((known & (table.label == place)).sum()) for place, name in enumerate(task.classes)}
-    _check_counts(counts, request.shots, of_task & vectors.usable & table.in_split("test"))
+    in_test = of_task & vectors.usable & table.in_split("test")
+    kept = {name: int((in_test & (table.label == place)).sum()) for place, name in enumerate(task.classes)}
+    _check_counts(counts, request.shots, kept)
     if request.shots is None:
         return np.flatnonzero(known)
     chosen = [
@@ -135,8 +141,8 @@ def _samples(task: Task, request: FitRequest) -> Int[np.ndarray, " sample"]:
     return np.sort(np.concatenate([of_class[: request.shots] for of_class in chosen]))
 
 
-def _check_counts(counts: dict[str, int], shots: int | None, kept: Bool[np.ndarray, " sample"]) -> None:
-    """Raise ValueError naming the scarcest class where it has too few samples; `kept` are those of the test split."""
+def _check_counts(counts: dict[str, int], shots: int | None, kept: dict[str, int]) -> None:
+    """Raise ValueError naming the scarcest class where it has too few samples; `kept` are those for tests."""
     if not counts:
         raise ValueError(
             "no sample of the store has a label, so nothing can be learnt: give pictures labels, harvest again"
@@ -145,8 +151,8 @@ def _check_counts(counts: dict[str, int], shots: int | None, kept: Bool[np.ndarr
     if count >= (needed := shots or LEAST):
         return
     advice = f"label more pictures of it, or {f'ask for --shots {count}' if count >= LEAST else 'leave the class out'}"
-    if not any(counts.values()) and kept.any():
-        advice = "all are in the split 'test', which is kept for tests: put those to learn from into 'pool' or 'either'"
+    if kept[name] and count < LEAST:
+        advice = f"{kept[name]} more are kept for tests, in the split 'test': put some into 'pool' (train/) or 'either'"
     raise ValueError(f"class {name!r} has {count} labelled samples to learn from, {needed} are needed: {advice}")
 
 
@@ -201,7 +207,7 @@ def _model(vectors: ModelVectors) -> dict[str, Any]:
 
 
 def _data(task: Task, labels: Int[np.ndarray, " sample"]) -> dict[str, Any]:
-    benchmark = task.vectors.store.benchmark
+    benchmark, table = task.vectors.store.benchmark, task.vectors.store.samples
     return {
         "benchmark": benchmark.name,
         "source": benchmark.source,
@@ -209,6 +215,9 @@ def _data(task: Task, labels: Int[np.ndarray, " sample"]) -> dict[str, Any]:
         "index_hash": task.vectors.store.index_hash,
         "answers": dict(benchmark.answers),
         "samples": np.bincount(labels, minlength=len(task.classes)).tolist(),
+        "kept_for_tests": int(
+            (_of_task(task) & task.vectors.usable & (table.label >= 0) & table.in_split("test")).sum()
+        ),
     }
 
 

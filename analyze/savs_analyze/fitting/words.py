@@ -27,8 +27,9 @@ def _identity(classifier: Classifier) -> Iterator[str]:
     yield f"model      {model.get('name')}, fingerprint {str(model.get('fingerprint'))[:12]}"
     yield f"heads      {len(classifier.heads)}, the last in layer {classifier.last_layer} of {layers}"
     yield f"recipe     {about.recipe.get('column')}{_among(about.recipe)}"
+    kept = f" ({data['kept_for_tests']:,} more are kept for tests)" if data.get("kept_for_tests") else ""
     licence = data.get("licence") or "licence unknown"
-    yield f"data       {data.get('benchmark')}: {classifier.samples:,} labelled samples; {licence}"
+    yield f"data       {data.get('benchmark')}: {classifier.samples:,} labelled samples{kept}; {licence}"
 
 
 def _among(recipe: Mapping[str, Any]) -> str:

@@ -22,6 +22,8 @@ Row = dict[str, Any]
 FIELDS = ("file", "question", "class", "probability", "set", "doubtful", "second", "likeness", "status")
 FORMAT = "savs answers 1"
 ENDINGS = (".csv", ".jsonl", ".json", ".ndjson")
+# How files of answers begin: tables, and JSON lines.
+OURS = ("file,class,", "file,question,", '{"file": ')
 BETWEEN = "; "
 WIDEST = 60
 

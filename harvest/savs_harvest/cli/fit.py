@@ -39,7 +39,7 @@ def fit(
     from savs_analyze.fitting.store import FitRequest
     from savs_stores import open_store
 
-    check_name(out)
+    check_name(out, card)
     request = FitRequest(task, method, k, budget, shots_of(shots), seed)
     _ = request.settings  # what is wrong with it is said before anything is harvested
     store, name, code = _harvested(context)

@@ -63,11 +63,16 @@ def predict(
     """Answer for new pictures: class, probability, the set of classes, doubtful or not. The same command resumes."""
     from savs_analyze.classifier.classifier import Doubt
     from savs_analyze.classifier.file import read_classifier
-    from savs_harvest.cli.answers import Journal
+    from savs_harvest.cli.answers import ENDINGS, OURS, Journal
     from savs_harvest.cli.asked import check_sources
     from savs_harvest.cli.deployed import Deployed
     from savs_harvest.run.expected import Choice
 
+    inputs = [classifier, *pictures]
+    if out is not None:
+        terminal.check_output(out, ENDINGS, OURS, inputs)
+    if html is not None:
+        terminal.check_output(html, (".html", ".htm"), ["answers</title>"], [*inputs, *([out] if out else [])])
     doubt = Doubt(coverage, least, false_alarms, by_class)
     read = read_classifier(classifier)
     check_sources(pictures)

@@ -109,7 +109,9 @@ def test_a_request_that_makes_no_sense_is_refused(request_, words):
 
 
 def test_samples_that_are_all_kept_for_tests_are_told(make_store):
-    with pytest.raises(ValueError, match="all are in the split 'test', which is kept for tests: put those to learn"):
+    with pytest.raises(
+        ValueError, match=r"has 0 labelled .* 60 more are kept for tests, in the split 'test': put some into"
+    ):
         fit_store(make_store(split=("test", "test"))["planted"], RIDGE)
 
 

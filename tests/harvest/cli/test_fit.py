@@ -103,3 +103,32 @@ def test_an_option_that_run_does_not_know_is_refused(fitted):
     found = call("fit", "--out", "p.safetensors", "--model", "tiny", "--data", "digits", "--bogus", "3")
     assert found.exit_code == 2
     assert "No such option: --bogus" in found.stderr
+
+
+@pytest.mark.parametrize("option", ["--out", "--html"])
+def test_nothing_that_was_not_written_by_savs_is_replaced(fitted, tmp_path, option):
+    """An answer table once took the place of the labels that it was read from."""
+    kept = tmp_path / ("notes.csv" if option == "--out" else "notes.html")
+    kept.write_text("mine")
+    with pytest.raises(ValueError, match="is there and was not written by savs: move it"):
+        call("predict", fitted[0] / "p.safetensors", fitted[0] / "new/one-1.png", option, kept)
+    assert kept.read_text() == "mine"
+
+
+def test_an_output_is_no_input(fitted, tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text(f"file,class,\n{fitted[0] / 'new/one-1.png'},one,\n")
+    with pytest.raises(ValueError, match="is read by this command, and would be replaced"):
+        call("predict", fitted[0] / "p.safetensors", table, "--out", table)
+    with pytest.raises(ValueError, match=r"must end in \.html"):
+        call("predict", fitted[0] / "p.safetensors", table, "--html", fitted[0] / "p.safetensors")
+
+
+@pytest.mark.parametrize(("name", "card"), [("notes.safetensors", []), ("card.safetensors", ["--card"])])
+def test_a_fit_replaces_nothing_of_others(fitted, tmp_path, monkeypatch, name, card):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.safetensors").write_text("mine")
+    (tmp_path / "card.md").write_text("mine")
+    with pytest.raises(ValueError, match="is there and was not written by savs"):
+        call("fit", "--model", "tiny", "--data", fitted[0] / "photos", "--question", QUESTION, "--out", name, *card)
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"mine"}

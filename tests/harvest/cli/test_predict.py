@@ -269,7 +269,7 @@ def test_what_counts_as_doubtful_is_for_the_user_to_say(predict, photos, classif
         (["nowhere"], "there is no file, folder or pattern nowhere"),
         (["*.png"], "there is no file, folder or pattern"),
         (["."], "names no picture"),
-        ([".", "--out", "a.txt"], "--out must end in .csv"),
+        ([".", "--out", "a.txt"], "must end in .csv or .jsonl"),
         ([".", "--coverage", "1.5"], "coverage must be between 0 and 1"),
         (["-", "-"], "stdin can be read once"),
         ([".", "--model", "tin"], "did you mean 'tiny'"),
