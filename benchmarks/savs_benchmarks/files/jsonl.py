@@ -19,7 +19,7 @@ from typing import Any
 
 from savs_benchmarks.absent import as_word, is_absent
 from savs_benchmarks.errors import BenchmarkError, Fault
-from savs_benchmarks.files.reading import Reading, classes_of, own_benchmark
+from savs_benchmarks.files.reading import Reading, classes_of, own_benchmark, replaced_questions
 from savs_benchmarks.files.rows import parse_json
 from savs_benchmarks.pictures.pictures import resolve_inside
 from savs_benchmarks.sample import DEFAULT_TASK, SPLITS, Benchmark, Sample
@@ -70,7 +70,9 @@ def load_jsonl(path: Path, reading: Reading = Reading()) -> Benchmark:  # noqa: 
         lines = [Fault(f"line {number}", str(error), getattr(error, "kind", "")) for number, error in faults]
         raise BenchmarkError(f"{path} has {count} bad {'line' if count == 1 else 'lines'}", lines)
     revision = sha256(text.encode()).hexdigest()[:12]
-    return own_benchmark(path, [sample for _, sample in samples.values()], revision, (), reading)
+    asked = [parse_json(line).get("question") for line in text.split("\n") if reading.question and line.strip()]
+    remarks = tuple(replaced_questions(asked, reading))
+    return own_benchmark(path, [sample for _, sample in samples.values()], revision, remarks, reading)
 
 
 def _option_faults(samples: dict[str, tuple[int, Sample]]) -> Iterator[tuple[int, Exception]]:

@@ -83,7 +83,14 @@ def benchmark_of(path: Path, found: Found, reading: Reading) -> Benchmark:
     if faults:
         raise BenchmarkError(f"{path} has {len(faults)} bad {'row' if len(faults) == 1 else 'rows'}", faults)
     samples, remarks = _either(samples)
-    return own_benchmark(path, samples, found.revision, (*found.remarks, *remarks), reading)
+    replaced = replaced_questions([row.question for row in found.rows], reading)
+    return own_benchmark(path, samples, found.revision, (*found.remarks, *replaced, *remarks), reading)
+
+
+def replaced_questions(own: Iterable[Any], reading: Reading) -> list[str]:
+    """Return in words how many rows' own questions `--question` takes the place of."""
+    others = sum(bool(reading.question) and not is_absent(one) and str(one) != reading.question for one in own)
+    return [f"--question is asked in place of {others:,} questions of the rows"] if others else []
 
 
 def own_benchmark(

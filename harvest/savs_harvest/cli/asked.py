@@ -105,13 +105,23 @@ def _sample(sample: Sample, question: str | None) -> Asked:
 
 def _files(source: str) -> Iterator[Path]:
     if source == STDIN:
-        yield from (Path(os.fsdecode(name)) for line in sys.stdin.buffer if (name := line.rstrip(b"\r\n")))
+        yield from _listed()
     elif os.path.isdir(source):  # noqa: PTH112  a name too long for a path is no folder
         yield from _below(Path(source))
     elif Path(source).exists():
         yield Path(source)
     else:
         yield from map(Path, _matching(source))
+
+
+def _listed() -> Iterator[Path]:
+    """Yield the files that stdin names. Raises `AskedError` where it names none, as a search that found nothing."""
+    names = (line.rstrip(b"\r\n") for line in sys.stdin.buffer)
+    found = (Path(os.fsdecode(name)) for name in names if name.strip())
+    if (first := next(found, None)) is None:
+        raise AskedError("stdin names no picture")
+    yield first
+    yield from found
 
 
 def _matching(pattern: str) -> list[str]:

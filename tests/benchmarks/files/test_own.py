@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from kit.own import CLASSES, QUESTION, digit, encoded, image_table, noise, save_to_disk, write_folder, write_parquet
+from kit.replicas.writing import write_picture
 from savs_benchmarks import BenchmarkError, PictureError, Reading, check, find_benchmark, load_own, load_picture
 
 ASKED = Reading(question=QUESTION)
@@ -503,3 +504,19 @@ def test_digits_of_the_package_can_be_limited_too():
 
 def test_the_pictures_of_the_kit_are_digits():
     assert digit("two").size == (32, 32)
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_question_in_place_of_the_rows_own_is_told(tmp_path, form):
+    """It once took their place without a word."""
+    for number in range(4):
+        write_picture(tmp_path / f"{number}.png", number)
+    rows = [{"image": f"{n}.png", "label": "ab"[n % 2], "question": f"What {n % 2}?"} for n in range(4)]
+    if form == "csv":
+        lines = ["image,label,question", *(",".join(row.values()) for row in rows)]
+    else:
+        lines = [json.dumps(row) for row in rows]
+    (tmp_path / f"rows.{form}").write_text("\n".join(lines) + "\n")
+    found = load_own(tmp_path / f"rows.{form}", Reading(question="Which?"))
+    assert found.remarks == ("--question is asked in place of 4 questions of the rows",)
+    assert load_own(tmp_path / f"rows.{form}").remarks == ()
