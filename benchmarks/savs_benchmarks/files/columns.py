@@ -58,7 +58,8 @@ def choose_columns(
         or _only(place, columns, _among(rest, LABELS), "label", "--label-column")
         or next(iter(name for name in classes if len(classes) == 1), None)
     )
-    asked = [] if reading.question else [name for name in _among(rest, QUESTIONS) if name != label]
+    asked = [name for name in _among(rest, QUESTIONS) if name != label]
+    asked = [] if reading.question and len(asked) > 1 else asked
     if len(asked) > 1:
         raise BenchmarkError(f"{place}: {_both(asked)} could be the question; leave one, or say --question")
     others = {key: found[0] for key, names in OTHERS.items() if (found := _among(rest, names)) and found[0] != label}

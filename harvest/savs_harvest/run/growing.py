@@ -111,6 +111,7 @@ def harvest_changed(
         return harvest_work(work, store, keeping, rank, listener)
     places = Places(Path(store).resolve())
     places.finish()
+    _check_classes(places, benchmark)
     if not (places.store.exists() or places.before):
         return harvest_work(work, store, keeping, rank, listener)
     if rank.world > 1:
@@ -158,6 +159,24 @@ def _is_whole(path: Path, model: str) -> bool:
         return False
     store = open_store(path, allow_partial=True)
     return model in store and not store.peek(model).missing
+
+
+def _check_classes(places: Places, benchmark: Benchmark) -> None:
+    """Raise `MismatchError` where a user's own data have other classes than the store of the same name."""
+    if not (benchmark.own and places.store.exists()):
+        return
+    held = {task: set(names) for task, names in open_store(places.store, allow_partial=True).benchmark.tasks.items()}
+    now = {task: set(names) for task, names in benchmark.tasks.items()}
+    if held == now:
+        return
+    words = []
+    for what, some, others in (("new", now, held), ("gone", held, now)):
+        found = sorted(name for task, names in some.items() for name in names - others.get(task, set()))
+        words += [f"{what}: {', '.join(found)}"] if found else []
+    raise MismatchError(
+        f"{places.store} holds other classes ({'; '.join(words) or 'other tasks'}), or is of other data of the same name; "
+        "logits stand by class, so this is another store: name one with --store"
+    )
 
 
 def _changed(places: Places, index: Index) -> bool:

@@ -239,3 +239,11 @@ def test_another_question_is_no_small_change(run, tiny, photos, tmp_path):
     changed = replace(benchmark, samples=lambda: iter(other))
     with pytest.raises(MismatchError, match="prompt_hash: differs"):
         harvest_changed(tiny, changed, tmp_path / "photos.zarr", keeping=KEEPING)
+
+
+def test_a_new_class_is_named_with_what_to_do(run, photos):
+    run()
+    write_picture(photos / "cow/50.png", 50)
+    (photos / "cow/51.png").write_bytes((photos / "cow/50.png").read_bytes())
+    with pytest.raises(MismatchError, match=r"holds other classes \(new: cow\).*name one with --store"):
+        run()
