@@ -174,8 +174,8 @@ def _check_classes(places: Places, benchmark: Benchmark) -> None:
         found = sorted(name for task, names in some.items() for name in names - others.get(task, set()))
         words += [f"{what}: {', '.join(found)}"] if found else []
     raise MismatchError(
-        f"{places.store} holds other classes ({'; '.join(words) or 'other tasks'}), or is of other data of the same name; "
-        "logits stand by class, so this is another store: name one with --store"
+        f"{places.store} holds other classes ({'; '.join(words) or 'other tasks'}), or is of other data of the same "
+        "name; logits stand by class, so this is another store: name one with --store"
     )
 
 
