@@ -95,14 +95,14 @@ def measure(vectors: ModelVectors, out: Path, draws: int = DRAWS) -> tuple[pd.Da
             {"method": "raw", "share": s, "value": r["value"]} for s, r in zip(SHARES, accuracies(cell), strict=True)
         ]
     for cell in Results(out / "scaled").loaded():
-        draw, method = cell.facts["draw"], cell.facts["method"]
-        for place, setting in enumerate(cell.facts["settings"]):
+        draw, method = cell.facts.draw, cell.facts.method
+        for place, setting in enumerate(cell.facts.settings):
             share = setting["parameters"].get("share", np.nan)
             lines.append({"method": method, "share": share, "value": accuracies(cell)[place]["value"]})
             if method == METHODS[0]:
-                used.append({"share": share, "draw": draw, "heads": [tuple(h) for h in cell.facts["kept"][place]]})
+                used.append({"share": share, "draw": draw, "heads": [tuple(h) for h in cell.facts.kept[place]]})
         if method == METHODS[0]:
-            coded = coded_accuracy(vectors, cell.facts["support"], cell.arrays["sample"])
+            coded = coded_accuracy(vectors, cell.facts.support, cell.arrays["sample"])
             lines += [
                 {"method": "coded", "share": share, "value": value} for share, value in zip(SHARES, coded, strict=True)
             ]

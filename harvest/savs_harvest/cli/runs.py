@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from savs_harvest.run.report import Report
 
 DEMO = "digits", "digits-claims", "digits-pairs", "digits-compare"
-DEMO_OUT, DEMO_PICTURES = Path("results/demo"), 60
+DEMO_OUT, DEMO_CLASSIFIER, DEMO_PICTURES = Path("results/demo"), "digits", 60
 # What is said of a task whose answers are not told apart by their first token, see `savs_harvest.models.answers`.
 UNUSUAL = {
     "whole answer": "no single token tells its answers apart, so whole answers are scored",
@@ -157,9 +157,9 @@ def demo(context: typer.Context) -> None:
     done = subprocess.run([sys.executable, "-c", code, "demo", *words], check=False)
     if done.returncode:
         raise typer.Exit(done.returncode)
-    pictures, out = DEMO_OUT / "pictures", DEMO_OUT / "digits.safetensors"
+    pictures, out = DEMO_OUT / "pictures", DEMO_OUT / f"{DEMO_CLASSIFIER}.safetensors"
     _write_pictures(pictures)
-    _invoke(context, "fit", "--model", "tiny", "--data", DEMO[0], "--shots", "20", "--out", out)
+    _invoke(context, "fit", "--model", "tiny", "--data", DEMO_CLASSIFIER, "--shots", "20", "--out", out)
     answers = DEMO_OUT / "answers.csv"
     _invoke(context, "predict", out, pictures, "--out", answers, "--html", answers.with_suffix(".html"))
 
@@ -177,7 +177,7 @@ def _write_pictures(folder: Path) -> None:
     from savs_benchmarks import find_benchmark, load_picture
 
     folder.mkdir(parents=True, exist_ok=True)
-    new = [sample for sample in find_benchmark(DEMO[0]).samples() if sample.split == "test"]
+    new = [sample for sample in find_benchmark(DEMO_CLASSIFIER).samples() if sample.split == "test"]
     for sample in new[:: len(new) // DEMO_PICTURES]:
         load_picture(sample.images[0]).save(folder / f"{sample.sample_id}.png")
 

@@ -38,9 +38,14 @@ def test_what_a_family_is_said_to_allow_holds(family, tmp_path):
 
 # Rules that a model does not keep, what is left of them, and what is said.
 WRONG = [
-    ("gemma3", PLAIN, Family(causal=True), ["questions that share a picture", "packed samples differ"]),
-    ("paligemma", PLAIN, Family(), ["without a mask", "questions that share a picture", "packed samples differ"]),
-    ("qwen3_5", PLAIN, Family(causal=True), ["questions that share a picture", "packed samples differ"]),
+    ("gemma3", PLAIN, Family(causal=True, shortens=True), ["questions that share a picture", "packed samples differ"]),
+    (
+        "paligemma",
+        PLAIN,
+        Family(shortens=True),
+        ["without a mask", "questions that share a picture", "packed samples differ"],
+    ),
+    ("qwen3_5", PLAIN, Family(causal=True, shortens=True), ["questions that share a picture", "packed samples differ"]),
 ]
 
 
@@ -70,7 +75,7 @@ def test_where_nothing_is_exact_every_sample_runs_alone(load, write_benchmark, l
     layer = loaded.model.get_decoder().layers[0]
     layer.mlp = LooksAside(layer.mlp)
     found = verified(loaded)
-    assert found.family == Family(alone=True, tiles_one_picture=True, parity=("system-turn", "anyres"))
+    assert found.family == Family(alone=True, tiles_one_picture=True, shortens=True, parity=("system-turn", "anyres"))
     assert "every sample runs alone" in found.remarks[-1]
     benchmark = load_jsonl(write_benchmark(lines))
     harvest(found, benchmark, tmp_path / "s.zarr")

@@ -72,3 +72,4 @@ def test_the_demo_is_a_run_of_each_of_its_benchmarks(tmp_path, monkeypatch):
     assert ran == [["--store", "stores/digits-pairs.zarr"]]
     made = open_store("stores/digits-pairs.zarr")["tiny"]
     assert made.provenance["command"] == "savs-harvest run --model tiny --data digits-pairs"
+    assert (tmp_path / "results/demo/answers.html").stat().st_size > 10_000
