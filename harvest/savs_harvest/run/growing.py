@@ -58,14 +58,17 @@ class Places:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keep all others from changing the store; the lock goes with the process that holds it."""
-        lock = FileLock(self.store.with_name(f".{self.store.name}.change.lock"), timeout=0)
+        path = self.store.with_name(f".{self.store.name}.change.lock")
+        lock = FileLock(path)
         try:
-            with lock:
-                yield
+            lock.acquire(timeout=0)
         except Timeout:
             raise MismatchError(f"{self.store} is being changed by another process: wait until it is done") from None
-        lock_file = Path(lock.lock_file)
-        lock_file.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)  # while it is held: nobody else's is removed
+            lock.release()
 
     def finish(self) -> None:
         """Do the second half of a replacement that was interrupted between its two halves."""
