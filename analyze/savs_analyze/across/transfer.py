@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,9 +14,9 @@ from jaxtyping import Float, Int
 from savs_analyze.draws.draws import Draw, in_whole_groups, leaked
 from savs_analyze.draws.task import Task
 from savs_analyze.draws.testing import Tested, predict_in_one_pass
-from savs_analyze.measure.intervals import interval, replicates
+from savs_analyze.measure.crossed import noise, on_clusters
+from savs_analyze.measure.intervals import interval_of_mean, interval_of_share
 from savs_analyze.measure.metrics import find_metric, unit_scores
-from savs_analyze.measure.overlay import Overlay, means_of_sums, with_tested
 from savs_analyze.measure.units import Units
 from savs_analyze.methods.kinds.heads import Savs
 from savs_analyze.votes.fitted import Fitted, share_centroids
@@ -106,8 +105,7 @@ def transfer(tasks: Sequence[Task], k: int = 20, shots: int = 20, draws: int = 5
     for place, task in enumerate(tasks):
         common = {"model": task.vectors.name, "target": task.name, "metric": task.metric, "shots": shots}
         common |= {"heads": min(k, len(task.vectors.heads)), "draws": draws}
-        seed = zlib.crc32(task.name.encode())
-        rows += [common | row for row in _measure(found[place], (task.name, OWN), task.metric, seed)]
+        rows += [common | row for row in _measure(found[place], (task.name, OWN), task.metric)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -165,21 +163,21 @@ def _test(target: Task, test: Int[np.ndarray, " test"], trials: Sequence[Trial])
 
 
 def _measure(
-    draws: Sequence[dict[tuple[str, str], Units]], own: tuple[str, str], metric: str, seed: int
+    draws: Sequence[dict[tuple[str, str], Units]], own: tuple[str, str], metric: str
 ) -> Iterable[dict[str, Any]]:
-    """Yield the numbers of every (source, what is taken) of one target; all are resampled together, so paired."""
+    """Yield the numbers of every (source, what is taken) of one target, and their paired differences from its own."""
     keys = list(draws[0])
-    over = Overlay.of((of_draw[own].unit, of_draw[own].cluster) for of_draw in draws)
-    scores = [np.column_stack([of_draw[key].scores[metric] for key in keys]) for of_draw in draws]
-    sums = [over.spread(of_draw[own].unit, with_tested(one)) for of_draw, one in zip(draws, scores, strict=True)]
-    means = replicates(sums, over.clusters, means_of_sums, seed)
-    of_draws = np.array([[of_draw[key].scores[metric].mean() for key in keys] for of_draw in draws])
-    units = round(np.mean([len(of_draw[own].unit) for of_draw in draws]))
-    mine = keys.index(own)
-    values, against = of_draws.mean(axis=0), of_draws - of_draws[:, [mine]]
+    values = np.array([[of_draw[key].values()[metric] for key in keys] for of_draw in draws])
+    influences = [np.column_stack([of_draw[key].influences()[metric] for key in keys]) for of_draw in draws]
+    clusters = on_clusters([(of_draw[own].cluster, one) for of_draw, one in zip(draws, influences, strict=True)])
+    units, mine = round(np.mean([len(of_draw[own].unit) for of_draw in draws])), keys.index(own)
+    means = values.mean(axis=0)
+    low, high = interval_of_share(means, noise(values, clusters))
+    against = noise(values - values[:, [mine]], (one - one[:, [mine]] for one in clusters)).with_two_samples_more()
+    below, above = (np.clip(end, -1, 1) for end in interval_of_mean(means - means[mine], against))
+    below[mine] = above[mine] = 0
     for place, (source, takes) in enumerate(keys):
-        low, high = interval(means[:, place], [of_draws[:, place]])
-        found = {"source": source, "takes": takes, "n": units, "value": values[place], "low": low, "high": high}
-        low, high = interval(means[:, place] - means[:, mine], [against[:, place]], least=-1.0)
-        found |= {"against_own": values[place] - values[mine], "against_own_low": low, "against_own_high": high}
-        yield found
+        found = {"source": source, "takes": takes, "n": units}
+        found |= {"value": means[place], "low": low[place], "high": high[place]}
+        found |= {"against_own": means[place] - means[mine]}
+        yield found | {"against_own_low": below[place], "against_own_high": above[place]}

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import comb
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from savs_analyze.findings.choice import Choice, kept_places
-from savs_analyze.measure.intervals import interval, replicates, task_seed
+from savs_analyze.measure.crossed import Noise, draws_per_samples, noise, on_clusters
+from savs_analyze.measure.intervals import COVERAGE, chances, holm, interval_of_mean
 from savs_analyze.measure.metrics import METRICS
-from savs_analyze.measure.overlay import Overlay, means_of_sums, with_tested
-from savs_analyze.measure.paired_tests import holm, sign_flip_test
 from savs_analyze.methods.recipes import ZERO_SHOT
 from savs_analyze.runs.results import CellResult
 
 LEVEL = 0.05
 MOST_FOR_ALL_PAIRS = 12
+# Verdicts. Too few draws: the pair would differ if it were known how much draws vary.
+DIFFER, NOT_DISTINGUISHABLE = "differ", "not distinguishable"
+TOO_FEW, ONE_DRAW, EQUAL = "too few draws", "one draw: not judged", "equal on all samples"
+CLOSE = (NOT_DISTINGUISHABLE, TOO_FEW, EQUAL)
 
 
 @dataclass(frozen=True)
@@ -33,27 +37,33 @@ class Paired:
 
 @dataclass(frozen=True)
 class Line:
-    """What several settings score on one task, or on the mean of several: by draw, by bootstrap replicate, by cluster.
+    """What several settings score on one task: in every draw, and what every cluster of samples adds to it.
 
-    `of_draws` are [draw, setting] of each task. `clusters` are sums over all draws, of tasks of different sizes as
-    shares of their task. `n` are tested units.
+    `values` are [draw, setting], `influences` [cluster, setting] of each draw, `n` are tested units.
     """
 
     settings: list[str]
-    of_draws: list[Float[np.ndarray, "_ setting"]]
-    replicates: Float[np.ndarray, "replicate setting"]
-    clusters: Float[np.ndarray, "cluster setting"]
+    learns: Bool[np.ndarray, " setting"]
+    values: Float[np.ndarray, "draw setting"]
+    influences: list[Float[np.ndarray, "cluster setting"]]
     n: int
+
+    def of(self, settings: Sequence[str]) -> Line:
+        """Return the line of some of its settings."""
+        places = [self.settings.index(name) for name in settings]
+        influences = [of_draw[:, places] for of_draw in self.influences]
+        return Line(list(settings), self.learns[places], self.values[:, places], influences, self.n)
 
 
 def compare(cells: Iterable[CellResult], choices: Sequence[Choice] = ()) -> pd.DataFrame:
     """Return tested differences between methods, under the first metric of each benchmark.
 
-    Columns: benchmark, model, task, metric, shots, setting, other, difference with low and high (95 %), n, p, holm,
-    verdict. A benchmark of several tasks has further rows, of the unweighted mean over them. Of methods with chosen
+    Columns: benchmark, model, task, metric, shots, setting, other, difference with low, high and their level, n, p,
+    holm, verdict. A benchmark of several tasks has further rows, of the unweighted mean over them. Of methods with
     hyperparameters the chosen setting is compared. Up to 12 settings are compared each with each, more of them with
-    the best only. p takes the draws as they are and speaks of other samples, the interval of other samples and draws;
-    two settings differ where both say so.
+    the best only. p speaks of other draws from the same pool and of other samples like these, holm of all pairs that
+    are judged; the interval has the `level` at which its pair was tested, so it holds 0 unless the two differ. One
+    draw is not judged: there low and high are of other samples on this very draw.
     """
     lines: dict[tuple, list[tuple[str, CellResult, int]]] = {}
     for cell in cells:
@@ -71,15 +81,16 @@ def compare(cells: Iterable[CellResult], choices: Sequence[Choice] = ()) -> pd.D
             for shots in sorted({cell.facts.shots for _, cell, _ in of_line if cell.facts.method != ZERO_SHOT}):
                 settings, draws = side_by_side([one for one in of_line if one[1].facts.shots in (0, shots)], metric)
                 if len(settings) > 1 and draws:
-                    line = _line(settings, draws, task_seed(benchmark, task))
+                    fixed = {setting for setting, cell, _ in of_line if cell.facts.method == ZERO_SHOT}
+                    line = line_of(settings, draws, fixed)
                     by_shots.setdefault(shots, []).append(line)
                     keys = {"benchmark": benchmark, "model": model, "task": task, "metric": metric, "shots": shots}
-                    rows += [keys | row for row in _tests(line)]
+                    rows += [keys | row for row in tests([line])]
         for shots, of_shots in by_shots.items():
             if len(of_tasks) > 1 and len(of_shots) == len(of_tasks):
                 keys = {"benchmark": benchmark, "model": model, "task": mean_name(len(of_tasks))}
-                rows += [keys | {"metric": metric, "shots": shots} | row for row in _tests(_mean_line(of_shots))]
-    columns = "benchmark model task metric shots setting other difference low high n p holm verdict".split()
+                rows += [keys | {"metric": metric, "shots": shots} | row for row in tests(of_shots)]
+    columns = "benchmark model task metric shots setting other difference low high level n p holm verdict".split()
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -113,64 +124,128 @@ def side_by_side(of_line: Sequence[tuple[str, CellResult, int]], metric: str) ->
     return settings, draws
 
 
-def _line(settings: list[str], draws: Sequence[Paired], seed: int) -> Line:
-    over = Overlay.of((draw.unit, draw.cluster) for draw in draws)
-    columns = [over.spread(draw.unit, with_tested(draw.scores)) for draw in draws]
-    totals = sum(column.toarray()[:, :-1] for column in columns)
-    kept, place = np.unique(over.clusters, return_inverse=True)
-    return Line(
-        settings,
-        [np.stack([draw.scores.mean(axis=0) for draw in draws])],
-        replicates(columns, over.clusters, means_of_sums, seed),
-        np.stack([np.bincount(place, column, len(kept)) for column in totals.T], axis=1),
-        round(float(np.mean([len(draw.unit) for draw in draws]))),
-    )
+def line_of(settings: list[str], draws: Sequence[Paired], fixed: Collection[str] = ()) -> Line:
+    """Return the line of settings side by side; the `fixed` ones learn nothing."""
+    values = np.stack([draw.scores.mean(axis=0) for draw in draws])
+    moved = [(draw.scores - of_draw) / len(draw.unit) for draw, of_draw in zip(draws, values, strict=True)]
+    influences = on_clusters([(draw.cluster, one) for draw, one in zip(draws, moved, strict=True)])
+    learns = np.array([name not in fixed for name in settings])
+    return Line(settings, learns, values, influences, round(float(np.mean([len(draw.unit) for draw in draws]))))
 
 
-def _mean_line(of_tasks: Sequence[Line]) -> Line:
-    """Return the unweighted mean over tasks of what all of them have."""
+def tests(of_tasks: Sequence[Line]) -> list[dict]:
+    """Return a row for every pair, of many settings for those of the best; the better one comes first.
+
+    Of several lines it is of their unweighted mean, and of the settings that all of them have.
+    """
     settings = [name for name in of_tasks[0].settings if all(name in line.settings for line in of_tasks)]
-    places = [[line.settings.index(name) for name in settings] for line in of_tasks]
-    each = [(line, line.of_draws[0], place) for line, place in zip(of_tasks, places, strict=True)]
-    return Line(
-        settings,
-        [of_draws[:, place] for _, of_draws, place in each],
-        np.mean([line.replicates[:, place] for line, _, place in each], axis=0),
-        np.concatenate([line.clusters[:, place] / (line.n * len(of_draws)) for line, of_draws, place in each]),
-        sum(line.n for line in of_tasks),
-    )
-
-
-def _tests(line: Line) -> list[dict]:
-    """Return a row for every pair, of many settings for those of the best; the better one comes first."""
-    if len(line.settings) < 2:
+    lines = [line.of(settings) for line in of_tasks]
+    means = np.mean([line.values.mean(axis=0) for line in lines], axis=0)
+    pairs = _pairs(means)
+    if not pairs:
         return []
-    means = np.mean([of_task.mean(axis=0) for of_task in line.of_draws], axis=0)
+    one, other = np.array(pairs).T
+    like = _alike(lines)
+    found = Noise.over_tasks([_noise(line, one, other, np.unique(like)) for line in lines])
+    # Equal methods count once: of pairs of equal ones, the first stands for all.
+    same = np.sort(np.stack([like[one], like[other]], axis=1), axis=1)
+    _, first, place = np.unique(same, axis=0, return_index=True, return_inverse=True)
+    verdicts = _verdicts(means[one] - means[other], found, like[one] == like[other], first, _number(lines, like))
+    rows = [verdicts[row] for row in first[place.ravel()]]
+    names = [{"setting": settings[a], "other": settings[b]} for a, b in pairs]
+    units = {"n": sum(line.n for line in lines)}
+    return [named | row | units for named, row in zip(names, rows, strict=True)]
+
+
+def _pairs(means: Float[np.ndarray, " setting"]) -> list[tuple[int, int]]:
     best = int(means.argmax())
     pairs = list(combinations(range(len(means)), 2))
-    total = len(pairs)  # the best was found among all, whichever pairs are shown
     if len(means) > MOST_FOR_ALL_PAIRS:
         pairs = [pair for pair in pairs if best in pair]
-    pairs = [(one, other) if means[one] >= means[other] else (other, one) for one, other in pairs]
-    chances = [sign_flip_test(line.clusters[:, one] - line.clusters[:, other]) for one, other in pairs]
-    rows = []
-    for (one, other), chance, corrected in zip(pairs, chances, holm(chances, total), strict=True):
-        of_draws = [of_task[:, one] - of_task[:, other] for of_task in line.of_draws]
-        low, high = interval(line.replicates[:, one] - line.replicates[:, other], of_draws, least=-1.0)
-        rows.append(
-            {
-                "setting": line.settings[one],
-                "other": line.settings[other],
-                "difference": float(means[one] - means[other]),
-                "low": low,
-                "high": high,
-                "n": line.n,
-                "p": chance,
-                "holm": corrected,
-                "verdict": "differ" if corrected < LEVEL and (low > 0 or high < 0) else "not distinguishable",
-            }
-        )
-    return rows
+    return [(one, other) if means[one] >= means[other] else (other, one) for one, other in pairs]
+
+
+def _alike(lines: Sequence[Line]) -> Int[np.ndarray, " setting"]:
+    """Return, for every setting, the first that scores the same on every sample of every draw."""
+    seen: dict[bytes, int] = {}
+    columns = [np.concatenate([line.values, *line.influences]) for line in lines]
+    keys = [b"".join(of_line[:, place].tobytes() for of_line in columns) for place in range(columns[0].shape[1])]
+    return np.array([seen.setdefault(key, place) for place, key in enumerate(keys)])
+
+
+def _noise(
+    line: Line, one: Int[np.ndarray, " pair"], other: Int[np.ndarray, " pair"], kept: Int[np.ndarray, " _"]
+) -> Noise:
+    """Return the noise of differences, the part of draws held against that of all settings that learn.
+
+    A pair that learns is held against how differences among all that learn move over draws, what learns beside what
+    does not against how all that learn move beside it. `kept` are the settings of which none is equal to another.
+    """
+    found = noise(line.values[:, one] - line.values[:, other], (z[:, one] - z[:, other] for z in line.influences))
+    fixed = ~line.learns[one] & ~line.learns[other]
+    if len(line.values) > 1:
+        learning, mean = kept[line.learns[kept]], np.mean(line.influences, axis=0)
+        between = _spread(line.values[:, learning], mean[:, learning])
+        pools = np.array([between] * len(one))
+        for place in np.flatnonzero(line.learns[one] != line.learns[other]):
+            still = other[place] if line.learns[one[place]] else one[place]
+            pools[place] = draws_per_samples(
+                line.values[:, learning] - line.values[:, [still]], mean[:, learning] - mean[:, [still]]
+            )
+        found = found.with_pool(*pools.T)
+    return found.without_draws(fixed).with_two_samples_more()
+
+
+def _spread(values: Float[np.ndarray, "draw setting"], mean: Float[np.ndarray, "cluster setting"]) -> tuple:
+    if values.shape[1] < 2:
+        return 0.0, float(len(values) - 1)
+    return draws_per_samples(values - values.mean(axis=1, keepdims=True), mean - mean.mean(axis=1, keepdims=True))
+
+
+def _number(lines: Sequence[Line], like: Int[np.ndarray, " setting"]) -> int:
+    """Return how many tests count: of different settings all pairs, as the best is found among all."""
+    several = all(len(line.values) > 1 for line in lines)
+    return comb(len(np.unique(like if several else like[~lines[0].learns])), 2)
+
+
+def _verdicts(
+    differences: Float[np.ndarray, " pair"],
+    found: Noise,
+    equal: Bool[np.ndarray, " pair"],
+    counted: Int[np.ndarray, " _"],
+    total: int,
+) -> list[dict]:
+    """Return numbers and verdict of each pair, corrected for the `counted` ones of a `total`."""
+    judged = np.zeros(len(differences), dtype=bool)
+    judged[counted] = (found.judged & ~equal)[counted]
+    p, at_best = (np.where(judged, chances(differences, found, known), np.nan) for known in (False, True))
+    corrected, at_best = (_corrected(of, judged, total) for of in (p, at_best))
+    levels = _levels(p, corrected, judged, total)
+    low, high = (np.where(equal, 0.0, np.clip(end, -1, 1)) for end in interval_of_mean(differences, found, levels))
+    verdicts = np.select(
+        [equal, ~judged, corrected < LEVEL, at_best < LEVEL], [EQUAL, ONE_DRAW, DIFFER, TOO_FEW], NOT_DISTINGUISHABLE
+    )
+    names = ["difference", "low", "high", "level", "p", "holm", "verdict"]
+    columns = [column.tolist() for column in (differences, low, high, levels, p, corrected, verdicts)]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _corrected(
+    p: Float[np.ndarray, " pair"], judged: Bool[np.ndarray, " pair"], total: int
+) -> Float[np.ndarray, " pair"]:
+    corrected = np.full(len(p), np.nan)
+    corrected[judged] = holm(p[judged], total)
+    return corrected
+
+
+def _levels(
+    p: Float[np.ndarray, " pair"], corrected: Float[np.ndarray, " pair"], judged: Bool[np.ndarray, " pair"], total: int
+) -> Float[np.ndarray, " pair"]:
+    """Return the level at which Holm's procedure tested each pair; of what is not judged the plain one."""
+    levels = np.where(judged, 1 - LEVEL / max(total, 1), COVERAGE)
+    stepped = judged & (corrected < 1) & (p > 0)
+    levels[stepped] = 1 - LEVEL * p[stepped] / corrected[stepped]
+    return levels
 
 
 def indistinct(compared: pd.DataFrame) -> dict[tuple, set[str]]:
@@ -181,7 +256,7 @@ def indistinct(compared: pd.DataFrame) -> dict[tuple, set[str]]:
     found: dict[tuple, set[str]] = {}
     for key, pairs in compared.groupby(["benchmark", "model", "task", "metric", "shots"], sort=False):
         best = next(name for name in pairs["setting"] if name not in set(pairs["other"]))
-        close = pairs[(pairs["setting"] == best) & (pairs["verdict"] == "not distinguishable")]
+        close = pairs[(pairs["setting"] == best) & pairs["verdict"].isin(CLOSE)]
         if len(close):
             found[tuple(key)] = {best, *close["other"]}
     return found

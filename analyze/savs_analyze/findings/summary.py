@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy.sparse import csr_array, hstack
 
 from savs_analyze.findings.choice import Choice, kept_places
 from savs_analyze.findings.comparisons import indistinct, mean_name
-from savs_analyze.measure.intervals import interval, replicates, task_seed
-from savs_analyze.measure.overlay import Overlay, means_of_sums, with_tested
-from savs_analyze.measure.units import Units, class_metrics
+from savs_analyze.measure.crossed import Noise, noise, on_clusters
+from savs_analyze.measure.intervals import interval_of_share
+from savs_analyze.measure.units import Units
 from savs_analyze.methods.settings import Setting
 from savs_analyze.runs.results import CellResult
 
@@ -24,15 +23,15 @@ LINE = ("benchmark", "model", "task", "metric")
 
 @dataclass(frozen=True)
 class Measurement:
-    """One method on one task under one metric: its value in every draw; `means` are bootstrap replicates.
-
-    A mean over tasks has the values `of_tasks` beside their means.
-    """
+    """One method on one task under one metric, or on the mean of several: its value in every draw, and its noise."""
 
     values: Float[np.ndarray, " draw"]
-    means: Float[np.ndarray, " replicate"]
+    noise: Noise
     units: int
-    of_tasks: tuple[Float[np.ndarray, " _"], ...] = ()
+
+    @property
+    def value(self) -> float:
+        return float(self.values.mean())
 
 
 def summarize(
@@ -42,8 +41,8 @@ def summarize(
 
     `sd` is the standard deviation over draws. With choices, a method that has one comes with the chosen setting only.
     `close` marks what `compared` does not distinguish from the best of its line. A benchmark of several tasks has a
-    further line, the unweighted mean over them, for every method that has results on all of them; tasks are resampled
-    independently.
+    further line, the unweighted mean over them, for every method that has results on all of them; tasks are taken as
+    independent.
     """
     families: dict[tuple, list[CellResult]] = {}
     for cell in cells:
@@ -86,8 +85,8 @@ def _is_close(row: Mapping[str, Any], near: Mapping[tuple, set[str]]) -> bool:
 
 
 def _measure(family: list[CellResult], places: Sequence[int]) -> dict[tuple[int, str], Measurement]:
-    """Return the means of the settings at these places over the draws of a family, its draws' units over each other."""
-    # Settings that predict the same are resampled once.
+    """Return what every setting at these places is worth over the draws of a family, by setting and metric."""
+    # Settings that predict the same are measured once.
     first_like: dict[bytes, int] = {}
     like = {
         setting: first_like.setdefault(
@@ -95,53 +94,30 @@ def _measure(family: list[CellResult], places: Sequence[int]) -> dict[tuple[int,
         )
         for setting in places
     }
-    settings = list(first_like.values())
-    draws = [[cell.units(setting) for setting in settings] for cell in family]
-    over = Overlay.of((of_draw[0].unit, of_draw[0].cluster) for of_draw in draws)
-    widths = [len(units.scores) + 1 + units.counts.shape[1] for units in draws[0]]
+    measured = {first: _measure_setting([cell.units(first) for cell in family]) for first in first_like.values()}
+    return {(setting, metric): one for setting, first in like.items() for metric, one in measured[first].items()}
 
-    def evaluate(sums: np.ndarray) -> np.ndarray:
-        parts = np.split(sums, np.cumsum(widths)[:-1], axis=1)
-        return np.hstack([_values_of_sums(part, len(draws[0][0].scores)) for part in parts])
 
-    columns = [
-        over.spread(of_draw[0].unit, hstack([_columns(units) for units in of_draw], format="csr")) for of_draw in draws
-    ]
-    seed = task_seed(family[0].facts.benchmark, family[0].facts.task)
-    means = replicates(columns, over.clusters, evaluate, seed)
-    units = round(np.mean([len(of_draw[0].unit) for of_draw in draws]))
-    found = [[of_setting.values() for of_setting in of_draw] for of_draw in draws]
-    keys = [(place, metric) for place in range(len(settings)) for metric in found[0][place]]
-    measured = {
-        (settings[place], metric): Measurement(np.array([row[place][metric] for row in found]), column, units)
-        for (place, metric), column in zip(keys, means.T, strict=True)
+def _measure_setting(draws: Sequence[Units]) -> dict[str, Measurement]:
+    values = pd.DataFrame([units.values() for units in draws])
+    influences = [np.column_stack([units.influences()[metric] for metric in values]) for units in draws]
+    clusters = on_clusters([(units.cluster, one) for units, one in zip(draws, influences, strict=True)])
+    found = noise(values.to_numpy(), clusters)
+    tested = round(np.mean([len(units.unit) for units in draws]))
+    return {
+        metric: Measurement(values[metric].to_numpy(), found.of(place), tested) for place, metric in enumerate(values)
     }
-    return {(setting, metric): measured[first, metric] for setting, first in like.items() for metric in found[0][0]}
-
-
-def _columns(units: Units) -> csr_array:
-    """Return `[unit, column]`: the scores of the units, 1 for being tested, the counts of classes."""
-    return hstack([with_tested(np.column_stack([*units.scores.values()])), units.counts], format="csr")
-
-
-def _values_of_sums(sums: np.ndarray, scores: int) -> np.ndarray:
-    """Return `[replicate, metric]` from sums over units of what `_columns` lists."""
-    of_classes = class_metrics(sums[:, scores + 1 :]).values()
-    return np.column_stack([means_of_sums(sums[:, : scores + 1]), *of_classes])
 
 
 def _mean(measurements: list[Measurement]) -> Measurement:
+    """Return the unweighted mean over tasks; by draw where all have as many."""
     draws = {len(m.values) for m in measurements}
-    values = [m.values if len(draws) == 1 else np.array([m.values.mean()]) for m in measurements]
-    return Measurement(
-        values=np.mean(values, axis=0),
-        means=np.mean([m.means for m in measurements], axis=0),
-        units=sum(m.units for m in measurements),
-        of_tasks=tuple(m.values for m in measurements),
-    )
+    values = [m.values if len(draws) == 1 else np.array([m.value]) for m in measurements]
+    found = Noise.over_tasks([m.noise for m in measurements])
+    return Measurement(np.mean(values, axis=0), found, sum(m.units for m in measurements))
 
 
 def _numbers(measured: Measurement) -> dict[str, int | float]:
-    low, high = interval(measured.means, measured.of_tasks or (measured.values,))
+    ((low,), (high,)) = interval_of_share(np.array([measured.value]), measured.noise)
     spread = float(measured.values.std(ddof=1)) if len(measured.values) > 1 else float("nan")
-    return {"n": measured.units, "value": float(measured.values.mean()), "sd": spread, "low": low, "high": high}
+    return {"n": measured.units, "value": measured.value, "sd": spread, "low": float(low), "high": float(high)}

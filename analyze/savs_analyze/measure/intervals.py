@@ -1,78 +1,94 @@
-"""How far a mean can be trusted: resampling over draws and over samples at once."""
+"""Intervals and tests of what is known with its noise: arrays in, arrays out."""
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
-from scipy.sparse import csr_array
+from jaxtyping import Float
+from scipy.optimize.elementwise import find_root
 from scipy.stats import norm
 from scipy.stats import t as student
 
-REPLICATES = 2000
-REPLICATES_AT_ONCE = 200
+from savs_analyze.measure.crossed import Noise
+
 COVERAGE = 0.95
+SMALLEST = 1e-300
 
 
-def replicates(
-    draws: Sequence[csr_array],
-    ids: Int[np.ndarray, " unit"],
-    evaluate: Callable[[np.ndarray], np.ndarray],
-    seed: int = 0,
-) -> Float[np.ndarray, "replicate value"]:
-    """Return bootstrap means over draws of whatever can be told from sums over units.
+def interval_of_share(
+    values: Float[np.ndarray, " value"], noise: Noise, coverage: float = COVERAGE
+) -> tuple[Float[np.ndarray, " value"], Float[np.ndarray, " value"]]:
+    """Return the interval of shares between 0 and 1: Wilson's (1927), of as many samples as the noise leaves.
 
-    Each draw is `[unit, column]`, with empty rows for the units that it did not test; `evaluate` maps sums of
-    its rows `[replicate, column]` to `[replicate, value]`, NaN where they are sums of nothing. Draws and ids
-    are resampled independently, with replacement; units of one id are kept together, so groups stay whole.
-    What is to be averaged with other replicates needs a `seed` of its own, unless it measures the same units.
+    That many independent samples would have the same variance. It is not known where all are right or all wrong,
+    so it is drawn to the number of clusters, as if half a sample more had been tested; and its score is Student's.
     """
-    generator = np.random.default_rng(seed)
-    names, place = np.unique(ids, return_inverse=True)
-    means = []
-    for _ in range(0, REPLICATES, REPLICATES_AT_ONCE):
-        # One draw fewer than there are: as many would give too narrow intervals (Rao and Wu, 1988).
-        weights = _resample(len(draws), max(1, len(draws) - 1), generator)[:, :, None]  # [replicate, draw, value]
-        units = _resample(len(names), len(names), generator)[:, place]
-        values = np.stack([evaluate(units @ draw) for draw in draws], axis=1)
-        # A replicate may pick only draws that tested none of its units: it has no mean.
-        counted = weights * np.isfinite(values)
-        total, count = (counted * np.nan_to_num(values)).sum(axis=1), counted.sum(axis=1)
-        means.append(np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0))
-    return np.concatenate(means)
+    clusters, variance = noise.independent, noise.variance()
+    half_sample = 0.5 / clusters**2
+    count = clusters * (values * (1 - values) / clusters + half_sample) / (variance + half_sample)
+    score = critical(noise, 1 - coverage)
+    centre = (values + score**2 / (2 * count)) / (1 + score**2 / count)
+    half = (
+        score
+        / (1 + score**2 / count)
+        * np.sqrt(np.maximum(0, values * (1 - values)) / count + score**2 / (4 * count**2))
+    )
+    return np.clip(centre - half, 0, values), np.clip(centre + half, values, 1)
 
 
-def _resample(items: int, count: int, generator: np.random.Generator) -> Float[np.ndarray, "replicate item"]:
-    return generator.multinomial(count, np.full(items, 1 / items), size=REPLICATES_AT_ONCE).astype(np.float64)
+def interval_of_mean(
+    values: Float[np.ndarray, " value"], noise: Noise, coverage: float | Float[np.ndarray, " value"] = COVERAGE
+) -> tuple[Float[np.ndarray, " value"], Float[np.ndarray, " value"]]:
+    half = critical(noise, 1 - np.asarray(coverage)) * np.sqrt(noise.variance())
+    return values - half, values + half
 
 
-def task_seed(benchmark: str, task: str) -> int:
-    """Return the seed of a task's replicates: the same for all methods, another one for every task."""
-    return zlib.crc32(f"{benchmark}/{task}".encode())
+def chances(
+    values: Float[np.ndarray, " value"], noise: Noise, draws_known: bool = False
+) -> Float[np.ndarray, " value"]:
+    """Return the two-sided p of each value if the truth were 0; `draws_known` as if it were known how draws vary.
 
-
-def interval(
-    means: Float[np.ndarray, " replicate"], of_draws: Sequence[Float[np.ndarray, " _"]], least: float = 0.0
-) -> tuple[float, float]:
-    """Return the 95 % interval of a mean over tasks and draws: percentiles of a bootstrap, stretched by Student's t.
-
-    `of_draws` are the values of each task that it is of. Their spread is known from few draws only, so the percentiles
-    are stretched by the ratio of Student's quantile to the normal one; of its degrees of freedom there are the more,
-    the less of the variance is theirs (Welch, 1947; Satterthwaite, 1946). They lie about the mean itself, from which a
-    bootstrap of few samples a class is shifted. Both ends stay in [least, 1].
+    It is the chance whose `critical` score the value has: between those of the samples' freedom and of the draws'.
     """
-    tail = (1 - COVERAGE) / 2
-    ends = np.nanpercentile(means, [100 * tail, 100 * (1 - tail)])
-    variances = np.array([np.var(of_task, ddof=1) / len(of_task) for of_task in of_draws if len(of_task) > 1])
-    variances /= len(of_draws) ** 2
-    freedoms = np.array([len(of_task) - 1 for of_task in of_draws if len(of_task) > 1])
-    stretch, middle = 1.0, np.mean([np.mean(of_task) for of_task in of_draws])
-    if variances.sum() > 0:
-        freedom = max(variances.sum(), np.nanvar(means)) ** 2 / (variances**2 / freedoms).sum()
-        stretch = student.ppf(1 - tail, freedom) / norm.ppf(1 - tail)
-    if np.isfinite(middle):
-        ends = middle + stretch * (ends - np.nanmean(means))
-    low, high = np.clip(ends, least, 1)
-    return float(low), float(high)
+    scores = np.abs(values) / np.sqrt(np.maximum(noise.variance(), SMALLEST))
+    surest, least = (np.log(np.maximum(2 * student.sf(scores, freedom), SMALLEST)) for freedom in _freedoms(noise))
+
+    def above(logarithm: np.ndarray, place: np.ndarray) -> np.ndarray:
+        return critical(noise, np.exp(logarithm), draws_known, place) - scores[place]
+
+    if draws_known:
+        least = np.log(np.maximum(2 * norm.sf(scores), SMALLEST))
+    ends = np.minimum(surest, least) - 1e-6, np.maximum(surest, least) + 1e-6
+    return np.minimum(1, np.exp(find_root(above, ends, args=(np.arange(len(values)),)).x))
+
+
+def critical(
+    noise: Noise, chance: float | np.ndarray, draws_known: bool = False, place: np.ndarray | slice = slice(None)
+) -> Float[np.ndarray, " value"]:
+    """Return the score that is exceeded by such a chance, on both sides.
+
+    The mean of Student's for the freedom of samples and of draws, each weighing as its part of the variance (Cochran
+    and Cox 1950): Satterthwaite's single freedom is too large where draws agree by chance.
+    """
+    of_samples, of_draws = np.maximum(noise.of_samples(), SMALLEST)[place], noise.of_draws()[place]
+    freedoms = [freedom[place] for freedom in _freedoms(noise)]
+    known = norm.isf(chance / 2) if draws_known else student.isf(chance / 2, freedoms[1])
+    weight = of_draws / (of_samples + of_draws)
+    return (1 - weight) * student.isf(chance / 2, freedoms[0]) + weight * known
+
+
+def holm(chances: Sequence[float] | np.ndarray, total: int = 0) -> list[float]:
+    """Return p values corrected for their number (Holm, 1979): the k-th smallest of m is multiplied by m - k + 1.
+
+    Where these are some of a `total` of tests, m is the total: the others may have been smaller or larger.
+    """
+    order = np.argsort(chances, kind="stable")
+    factors = max(total, len(chances)) - np.arange(len(chances))
+    corrected = np.empty(len(chances))
+    corrected[order] = np.minimum(1, np.maximum.accumulate(np.array(chances)[order] * factors))
+    return corrected.tolist()
+
+
+def _freedoms(noise: Noise) -> tuple[Float[np.ndarray, " value"], Float[np.ndarray, " value"]]:
+    return noise.freedom_of_samples(), noise.freedom_of_draws()

@@ -27,6 +27,34 @@ class Units:
         means = {name: float(scores.mean()) for name, scores in self.scores.items()}
         return means | {name: float(value) for name, value in class_metrics(self.counts.sum(axis=0)).items()}
 
+    def influences(self) -> dict[str, Float[np.ndarray, " unit"]]:
+        """Return by how much every unit moves every metric: to first order, so that they sum to 0."""
+        found = {name: (scores - scores.mean()) / len(scores) for name, scores in self.scores.items()}
+        return found | {name: self.counts @ slopes for name, slopes in class_slopes(self.counts.sum(axis=0)).items()}
+
+
+def class_slopes(counts: Float[np.ndarray, " counted"]) -> dict[str, Float[np.ndarray, " counted"]]:
+    """Return the derivatives of `class_metrics` by the counts of labels, predictions and hits.
+
+    The metrics do not change when all counts grow alike, so slopes times counts are 0.
+    """
+    labels, predictions, hits = counts.reshape(3, -1)
+    none = np.zeros(len(labels))
+    recall = _ratio_slopes(hits, labels)
+    f1 = _ratio_slopes(2 * hits, labels + predictions)
+    return {
+        "balanced_accuracy": np.concatenate([recall[1], none, recall[0]]),
+        "macro_f1": np.concatenate([f1[1], f1[1], 2 * f1[0]]),
+    }
+
+
+def _ratio_slopes(parts: np.ndarray, wholes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the derivatives of the mean of parts / wholes by parts and by wholes, 0 where the whole is 0."""
+    there = wholes > 0
+    inverse = np.divide(1, wholes, out=np.zeros_like(parts), where=there) / max(there.sum(), 1)
+    by_wholes = -np.divide(parts, wholes, out=np.zeros_like(parts), where=there) * inverse
+    return inverse, by_wholes
+
 
 def class_metrics(counts: Float[np.ndarray, "*many counted"]) -> dict[str, Float[np.ndarray, "*many"]]:
     """Return balanced accuracy and macro-F1 from `[..., 3 * class]` counts of labels, predictions and hits.

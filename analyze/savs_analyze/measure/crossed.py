@@ -1,0 +1,172 @@
+"""Samples crossed with draws: how much each of them adds to the variance of a mean, and how well that is known.
+
+A value (a metric, or a difference of two) is a mean over draws, each tested on about the same samples. It stands for
+another draw from the same pool and other samples like these, so its variance is that of the two-way layout. What a
+sample adds is its influence: by how much it moves the value of its draw. Influences of a draw sum to 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.sparse import csr_array
+
+NO_FREEDOM = 1e9  # of what is known exactly
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Where the variance of values comes from, `[task, value]` each; of several tasks the values are means over them.
+
+    `samples` is by other samples, `own` by other draws as the value's own draws show it, `pooled` as all methods show
+    it (0 without them), with the degrees of `freedom` of the better known; `residual` is in samples and draws alike.
+    Where nothing is known of draws, `own` is NaN. `clusters` are independent samples or groups of them.
+    """
+
+    samples: Float[np.ndarray, "task value"]
+    own: Float[np.ndarray, "task value"]
+    pooled: Float[np.ndarray, "task value"]
+    residual: Float[np.ndarray, "task value"]
+    freedom: Float[np.ndarray, "task value"]
+    clusters: Float[np.ndarray, "task 1"]
+
+    @classmethod
+    def over_tasks(cls, noises: Sequence[Noise]) -> Noise:
+        """Return the noise of means over tasks, whose samples and draws are independent."""
+        return cls(*(np.concatenate([getattr(one, field.name) for one in noises]) for field in fields(cls)))
+
+    def of(self, place: int) -> Noise:
+        """Return the noise of one of the values."""
+        parts = {field.name: getattr(self, field.name)[:, [place]] for field in fields(self)[:-1]}
+        return replace(self, **parts)
+
+    @property
+    def judged(self) -> np.ndarray:
+        """Whether it is known, for each value, how much draws vary."""
+        return np.isfinite(self.own).all(axis=0)
+
+    @property
+    def independent(self) -> float:
+        """How many clusters of one task would carry as much."""
+        return len(self.clusters) ** 2 / float((1 / self.clusters).sum())
+
+    def with_pool(self, per_samples: Float[np.ndarray, " value"], freedom: Float[np.ndarray, " value"]) -> Noise:
+        """Return the noise where draws add at least so much for each that samples add, which is known so well."""
+        return replace(self, pooled=per_samples * self.samples, freedom=freedom[None])
+
+    def without_draws(self, fixed: Bool[np.ndarray, " value"]) -> Noise:
+        """Return the noise where some values are of what learns nothing, so that draws add nothing."""
+        own, pooled = np.where(fixed, self.residual, self.own), np.where(fixed, 0.0, self.pooled)
+        return replace(self, own=own, pooled=pooled, freedom=np.where(fixed, NO_FREEDOM, self.freedom))
+
+    def with_two_samples_more(self) -> Noise:
+        """Return the noise as if each side had won one more sample: of few that differ the variance is not known.
+
+        Bonett and Price (2012), for differences of shares.
+        """
+        samples = (self.clusters**2 * self.samples + 2) / (self.clusters + 2) ** 2
+        return replace(self, samples=samples)
+
+    def variance(self) -> Float[np.ndarray, " value"]:
+        """Return the variance of each value; what is not known of draws is left out."""
+        return self.of_samples() + self.of_draws() - _mean(self.residual)
+
+    def of_samples(self) -> Float[np.ndarray, " value"]:
+        return _mean(self.samples)
+
+    def of_draws(self) -> Float[np.ndarray, " value"]:
+        """Return the part of draws: the largest of what own draws show, what all methods show, and the residual.
+
+        It holds the residual, and its own mean square alone is too often too small by chance.
+        """
+        return np.maximum.reduce([_mean(np.nan_to_num(part)) for part in (self.own, self.pooled, self.residual)])
+
+    def freedom_of_samples(self) -> Float[np.ndarray, " value"]:
+        return _satterthwaite(self.samples, self.clusters - 1)
+
+    def freedom_of_draws(self) -> Float[np.ndarray, " value"]:
+        return _satterthwaite(np.fmax(np.fmax(self.own, self.pooled), self.residual), self.freedom)
+
+
+def _mean(part: Float[np.ndarray, "task value"]) -> Float[np.ndarray, " value"]:
+    """Return the variance of a mean over tasks."""
+    return part.sum(axis=0) / len(part) ** 2
+
+
+def _satterthwaite(
+    part: Float[np.ndarray, "task value"], freedom: Float[np.ndarray, "task _"]
+) -> Float[np.ndarray, " value"]:
+    """Return the degrees of freedom of a sum of variances over tasks (Satterthwaite 1946)."""
+    squares = (part**2 / freedom).sum(axis=0)
+    least = np.broadcast_to(freedom, part.shape).min(axis=0)
+    return np.divide(part.sum(axis=0) ** 2, squares, out=least.copy(), where=squares > 0)
+
+
+def on_clusters(
+    draws: Sequence[tuple[Int[np.ndarray, " _"], Float[np.ndarray, "_ value"]]],
+) -> list[Float[np.ndarray, "cluster value"]]:
+    """Return each draw's influences summed over clusters, in one order of clusters; 0 for what it did not test.
+
+    Each draw is (cluster of every unit, influences of every unit).
+    """
+    names = np.unique(np.concatenate([cluster for cluster, _ in draws]))
+    found = []
+    for cluster, influences in draws:
+        place = np.searchsorted(names, cluster), np.arange(len(cluster))
+        found.append(csr_array((np.ones(len(cluster)), place), shape=(len(names), len(cluster))) @ influences)
+    return found
+
+
+def noise(values: Float[np.ndarray, "draw value"], influences: Iterable[Float[np.ndarray, "cluster value"]]) -> Noise:
+    """Return the noise of means over draws, from the influences of each draw in its turn.
+
+    The variance by samples is that of clusters' mean influences. The residual is what a draw's own variance by
+    samples exceeds the covariance of two draws by, which in a full table is its residual mean square.
+    """
+    draws, total, squares = len(values), np.zeros(values.shape[1]), np.zeros(values.shape[1])
+    clusters = 2
+    for of_draw in influences:
+        total, squares, clusters = total + of_draw, squares + (of_draw**2).sum(axis=0), max(2, len(of_draw))
+    samples = ((total / draws) ** 2).sum(axis=0) * clusters / (clusters - 1)
+    alone = squares / draws * clusters / (clusters - 1)
+    residual = np.maximum(0, alone - samples) / max(draws - 1, 1)  # of one draw there is none: both are the same
+    own = values.var(axis=0, ddof=1) / draws if draws > 1 else np.full(values.shape[1], np.nan)
+    freedom = np.full(values.shape[1], float(max(draws - 1, 1)))
+    return Noise(
+        samples=samples[None],
+        own=own[None],
+        pooled=np.zeros((1, values.shape[1])),
+        residual=residual[None],
+        freedom=freedom[None],
+        clusters=np.array([[float(clusters)]]),
+    )
+
+
+def draws_per_samples(
+    values: Float[np.ndarray, "draw column"], influence: Float[np.ndarray, "cluster column"]
+) -> tuple[float, float]:
+    """Return how much variance draws add for each that samples add, over several columns, and its degrees of freedom.
+
+    `influence` is the mean over draws. Columns that move together count for less than as many: the freedom of the
+    draws' mean square is (draws - 1) tr(S)^2 / tr(S^2), S being the covariance of the columns over draws, both traces
+    without bias (Bai and Saranadasa 1996). Two draws do not show S; then, and where that says less, columns are taken
+    to move together over draws as they do over samples.
+    """
+    freedom = len(values) - 1
+    centred = values - values.mean(axis=0)
+    over_draws = centred @ centred.T / freedom  # its traces are those of the covariance [column, column]
+    over_samples = influence.T @ influence
+    of_samples = np.trace(over_samples)
+    if of_samples <= 0:
+        return 0.0, float(freedom)
+    trace, square = np.trace(over_draws), (over_draws**2).sum()
+    different = of_samples**2 / (over_samples**2).sum()
+    if freedom > 1 and trace > 0:
+        unbiased = freedom**2 / ((freedom - 1) * (freedom + 2)) * (square - trace**2 / freedom)
+        different = min(different, (trace**2 - 2 * unbiased / freedom) / max(unbiased, 1e-12 * trace**2))
+    correction = len(influence) / max(len(influence) - 1, 1)
+    per_samples = trace / len(values) / (of_samples * correction)
+    return float(per_samples), float(freedom * max(1.0, different))
