@@ -40,14 +40,10 @@ def compare(
     """Test which methods differ on the same samples, corrected for how many pairs there are."""
     from savs_analyze.findings.findings import Findings
     from savs_analyze.report.layout import differences
+    from savs_analyze.report.notes import TESTED
 
     compared = Findings.of_folder(results, include=include or ()).compare()
-    notes = ["Differences in points, in brackets 95 % bootstrap intervals over samples and draws."]
-    notes.append(
-        "p: exact paired test of the signs of samples or groups (McNemar's for one draw); holm: for all pairs."
-    )
-    notes.append("Settings differ where holm is below 5 % and the interval without 0.")
-    print_rows(compared, form, differences(compared), notes)
+    print_rows(compared, form, differences(compared), ["Differences in points.", *TESTED])
 
 
 def hyperparameters(

@@ -19,6 +19,8 @@ from savs_analyze.methods.settings import Setting
 from savs_analyze.runs.results import CellResult
 
 LINE = ("benchmark", "model", "task", "metric")
+COLUMNS = ["benchmark", "model", "task", "metric", "method", "setting", "same_as", "shots", "heads", "draws", "n"]
+COLUMNS += ["value", "sd", "low", "high", "close"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,16 @@ def summarize(
     further line, the unweighted mean over them, for every method that has results on all of them; tasks are taken as
     independent.
     """
+    near = {} if compared is None else indistinct(compared)
+    rows = [keys | numbers(found) for keys, found in measured(cells, choices)]
+    place = {benchmark: i for i, benchmark in enumerate(dict.fromkeys(row["benchmark"] for row in rows))}
+    for row in rows:
+        row["close"] = _is_close(row, near)
+    return pd.DataFrame(sorted(rows, key=lambda row: place[row["benchmark"]]), columns=COLUMNS)
+
+
+def measured(cells: Iterable[CellResult], choices: Sequence[Choice] = ()) -> list[tuple[dict[str, Any], Measurement]]:
+    """Return what each row of the summary is of, and its measurement: all tasks first, then the means over them."""
     families: dict[tuple, list[CellResult]] = {}
     for cell in cells:
         family = tuple(getattr(cell.facts, name) for name in ("benchmark", "model", "method", "shots", "task"))
@@ -51,30 +63,23 @@ def summarize(
     tasks: dict[tuple[str, str], set[str]] = {}
     for benchmark, model, _, _, task in families:
         tasks.setdefault((benchmark, model), set()).add(task)
-    rows: list[dict[str, Any]] = []
+    rows = []
     by_task: dict[tuple[tuple[str, Any], ...], list[Measurement]] = {}
     for (benchmark, model, method, shots, task), of_family in families.items():
         first = of_family[0].facts
-        places = kept_places(first, choices)
-        for (setting, metric), measured in _measure(of_family, places).items():
+        for (setting, metric), found in _measure(of_family, kept_places(first, choices)).items():
             ran = Setting.from_json(first.settings[setting])
             keys = {"benchmark": benchmark, "model": model, "metric": metric, "method": method, "shots": shots}
             keys |= {"setting": first.columns[setting], "same_as": ran.same_as, "draws": len(of_family)}
             keys |= {"heads": dict(ran.parameters).get("k", 0)}
-            rows.append(keys | {"task": task} | _numbers(measured))
-            by_task.setdefault(tuple(keys.items()), []).append(measured)
-    for method_keys, measurements in by_task.items():
-        described = dict(method_keys)
-        count = len(tasks[described["benchmark"], described["model"]])
-        if count > 1 and len(measurements) == count:
-            rows.append(described | {"task": mean_name(count)} | _numbers(_mean(measurements)))
-    order = ["benchmark", "model", "task", "metric", "method", "setting", "same_as", "shots", "heads", "draws", "n"]
-    order += ["value", "sd", "low", "high", "close"]
-    place = {benchmark: i for i, benchmark in enumerate(dict.fromkeys(row["benchmark"] for row in rows))}
-    near = {} if compared is None else indistinct(compared)
-    for row in rows:
-        row["close"] = _is_close(row, near)
-    return pd.DataFrame(sorted(rows, key=lambda row: place[row["benchmark"]]), columns=order)
+            rows.append((keys | {"task": task}, found))
+            by_task.setdefault(tuple(keys.items()), []).append(found)
+    for method_keys, of_tasks in by_task.items():
+        keys = dict(method_keys)
+        count = len(tasks[keys["benchmark"], keys["model"]])
+        if count > 1 and len(of_tasks) == count:
+            rows.append((keys | {"task": mean_name(count)}, _mean(of_tasks)))
+    return rows
 
 
 def _is_close(row: Mapping[str, Any], near: Mapping[tuple, set[str]]) -> bool:
@@ -82,6 +87,13 @@ def _is_close(row: Mapping[str, Any], near: Mapping[tuple, set[str]]) -> bool:
     line = [row[name] for name in LINE]
     found = [names for (*key, shots), names in near.items() if key == line and row["shots"] in (0, shots)]
     return bool(found) and all(row["setting"] in names for names in found)
+
+
+def numbers(measured: Measurement) -> dict[str, int | float]:
+    """Return n, value, sd, low, high of a measurement."""
+    ((low,), (high,)) = interval_of_share(np.array([measured.value]), measured.noise)
+    spread = float(measured.values.std(ddof=1)) if len(measured.values) > 1 else float("nan")
+    return {"n": measured.units, "value": measured.value, "sd": spread, "low": float(low), "high": float(high)}
 
 
 def _measure(family: list[CellResult], places: Sequence[int]) -> dict[tuple[int, str], Measurement]:
@@ -115,9 +127,3 @@ def _mean(measurements: list[Measurement]) -> Measurement:
     values = [m.values if len(draws) == 1 else np.array([m.value]) for m in measurements]
     found = Noise.over_tasks([m.noise for m in measurements])
     return Measurement(np.mean(values, axis=0), found, sum(m.units for m in measurements))
-
-
-def _numbers(measured: Measurement) -> dict[str, int | float]:
-    ((low,), (high,)) = interval_of_share(np.array([measured.value]), measured.noise)
-    spread = float(measured.values.std(ddof=1)) if len(measured.values) > 1 else float("nan")
-    return {"n": measured.units, "value": measured.value, "sd": spread, "low": float(low), "high": float(high)}

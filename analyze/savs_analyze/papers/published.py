@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from savs_analyze.findings.summary import summarize
-from savs_analyze.measure.intervals import COVERAGE
+from savs_analyze.findings.comparisons import ONE_DRAW
+from savs_analyze.findings.summary import measured, numbers
+from savs_analyze.measure.crossed import Noise
+from savs_analyze.measure.intervals import COVERAGE, chances
 from savs_analyze.methods.recipes import METHODS, ZERO_SHOT
 from savs_analyze.methods.settings import Setting
 from savs_analyze.runs.results import CellResult
@@ -68,7 +71,7 @@ NOTES = {
     "formula": "The method is as the second paper's text has it; the published number is of its code, which differs.",
     "settings": "Ours has other hyperparameters, as none of its settings has the published ones.",
     "shots": "Ours learns from another number of samples a class.",
-    "one draw": "Ours is one draw too: how much draws differ is not known, and the verdict leaves it out.",
+    "one draw": "Ours is one draw too: how much draws differ is not known, so nothing is judged (--draws 5).",
     "size": "The published size is not known: its noise is taken as that of as many samples as ours.",
     "split": "Ours are the official samples, those of the papers are others (savs-harvest --split paper is nearer).",
 }
@@ -98,13 +101,11 @@ def beside_published(cells: Iterable[CellResult]) -> pd.DataFrame:
         for column, setting in zip(cell.facts.columns, map(Setting.from_json, cell.facts.settings), strict=True)
     }
     rows = []
-    for ours in summarize(cells).to_dict("records"):
-        parameters = dict(settings[ours["method"], ours["setting"]].parameters)
-        found = counterparts(ours, figures).to_dict("records")
-        variance = draw_variance(cells, ours) if found else 0.0
-        for theirs in found:
+    for keys, found in measured(cells):
+        parameters = dict(settings[keys["method"], keys["setting"]].parameters)
+        for theirs in counterparts(keys, figures).to_dict("records"):
             fits = parse_settings(theirs["settings"]).items() <= parameters.items()
-            rows.append((fits, _beside(ours, theirs, fits, variance)))
+            rows.append((fits, _beside(keys | numbers(found), theirs, fits, found.noise)))
     # The method with its published settings, where it was run with them.
     matched = {_pair(row) for fits, row in rows if fits}
     return pd.DataFrame([row for fits, row in rows if fits or _pair(row) not in matched], columns=COLUMNS)
@@ -144,36 +145,39 @@ def hidden_gap(ours: float, printed: float, step: float, truncated: bool) -> flo
     return ours - min(max(ours, low), high)
 
 
-def judge(z: float) -> str:
+def judge(gap: float, noise: Noise) -> str:
     """Return whether ours agrees with theirs, or is higher or lower than the noise of both explains."""
-    return "agrees" if abs(z) <= WIDTH else "higher" if z > 0 else "lower"
+    if not noise.judged.all():
+        return ONE_DRAW
+    p = chances(np.array([gap]), noise).item()
+    return "agrees" if p >= 1 - COVERAGE else "higher" if gap > 0 else "lower"
 
 
-def draw_variance(cells: Iterable[CellResult], ours: Mapping[str, Any]) -> float:
-    """Return the variance between single draws of a row of the summary; of a mean over tasks, of such a mean.
+def draw_variance(noise: Noise) -> float:
+    """Return the variance between single draws of a value; of a mean over tasks, of such a mean. NaN of one draw."""
+    of_one = (noise.freedom + 1) * noise.own
+    return float(of_one.sum() / len(of_one) ** 2)
 
-    0 for what draws nothing, NaN where there is one draw.
+
+def with_one_draw(noise: Noise, error: float) -> Noise:
+    """Return the noise of a difference from a number of one draw, on other samples that leave it such an error.
+
+    The error holds what is residual; draws add what they differ by beyond that.
     """
-    if ours["method"] == ZERO_SHOT:
-        return 0.0
-    same = ["benchmark", "model", "method", "shots"] + (["task"] if not ours["task"].startswith("mean of ") else [])
-    by_task: dict[str, list[float]] = {}
-    for cell in cells:
-        if all(getattr(cell.facts, name) == ours[name] for name in same):
-            setting = cell.facts.columns.index(ours["setting"])
-            value = cell.units(setting).values()[ours["metric"]]
-            by_task.setdefault(cell.facts.task, []).append(value)
-    variances = [np.var(values, ddof=1) if len(values) > 1 else np.nan for values in by_task.values()]
-    return float(sum(variances) / len(variances) ** 2)
+    excess = (noise.freedom + 1) * np.maximum(0, noise.own - noise.residual)
+    samples = noise.samples + len(noise.samples) * error**2
+    return replace(noise, samples=samples, own=np.maximum(noise.own, noise.residual) + excess)
 
 
-def _beside(ours: dict[str, Any], theirs: dict[str, Any], fits: bool, variance: float) -> dict[str, Any]:
+def _beside(ours: dict[str, Any], theirs: dict[str, Any], fits: bool, noise: Noise) -> dict[str, Any]:
     """Return the row of one result and one figure; theirs is one draw, so it has the noise of one of our draws."""
     sizes = [int(size) for size in theirs["n"].split("+")] if theirs["n"] else [ours["n"]]
     error = sampling_error(theirs["value"], sizes)
-    own = (ours["high"] - ours["low"]) / (2 * WIDTH)
-    total = np.sqrt(own**2 + error**2 + np.nan_to_num(variance))
-    z = hidden_gap(ours["value"], theirs["value"], theirs["step"], theirs["printed"] == "truncated") / total
+    if ours["method"] == ZERO_SHOT:
+        noise = noise.without_draws(np.array([True]))
+    both = with_one_draw(noise, error)
+    gap = hidden_gap(ours["value"], theirs["value"], theirs["step"], theirs["printed"] == "truncated")
+    verdict = judge(gap, both)
     return ours | {
         "paper": theirs["paper"],
         "place": theirs["place"],
@@ -183,21 +187,21 @@ def _beside(ours: dict[str, Any], theirs: dict[str, Any], fits: bool, variance: 
         "published_n": sum(sizes) if theirs["n"] else None,
         "published": theirs["value"],
         "half_width": WIDTH * error,
-        "draw_sd": np.sqrt(variance),
+        "draw_sd": np.sqrt(draw_variance(noise)),
         "difference": ours["value"] - theirs["value"],
-        "z": z,
-        "verdict": judge(z),
-        "notes": " ".join(NOTES[key] for key in _notes(ours, theirs, fits, variance)),
+        "z": float("nan") if verdict == ONE_DRAW else gap / np.sqrt(both.variance().item()),
+        "verdict": verdict,
+        "notes": " ".join(NOTES[key] for key in _notes(ours, theirs, fits, verdict == ONE_DRAW)),
     }
 
 
-def _notes(ours: dict[str, Any], theirs: dict[str, Any], fits: bool, variance: float) -> list[str]:
+def _notes(ours: dict[str, Any], theirs: dict[str, Any], fits: bool, one_draw: bool) -> list[str]:
     """Return the keys of `NOTES` that a row needs."""
     more = {
         "formula": ours["method"] in CODED and ours["method"] != "lasso",
         "settings": not fits,
         "shots": ours["method"] != ZERO_SHOT and ours["shots"] != theirs["shots"],
-        "one draw": np.isnan(variance),
+        "one draw": one_draw,
         "size": not theirs["n"],
         "split": not ours["benchmark"].endswith(PAPERS_SPLIT),
     }

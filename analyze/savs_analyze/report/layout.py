@@ -103,9 +103,14 @@ def listed(summary: pd.DataFrame, all_metrics: bool = False) -> pd.DataFrame:
 def differences(compared: pd.DataFrame) -> pd.DataFrame:
     """Return tested differences for people: in points, with p and the verdict."""
     text = [f"{100 * r.difference:+.1f} [{100 * r.low:+.1f}, {100 * r.high:+.1f}]" for r in compared.itertuples()]
-    chances = {name: compared[name].map(lambda p: "<0.001" if p < 0.001 else f"{p:.3f}") for name in ("p", "holm")}
+    chances = {name: compared[name].map(_chance) for name in ("p", "holm")}
     drop = [] if compared["shots"].nunique() > 1 else ["shots"]
-    return compared.assign(difference=text, **chances).drop(columns=["low", "high", *drop])
+    return compared.assign(difference=text, **chances).drop(columns=["low", "high", "level", *drop])
+
+
+def _chance(p: float) -> str:
+    """Return a p value in words of three digits; nothing where nothing was judged."""
+    return "" if np.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def transfer_table(rows: pd.DataFrame) -> pd.DataFrame:
@@ -137,7 +142,7 @@ def papers_table(compared: pd.DataFrame) -> pd.DataFrame:
                 "theirs": f"{100 * row.published:.1f} ± {100 * row.half_width:.1f}",
                 "published in": where,
                 "difference": f"{100 * row.difference:+.1f}",
-                "z": f"{row.z:+.1f}",
+                "z": "" if np.isnan(row.z) else f"{row.z:+.1f}",
                 "verdict": row.verdict,
                 "notes": " ".join(str(place) for place, note in enumerate(notes, start=1) if note in row.notes),
             }

@@ -8,7 +8,7 @@ import pandas as pd
 
 from savs_analyze.across.transfer import ALL
 from savs_analyze.findings.choice import Choice
-from savs_analyze.findings.comparisons import LEVEL, indistinct
+from savs_analyze.findings.comparisons import LEVEL, ONE_DRAW, indistinct
 from savs_analyze.methods.recipes import SAVS, ZERO_SHOT
 from savs_analyze.papers.published import NOTES
 from savs_analyze.runs.results import CellResult
@@ -22,6 +22,13 @@ DEVIATIONS = (
 )
 # What is fitted step by step, and may stop before it is done.
 PROBES = ("linear-probe", "last-layer-probe", "mlp-probe")
+# How pairs are judged.
+TESTED = (
+    "p is of another draw from the same pool and of other samples like these; holm is p corrected for all pairs.",
+    f"Settings differ where holm is below {100 * LEVEL:.0f} %; then, and only then, the interval, which has the level "
+    "of its pair's test, is without 0.",
+    "Too few draws: they would differ if it were known how much draws vary.",
+)
 LEFT_OUT = {
     "leaked": "because the support shows their image or belongs to their group",
     "failed": "because they have no vectors",
@@ -43,8 +50,8 @@ def footnotes(
     rows = pd.DataFrame([row for cell in cells for row in cell.rows])
     learnt = rows[rows["method"] != ZERO_SHOT]
     shots, draws = sorted(set(learnt["shots"])), learnt["draw"].nunique()
-    over = "samples and draws" if draws > 1 else "samples"
-    notes = [f"Percent; in brackets 95 % bootstrap intervals over {over}. n counts what the metric averages."]
+    over = "other samples and draws" if draws > 1 else "other samples, on this very draw"
+    notes = [f"Percent; in brackets 95 % intervals over {over}. n counts what the metric averages."]
     if draws:
         who = "SAVs" if set(learnt["method"]) == {SAVS} else "All but zero-shot"
         times = f"mean of {draws} random draws of them." if draws > 1 else "one random draw of them."
@@ -54,8 +61,10 @@ def footnotes(
         same = " with as many shots" if len(shots) > 1 else ""
         notes.append(
             f"°: not distinguishable from the best of its line{same} "
-            f"(paired test, Holm-corrected, {100 * LEVEL:.0f} %)."
+            f"(paired test over other samples and draws, Holm-corrected, {100 * LEVEL:.0f} %)."
         )
+    elif draws == 1:
+        notes.append("One draw: which methods differ is not judged, as another draw may say otherwise (--draws 5).")
     for reason, words in LEFT_OUT.items():
         for name, most in rows.groupby("benchmark")[reason].max().items():
             if most:
@@ -140,7 +149,7 @@ def transfer_notes(rows: pd.DataFrame) -> list[str]:
     """Return what a reader of the table must know."""
     first = rows.iloc[0]
     return [
-        "Percent; in brackets 95 % bootstrap intervals over samples and draws; against own is paired by sample.",
+        "Percent; in brackets 95 % intervals over other samples and draws; against own is paired by sample.",
         f"{first.heads} heads, {first.shots} support samples a class, draws: {first.draws}. Centroids are the "
         f"target's, but for {ALL!r}, which is tried between tasks of the same classes.",
     ]
@@ -150,14 +159,15 @@ def papers_notes(compared: pd.DataFrame) -> list[str]:
     """Return what a reader of the comparison must know, then the numbered notes that its rows need."""
     if compared.empty:
         return []
+    judged = int((compared["verdict"] != ONE_DRAW).sum())
     notes = [
-        "Percent; in brackets 95 % bootstrap intervals over samples and draws; ± is 95 % of the sampling noise alone, "
+        "Percent; in brackets 95 % intervals over other samples and draws; ± is 95 % of the sampling noise alone, "
         "from the number of tested samples or groups.",
         "z: the difference, less what rounding may hide, over the standard errors of both. The published numbers are "
-        "one draw, so ours between single draws is added. Neither paper gives an uncertainty: std in the second's "
-        "result files is that of single outcomes.",
-        "By noise alone, one of 20 rows is not in agreement: "
-        f"about {round(len(compared) / 20, 1):g} of these {len(compared)}.",
+        "one draw, so what single draws of ours differ by is added. Neither paper gives an uncertainty: std in the "
+        "second's result files is that of single outcomes.",
+        "By noise alone, one of 20 judged rows is not in agreement: "
+        f"about {round(judged / 20, 1):g} of {judged}, of {len(compared)} rows.",
     ]
     return notes + [f"{place}. {note}" for place, note in enumerate(used_notes(compared), start=1)]
 

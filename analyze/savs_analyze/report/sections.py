@@ -21,7 +21,7 @@ from savs_analyze.report.charts import inline_curves
 from savs_analyze.report.curves import Curve
 from savs_analyze.report.head_maps import most_heads, most_shots, selection_frequency
 from savs_analyze.report.layout import MOST_COLUMNS, Number, columns_of, differences, papers_table, spread
-from savs_analyze.report.notes import LEFT_OUT, footnotes, papers_notes
+from savs_analyze.report.notes import LEFT_OUT, TESTED, footnotes, papers_notes
 from savs_analyze.runs.results import CellResult
 from savs_metrics import OF_CLASSES
 
@@ -82,9 +82,8 @@ def paired_tests(found: Findings) -> Section | None:
         caption = f"{found.title(*line)}: {best}{f', {shots} shots' if several else ''}"
         tables.append(Table.of(table[["against", "difference", "n", "p", "holm", "verdict"]], caption))
     note = (
-        "The best on each benchmark against the others on the same samples: points of the first metric, with 95 % "
-        "intervals. p is of an exact test of signs, holm is p corrected for all pairs. What differs has holm below "
-        "5 % and an interval without 0."
+        f"The best on each benchmark against the others on the same samples: points of the first metric. "
+        f"{' '.join(TESTED)}"
     )
     return Section("Which methods differ", note, tables) if tables else None
 
