@@ -10,7 +10,7 @@ PACKAGES = {
         choice: findings.choice
         classifier: methods.estimator
         cli: cli.commands cli.stores cli.sweeps cli.results cli.pictures
-        comparisons: findings.comparisons measure.paired_tests
+        comparisons: findings.comparisons measure.intervals
         confusion: measure.confusion
         criterion: parts.criterion
         draws: draws.draws
@@ -172,6 +172,15 @@ RENAMED = {
 }
 # What has no successor under another name: see CHANGELOG.md.
 GONE = (
+    "savs_analyze.comparisons.LATTICE",
+    "savs_analyze.comparisons.LEAST",
+    "savs_analyze.comparisons.LEAST_P",
+    "savs_analyze.comparisons.sign_flip_test",
+    "savs_analyze.intervals.REPLICATES",
+    "savs_analyze.intervals.REPLICATES_AT_ONCE",
+    "savs_analyze.intervals.interval",
+    "savs_analyze.intervals.replicates",
+    "savs_analyze.intervals.task_seed",
     "savs_analyze.baseline_learner.baseline_votes",
     "savs_analyze.baseline_learner.learn_baseline",
     "savs_analyze.criterion.CLASS_CRITERIA",

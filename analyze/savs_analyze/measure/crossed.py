@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_array
 
-NO_FREEDOM = 1e9  # of what is known exactly
+EXACT = 1e9  # degrees of freedom of what is known
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Noise:
     def without_draws(self, fixed: Bool[np.ndarray, " value"]) -> Noise:
         """Return the noise where some values are of what learns nothing, so that draws add nothing."""
         own, pooled = np.where(fixed, self.residual, self.own), np.where(fixed, 0.0, self.pooled)
-        return replace(self, own=own, pooled=pooled, freedom=np.where(fixed, NO_FREEDOM, self.freedom))
+        return replace(self, own=own, pooled=pooled, freedom=np.where(fixed, EXACT, self.freedom))
 
     def with_two_samples_more(self) -> Noise:
         """Return the noise as if each side had won one more sample: of few that differ the variance is not known.

@@ -3,17 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize.elementwise import find_root
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
-from savs_analyze.measure.crossed import Noise
+from savs_analyze.measure.crossed import EXACT, Noise
 
 COVERAGE = 0.95
 SMALLEST = 1e-300
+HALVINGS = 60
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How well a variance is known: degrees of freedom of its parts by samples and by draws, and the share of draws."""
+
+    samples: Float[np.ndarray, " value"]
+    draws: Float[np.ndarray, " value"]
+    share: Float[np.ndarray, " value"]
+
+    @classmethod
+    def of(cls, noise: Noise, draws_known: bool = False) -> Scores:
+        """Return how well the variance of each value is known, or would be if it were known how draws vary."""
+        of_samples, of_draws = noise.of_samples(), noise.of_draws()
+        freedom = np.full(of_draws.shape, EXACT) if draws_known else noise.freedom_of_draws()
+        return cls(noise.freedom_of_samples(), freedom, of_draws / np.maximum(of_samples + of_draws, SMALLEST))
+
+    def exceeded(self, chance: float | np.ndarray) -> Float[np.ndarray, " value"]:
+        """Return the score that is exceeded by such a chance, on both sides.
+
+        The mean of Student's for both freedoms, each weighing as its part of the variance (Cochran and Cox 1950):
+        Satterthwaite's single freedom is too large where draws agree by chance.
+        """
+        lower = np.asarray(chance) / 2
+        return -(1 - self.share) * stdtrit(self.samples, lower) - self.share * stdtrit(self.draws, lower)
+
+    def chance(self, scores: Float[np.ndarray, " value"]) -> Float[np.ndarray, " value"]:
+        """Return the chance by which each score is exceeded: between those of the two freedoms, so by halving."""
+        least, most = np.sort([np.maximum(2 * stdtr(one, -scores), SMALLEST) for one in (self.samples, self.draws)], 0)
+        for _ in range(HALVINGS):
+            middle = np.sqrt(least * most)
+            above = self.exceeded(middle) > scores
+            least, most = np.where(above, middle, least), np.where(above, most, middle)
+        return np.minimum(1, most)
 
 
 def interval_of_share(
@@ -24,58 +58,27 @@ def interval_of_share(
     That many independent samples would have the same variance. It is not known where all are right or all wrong,
     so it is drawn to the number of clusters, as if half a sample more had been tested; and its score is Student's.
     """
-    clusters, variance = noise.independent, noise.variance()
-    half_sample = 0.5 / clusters**2
-    count = clusters * (values * (1 - values) / clusters + half_sample) / (variance + half_sample)
-    score = critical(noise, 1 - coverage)
-    centre = (values + score**2 / (2 * count)) / (1 + score**2 / count)
-    half = (
-        score
-        / (1 + score**2 / count)
-        * np.sqrt(np.maximum(0, values * (1 - values)) / count + score**2 / (4 * count**2))
-    )
+    half_sample, variance = 0.5 / noise.independent**2, noise.variance()
+    of_clusters = values * (1 - values) / noise.independent
+    count = noise.independent * (of_clusters + half_sample) / (variance + half_sample)
+    shift = Scores.of(noise).exceeded(1 - coverage) ** 2 / count
+    centre = (values + shift / 2) / (1 + shift)
+    half = np.sqrt(shift * np.maximum(0, values * (1 - values)) + shift**2 / 4) / (1 + shift)
     return np.clip(centre - half, 0, values), np.clip(centre + half, values, 1)
 
 
 def interval_of_mean(
     values: Float[np.ndarray, " value"], noise: Noise, coverage: float | Float[np.ndarray, " value"] = COVERAGE
 ) -> tuple[Float[np.ndarray, " value"], Float[np.ndarray, " value"]]:
-    half = critical(noise, 1 - np.asarray(coverage)) * np.sqrt(noise.variance())
+    half = Scores.of(noise).exceeded(1 - np.asarray(coverage)) * np.sqrt(noise.variance())
     return values - half, values + half
 
 
 def chances(
     values: Float[np.ndarray, " value"], noise: Noise, draws_known: bool = False
 ) -> Float[np.ndarray, " value"]:
-    """Return the two-sided p of each value if the truth were 0; `draws_known` as if it were known how draws vary.
-
-    It is the chance whose `critical` score the value has: between those of the samples' freedom and of the draws'.
-    """
-    scores = np.abs(values) / np.sqrt(np.maximum(noise.variance(), SMALLEST))
-    surest, least = (np.log(np.maximum(2 * student.sf(scores, freedom), SMALLEST)) for freedom in _freedoms(noise))
-
-    def above(logarithm: np.ndarray, place: np.ndarray) -> np.ndarray:
-        return critical(noise, np.exp(logarithm), draws_known, place) - scores[place]
-
-    if draws_known:
-        least = np.log(np.maximum(2 * norm.sf(scores), SMALLEST))
-    ends = np.minimum(surest, least) - 1e-6, np.maximum(surest, least) + 1e-6
-    return np.minimum(1, np.exp(find_root(above, ends, args=(np.arange(len(values)),)).x))
-
-
-def critical(
-    noise: Noise, chance: float | np.ndarray, draws_known: bool = False, place: np.ndarray | slice = slice(None)
-) -> Float[np.ndarray, " value"]:
-    """Return the score that is exceeded by such a chance, on both sides.
-
-    The mean of Student's for the freedom of samples and of draws, each weighing as its part of the variance (Cochran
-    and Cox 1950): Satterthwaite's single freedom is too large where draws agree by chance.
-    """
-    of_samples, of_draws = np.maximum(noise.of_samples(), SMALLEST)[place], noise.of_draws()[place]
-    freedoms = [freedom[place] for freedom in _freedoms(noise)]
-    known = norm.isf(chance / 2) if draws_known else student.isf(chance / 2, freedoms[1])
-    weight = of_draws / (of_samples + of_draws)
-    return (1 - weight) * student.isf(chance / 2, freedoms[0]) + weight * known
+    """Return the two-sided p of each value if the truth were 0; `draws_known` as if it were known how draws vary."""
+    return Scores.of(noise, draws_known).chance(np.abs(values) / np.sqrt(np.maximum(noise.variance(), SMALLEST)))
 
 
 def holm(chances: Sequence[float] | np.ndarray, total: int = 0) -> list[float]:
@@ -88,7 +91,3 @@ def holm(chances: Sequence[float] | np.ndarray, total: int = 0) -> list[float]:
     corrected = np.empty(len(chances))
     corrected[order] = np.minimum(1, np.maximum.accumulate(np.array(chances)[order] * factors))
     return corrected.tolist()
-
-
-def _freedoms(noise: Noise) -> tuple[Float[np.ndarray, " value"], Float[np.ndarray, " value"]]:
-    return noise.freedom_of_samples(), noise.freedom_of_draws()

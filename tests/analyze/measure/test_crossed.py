@@ -12,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from savs_analyze.measure.crossed import Noise, draws_per_samples, noise, on_clusters
-from savs_analyze.measure.intervals import chances, critical, holm, interval_of_mean, interval_of_share
+from savs_analyze.measure.intervals import Scores, chances, holm, interval_of_mean, interval_of_share
 from savs_analyze.measure.units import Units, class_metrics, class_slopes
 
 seeds = st.integers(0, 2**32 - 1)
@@ -139,7 +139,7 @@ def test_p_is_the_level_at_which_the_interval_meets_zero(seed, level):
     p = chances(value, found)
     low, high = interval_of_mean(value, found, 1 - p)
     assert min(abs(low.item()), abs(high.item())) < 1e-6 * max(1, abs(value.item()))
-    scores = critical(found, 1 - level).item()
+    scores = Scores.of(found).exceeded(1 - level).item()
     ends = sorted(t.isf((1 - level) / 2, [found.freedom_of_samples().item(), found.freedom_of_draws().item()]))
     assert ends[0] - 1e-9 <= scores <= ends[1] + 1e-9
     assert chances(value, found, draws_known=True) <= p + 1e-12
@@ -147,7 +147,7 @@ def test_p_is_the_level_at_which_the_interval_meets_zero(seed, level):
 
 def test_few_draws_are_told_from_few_samples():
     _, found = of_scores(table(0, draws=2, samples=200))
-    assert critical(found, 0.05, draws_known=True).item() < critical(found, 0.05).item()
+    assert Scores.of(found, draws_known=True).exceeded(0.05).item() < Scores.of(found).exceeded(0.05).item()
 
 
 @given(seed=seeds, classes=st.integers(2, 5))
