@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -245,6 +246,23 @@ def test_a_partial_file_is_continued_as_it_was_begun_only(predict, photos, begun
     begun.write_text("mine\n")
     assert "is no partial file of answers" in str(predict(photos, "--out", "a.csv").exception)
     assert begun.read_text() == "mine\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "told"),
+    [
+        (["--model", "tiny"], None, "model: None there, 'tiny' now"),
+        (["--revision", "main"], None, "revision: None there, 'main' now"),
+        ([], "NVIDIA H100", "device: .* there, 'NVIDIA H100' now"),
+    ],
+)
+def test_answers_of_two_devices_or_models_are_never_mixed(predict, photos, begun, monkeypatch, words, kind, told):
+    """Rows of both once stood in one table, and nothing said so."""
+    kept = begun.read_bytes()
+    if kind:
+        monkeypatch.setattr("savs_harvest.run.provenance.device_name", lambda _: kind)
+    assert re.search(told, str(predict(photos, "--out", "a.csv", *words).exception))
+    assert begun.read_bytes() == kept
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such locks")
