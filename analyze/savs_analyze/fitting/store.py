@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any, cast
@@ -61,11 +61,12 @@ class FitRequest:
         return [make_setting(self.method) if self.k is None else make_setting(self.method, k=self.k)]
 
 
-def fit_store(vectors: ModelVectors, request: FitRequest = FitRequest()) -> Classifier:
+def fit_store(vectors: ModelVectors, request: FitRequest = FitRequest(), files: Mapping[str, str] = {}) -> Classifier:
     """Fit a classifier on the labelled samples of a model's vectors, but for those that a benchmark keeps for tests.
 
-    Raises ValueError where a class has too few samples, where there are several tasks and none is named, and where the
-    question is not what the samples were asked.
+    `files` are the hashes of the files of a model of the hub, by which a copy is known. Raises ValueError where a class
+    has too few samples, where there are several tasks and none is named, and where the question is not what the samples
+    were asked.
     """
     info, table = vectors.store.benchmark, vectors.store.samples
     task = Task(vectors, find_task(info, request.task, str(vectors.store.path)))
@@ -88,7 +89,7 @@ def fit_store(vectors: ModelVectors, request: FitRequest = FitRequest()) -> Clas
         list(task.classes),
         task.task,
         question,
-        _model(vectors),
+        _model(vectors, files),
         _data(task, labels),
         _recipe(found, settings, request),
         measured.to_json() | {"layers": _by_layer(settings[found.chosen].method, context)},
@@ -150,8 +151,9 @@ def _by_layer(method: Method, context: Context) -> list[tuple[int, float]]:
     return found
 
 
-def _model(vectors: ModelVectors) -> dict[str, Any]:
-    return {
+def _model(vectors: ModelVectors, files: Mapping[str, str]) -> dict[str, Any]:
+    known = {"files": dict(files)} if files else {}
+    return known | {
         "name": vectors.name,
         "fingerprint": vectors.fingerprint,
         "identity": dict(vectors.identity),

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from savs_harvest.errors import ModelError
 from savs_harvest.models.adapters import find_adapter, merge
-from savs_harvest.models.checkpoints import checkpoint_folder, files_hash, load_config, loading
+from savs_harvest.models.checkpoints import checkpoint_folder, file_hashes, load_config, loading
 from savs_harvest.models.families import Family, rules
 from savs_harvest.models.heads import Projection, check_capture, find_projections, layers_without_heads
 from savs_harvest.models.patches import use_patch_products
@@ -250,8 +250,7 @@ def _identity(
     return {
         "model": spec.checkpoint if from_hub else None,  # a folder may be renamed: its files say what it is
         "revision": folder.name if from_hub else None,
-        "weights": None if from_hub else files_hash(folder, "*.safetensors"),
-        "configs": None if from_hub else files_hash(folder, "*config*.json"),
+        **({"weights": None, "configs": None} if from_hub else file_hashes(folder)),
         "model_type": model.config.model_type,
         "dtype": str(model.dtype).removeprefix("torch."),
         "attention": model.config._attn_implementation,

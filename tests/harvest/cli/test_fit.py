@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 
 from savs_analyze.classifier.file import read_classifier
 from savs_harvest.cli.commands import app
+from savs_harvest.models.checkpoints import file_hashes
+from savs_harvest.models.tiny import CHECKPOINT
 
 QUESTION = "What number is written here?"
 NAMES = "zero one two three four".split()
@@ -98,6 +100,17 @@ def test_what_is_wrong_is_said_before_anything_is_harvested(fitted, tmp_path, mo
     with pytest.raises(ValueError, match=told):
         call("fit", *data, *words)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_classifier_of_a_hub_model_knows_the_hashes_of_its_files(fitted, hub, tmp_path, monkeypatch):
+    """A copy of the model in a folder was refused, and nothing could prove that it was one."""
+    monkeypatch.chdir(tmp_path)
+    data = "--data", fitted[0] / "photos", "--question", QUESTION, "--out", "h.safetensors"
+    assert call("fit", "--model", "owner/name", *data).exit_code == 0
+    assert read_classifier(tmp_path / "h.safetensors").about.model["files"] == file_hashes(CHECKPOINT)
+    answers = [call("predict", "h.safetensors", fitted[0] / "new", *words) for words in ((), ("--model", CHECKPOINT))]
+    assert answers[0].stdout == answers[1].stdout
+    assert "files" not in read_classifier(fitted[0] / "p.safetensors").about.model
 
 
 @pytest.fixture
