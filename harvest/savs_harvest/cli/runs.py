@@ -37,8 +37,11 @@ from savs_harvest.cli.resume import resume_command
 from savs_stores import terminal
 
 if TYPE_CHECKING:
+    from savs_benchmarks import Benchmark
     from savs_harvest.run.report import Report
 
+# What commands that run this one leave for it, and find afterwards: where the vectors are.
+BEFORE_MODEL, HARVESTED = "savs before the model", "savs harvested"
 DEMO = "digits", "digits-claims", "digits-pairs", "digits-compare"
 DEMO_OUT, DEMO_CLASSIFIER, DEMO_PICTURES = Path("results/demo"), "digits", 60
 # What is said of a task whose answers are not told apart by their first token, see `savs_harvest.models.answers`.
@@ -118,6 +121,9 @@ def run(
     spec = find_model(model, adapter)
     reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
     benchmark = Chosen(data, data_root, pool_per_class, split, reading).fetched()
+    following = context.meta.pop(BEFORE_MODEL, None)
+    if following:
+        following(benchmark)
     place = store or default_store(benchmark.name)
     in_context = InContext(icl, icl_seed)
     check_space(spec, benchmark, place, name or spec.name + in_context.suffix, revision, shard_samples, codec)
@@ -135,14 +141,23 @@ def run(
     )
     keeping = Keeping(name, shard_samples, codec, resume_command(context))
     stored_as = keeping.name_of(spec.name, settings)
-    context.meta["harvested"] = place, stored_as  # for commands that run this one
+    context.meta[HARVESTED] = place, stored_as
     shown_name = stored_as + (f" ({process})" if process.world > 1 else "")
     with HarvestProgress(shown_name, benchmark.name) as progress:
         report = harvest_changed(loaded, benchmark, place, settings, keeping, process, progress.listener)
     _tell(report)
-    print(f"{place}\nnext: {terminal.command('savs-analyze', 'sweep', '--store', place)}", file=sys.stderr)
+    print(place, file=sys.stderr)
+    if not following:
+        print(f"next: {_next(benchmark, place)}", file=sys.stderr)
     if report.failed and not started_by_torchrun():
         raise typer.Exit(terminal.DONE_WITH_FAILURES)
+
+
+def _next(benchmark: Benchmark, place: str) -> str:
+    """Return what can be done with a store: without labels there is nothing to compare, only vectors to read."""
+    if any(benchmark.tasks.values()):
+        return terminal.command("savs-analyze", "sweep", "--store", place)
+    return "nothing has a label: give some pictures labels and run again, or predict with a classifier that is fitted"
 
 
 def demo(context: typer.Context) -> None:

@@ -287,6 +287,11 @@ def configurations(config: Any) -> Iterator[Any]:
             yield from configurations(part)
 
 
+def file_hashes(folder: Path) -> dict[str, str]:
+    """Return what the files of a checkpoint are known by: its weights and its configurations."""
+    return {"weights": files_hash(folder, "*.safetensors"), "configs": files_hash(folder, "*config*.json")}
+
+
 def files_hash(folder: Path, *patterns: str) -> str:
     """Return the SHA-256 of the files of these patterns, one after the other."""
     digest = sha256()

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from savs_harvest.errors import ModelError
 from savs_harvest.models.adapters import find_adapter, merge
-from savs_harvest.models.checkpoints import checkpoint_folder, files_hash, load_config, loading
+from savs_harvest.models.checkpoints import checkpoint_folder, file_hashes, load_config, loading
 from savs_harvest.models.families import Family, rules
 from savs_harvest.models.heads import Projection, check_capture, find_projections, layers_without_heads
 from savs_harvest.models.patches import use_patch_products
@@ -74,7 +74,7 @@ def load_checkpoint(
     """
     from savs_harvest.models.processors import read_processor
 
-    place = find_device(local_rank) if device == "auto" else _check_device(device)
+    place = place_of(device, local_rank)
     folder = checkpoint_folder(spec, revision)
     config = load_config(folder, spec.checkpoint)
     _refuse_switching_rope(spec, config)
@@ -158,6 +158,11 @@ def _refuse_other_attention(spec: ModelSpec, model: nn.Module) -> None:
 def find_device(local_rank: int) -> str:
     """Return this process's GPU: of those it sees, the one of its rank on this machine; the CPU where there is none."""
     return f"cuda:{local_rank % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
+
+
+def place_of(device: str, local_rank: int = 0) -> torch.device:
+    """Return the device of this name, `auto` included. Raises `ModelError` where this machine has none."""
+    return torch.device(find_device(local_rank) if device == "auto" else _check_device(device))
 
 
 def empty_model(spec: ModelSpec, revision: str | None = None, dtype: str | None = None) -> nn.Module:
@@ -245,8 +250,7 @@ def _identity(
     return {
         "model": spec.checkpoint if from_hub else None,  # a folder may be renamed: its files say what it is
         "revision": folder.name if from_hub else None,
-        "weights": None if from_hub else files_hash(folder, "*.safetensors"),
-        "configs": None if from_hub else files_hash(folder, "*config*.json"),
+        **({"weights": None, "configs": None} if from_hub else file_hashes(folder)),
         "model_type": model.config.model_type,
         "dtype": str(model.dtype).removeprefix("torch."),
         "attention": model.config._attn_implementation,
