@@ -42,6 +42,8 @@ OWN = {
     "likeness.means": ("f", 3),
     "likeness.distances": ("f", 1),
 }
+# Where samples belong together.
+CLUSTER = "calibration.cluster"
 
 
 def write_classifier(classifier: Classifier, path: Path) -> None:
@@ -95,7 +97,10 @@ def _own_arrays(classifier: Classifier) -> dict[str, np.ndarray]:
         "likeness.distances": likeness.distances,
     }
     types = {"i": np.int64, "f": np.float64}
-    return {name: np.ascontiguousarray(found[name], dtype=types[kind]) for name, (kind, _) in OWN.items()}
+    own = {name: np.ascontiguousarray(found[name], dtype=types[kind]) for name, (kind, _) in OWN.items()}
+    if calibration.clusters < classifier.samples:
+        own[CLUSTER] = np.ascontiguousarray(calibration.cluster, dtype=np.int64)
+    return own
 
 
 def _content(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -159,7 +164,8 @@ HEADER = {
 
 def _classifier(header: Any, arrays: Mapping[str, np.ndarray]) -> Classifier:
     _check_header(header)
-    own = {name: _own(name, arrays) for name in OWN}
+    own = {name: _own(name, arrays, *OWN[name]) for name in OWN}
+    cluster = _own(CLUSTER, arrays, "i", 1) if CLUSTER in arrays else None
     temperature = own["calibration.temperature"]
     folds = len(temperature) - 1
     sizes = {"class": len(header["classes"]), "head": len(own["heads"]), "dim": header["dim"]}
@@ -169,13 +175,15 @@ def _classifier(header: Any, arrays: Mapping[str, np.ndarray]) -> Classifier:
         own["calibration.fold"],
         own["calibration.nonconformity"],
         own["calibration.label"],
+        cluster,
     )
-    likeness = Likeness(own["likeness.heads"], own["likeness.means"], own["likeness.distances"])
+    likeness = Likeness(own["likeness.heads"], own["likeness.means"], own["likeness.distances"], cluster)
     _check_numbers(own, sizes, folds)
+    _check_cluster(cluster, calibration.fold)
     voters = ["final", *(f"fold{i}" for i in range(folds))]
     if set(header["fitted"]) != set(voters):
         raise ClassifierError(f"it names other voters than its {folds} folds and the final one")
-    if foreign := [name for name in arrays if name not in OWN and name.split("/")[0] not in voters]:
+    if foreign := [name for name in arrays if name not in (*OWN, CLUSTER) and name.split("/")[0] not in voters]:
         raise ClassifierError(f"it holds an array of nothing: {foreign[0][:60]!r}")
     fitted, *others = [_voter(name, header["fitted"][name], arrays, sizes) for name in voters]
     about = About(**{name: header[name] for name in HEADER if name not in ("dim", "fitted")})
@@ -205,8 +213,7 @@ def _check_header(header: Any) -> None:
         raise ClassifierError(f"its heads have {header['dim']} numbers")
 
 
-def _own(name: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    kind, axes = OWN[name]
+def _own(name: str, arrays: Mapping[str, np.ndarray], kind: str, axes: int) -> np.ndarray:
     array = arrays.get(name)
     if array is None or array.dtype.kind != kind or array.ndim != axes or not array.size:
         found = "nothing" if array is None else f"{array.dtype} {list(array.shape)}"
@@ -227,11 +234,23 @@ def _check_numbers(own: Mapping[str, np.ndarray], sizes: Mapping[str, int], fold
         "calibration.label": _within(own["calibration.label"], sizes["class"])
         and len(own["calibration.label"]) == samples,
         "calibration.nonconformity": len(own["calibration.nonconformity"]) == samples,
+        "likeness.distances": len(own["likeness.distances"]) == samples,
         "likeness.heads": _within(used, len(heads)),
         "likeness.means": own["likeness.means"].shape == (sizes["class"], len(used), sizes["dim"]),
     }
     if wrong := [name for name, right in shapes.items() if not right]:
         raise ClassifierError(f"the numbers of {wrong[0]!r} do not fit the rest of the file")
+
+
+def _check_cluster(cluster: np.ndarray | None, fold: np.ndarray) -> None:
+    """Check that what belongs together is in one fold."""
+    if cluster is None:
+        return
+    if len(cluster) != len(fold):
+        raise ClassifierError(f"it has clusters of {len(cluster)} samples, and folds of {len(fold)}")
+    pairs = np.unique(np.stack([cluster, fold]), axis=1)
+    if pairs.shape[1] > len(np.unique(cluster)):
+        raise ClassifierError("samples that belong together are in several folds")
 
 
 def _within(array: np.ndarray, limit: int) -> bool:

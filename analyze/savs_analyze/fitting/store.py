@@ -15,7 +15,7 @@ from savs_analyze.classifier.classifier import About, Classifier
 from savs_analyze.draws.draws import belonging
 from savs_analyze.draws.task import Task
 from savs_analyze.fitting.estimate import Estimate, balanced_accuracy, estimate
-from savs_analyze.fitting.fit import Fit, fit, fold_of
+from savs_analyze.fitting.fit import Fit, fit, fold_of, partitions_of
 from savs_analyze.fitting.labelled import LEAST, find_task, labelled, of_task, question_of
 from savs_analyze.methods.context import Context
 from savs_analyze.methods.crossfit import cross_fit
@@ -83,7 +83,7 @@ def fit_store(vectors: ModelVectors, request: FitRequest = FitRequest(), files: 
         request.seed,
         cluster=belonging(vectors.store.samples, samples),
     )
-    found = fit([setting.method for setting in settings], context)
+    found = fit([setting.method for setting in settings], context, partitions_of(context))
     measured = _estimate(found, context, vectors, samples)
     about = About(
         list(task.classes),

@@ -63,6 +63,7 @@ def predict(
     """Answer for new pictures: class, probability, the set of classes, doubtful or not. The same command resumes."""
     from savs_analyze.classifier.classifier import Doubt
     from savs_analyze.classifier.file import read_classifier
+    from savs_analyze.fitting.words import limits_of
     from savs_harvest.cli.answers import ENDINGS, OURS, Journal
     from savs_harvest.cli.asked import check_sources
     from savs_harvest.cli.deployed import Deployed
@@ -83,6 +84,8 @@ def predict(
         journal.check()
     encoder = _encoder(read, choice, batch_tokens, workers, yes)
     deployed = Deployed(read, encoder, doubt, abstain)
+    for line in limits_of(read, doubt):
+        terminal.say(f"limits: {line}", file=sys.stderr)
     with journal.held() if journal else nullcontext():
         outcome = _answer(deployed, pictures, journal)
     if html is not None:
