@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -116,7 +117,10 @@ def _joined(name: str, columns: Sequence[np.ndarray]) -> np.ndarray:
 
 def _write_model(out: str | Path, sources: Sequence[ModelVectors], rows: Sequence[Source]) -> None:
     first = sources[0]
-    made = {"joined": [str(source.store.path) for source in sources]}
+    made: dict[str, Any] = {"joined": [str(source.store.path) for source in sources]}
+    licence = first.provenance.get("licence")
+    if licence and all(source.provenance.get("licence") == licence for source in sources):
+        made["licence"] = licence
     writer = add_model(out, first.name, first.identity, first.heads, made)
     for shard in writer.missing:
         of_shard = [rows[row] for row in writer.plan.rows(shard)]
