@@ -1,5 +1,7 @@
 """A classifier from Python: an estimator, and the form of the pipeline of transformers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,6 +12,7 @@ from savs_analyze.classifier.file import read_classifier, write_classifier
 from savs_analyze.fitting.store import FitRequest, fit_store
 from savs_benchmarks import BENCHMARKS
 from savs_benchmarks.digits.digits import benchmark_pictures
+from savs_harvest.run.encoding import Encoder
 from savs_stores import MismatchError, open_store
 
 QUESTION = next(iter(BENCHMARKS["digits"].samples())).question
@@ -65,6 +68,54 @@ def test_pictures_come_as_files_and_arrays_too(classifier, pictures, tmp_path):
     label = classifier(pictures[7].convert("RGB"))
     assert classifier(str(tmp_path / "7.png")) == label
     assert classifier(np.asarray(pictures[7].convert("RGB"))) == label
+
+
+def of_dtype(file, dtype):
+    return savs.load(file, dtype=dtype, device="cpu")
+
+
+def eager(file):
+    changed = savs.load(file, device="cpu")
+    changed.encoder.model.model.set_attn_implementation("eager")
+    return changed
+
+
+def of_budget(file, tokens):
+    changed = savs.load(file, device="cpu")
+    encoder = changed.encoder
+    changed.encoder = Encoder(encoder.model, replace(encoder.settings, token_budget=tokens), encoder.heads.tolist())
+    return changed
+
+
+OTHERWISE = {
+    "bfloat16": lambda file: of_dtype(file, "bfloat16"),
+    "float16": lambda file: of_dtype(file, "float16"),
+    "eager attention": eager,
+    "one sample a batch": lambda file: of_budget(file, 1),
+}
+
+
+@pytest.fixture(scope="module")
+def as_fitted(file):
+    """The classifier that `auto` chooses; new pictures; its log probabilities and answers, computed as when fitted."""
+    request = FitRequest(shots=20, question=QUESTION)
+    place = file.with_name("auto.safetensors")
+    write_classifier(fit_store(open_store(file.with_name("digits.zarr"))["tiny"], request), place)
+    found = [picture for digit in range(10) for picture in benchmark_pictures("test", digit)]
+    usual = savs.load(place, device="cpu")
+    return place, found, np.log(usual.predict_proba(found)), usual.predict(found)
+
+
+@pytest.mark.parametrize("how", OTHERWISE)
+def test_other_rounding_changes_no_answer_but_where_two_classes_lie_closer_than_it_moves_them(as_fitted, how):
+    """No class overtakes the best one unless both together move by the distance between them."""
+    place, found, usual, answers = as_fitted
+    other = OTHERWISE[how](place)
+    moved = np.abs(np.log(other.predict_proba(found)) - usual).max(axis=1)
+    changed = other.predict(found) != answers
+    second, best = np.sort(usual, axis=1)[:, -2:].T
+    print(f"{how}: {changed.sum()} of {len(found)} answers changed; log probabilities move by {np.median(moved):.3f}")
+    assert (best - second <= 2 * moved)[changed].all()
 
 
 def test_no_pictures_have_no_answers(classifier):

@@ -76,7 +76,7 @@ def predict(
         terminal.check_output(html, (".html", ".htm"), ["answers</title>"], [*inputs, *([out] if out else [])])
     doubt = Doubt(coverage, least, false_alarms, by_class)
     read = read_classifier(classifier)
-    check_sources(pictures)
+    check_sources(pictures, read.about.question)
     choice = Choice(model, adapter, revision, dtype, device)
     header = asdict(doubt) | _header(classifier, choice) | {"abstain": abstain, "batch_tokens": batch_tokens}
     journal = None if out is None else Journal(out, header)

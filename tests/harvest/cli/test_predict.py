@@ -293,13 +293,24 @@ def test_what_counts_as_doubtful_is_for_the_user_to_say(predict, photos, classif
         ([".", "--out", "a.txt"], "must end in .csv or .jsonl"),
         ([".", "--coverage", "1.5"], "coverage must be between 0 and 1"),
         (["-", "-"], "stdin can be read once"),
-        ([".", "--model", "tin"], "did you mean 'tiny'"),
     ],
 )
 def test_what_cannot_be_done_is_said(predict, arguments, words):
     result = predict(*arguments)
     assert isinstance(result.exception, ValueError)
     assert words in str(result.exception)
+
+
+def test_all_that_was_mistyped_is_said_at_once_and_before_a_model_is_loaded(predict, photos, tmp_path, monkeypatch):
+    """One name that was mistyped once stopped everything, and the next one stopped it again."""
+    monkeypatch.setattr("savs_harvest.run.expected.load_model", lambda *_: pytest.fail("a model is loaded"))
+    (tmp_path / "empty").mkdir()
+    told = str(predict(photos / "1", "here", photos / "2", "*.there", "empty", "here").exception).splitlines()
+    assert [words in line for line, words in zip(told, ("pattern here", "*.there", "empty names no"), strict=True)]
+
+
+def test_a_mistyped_model_is_said(predict, photos):
+    assert "did you mean 'tiny'" in str(predict(photos / "1", "--model", "tin").exception)
 
 
 def test_another_question_is_refused(predict, photos):
@@ -436,7 +447,7 @@ def test_a_download_that_is_confirmed_begins(predict, photos, changed, monkeypat
 
 def test_pictures_that_ask_their_own_come_in_tables(predict, photos, changed, tmp_path):
     own = changed({"question": None})
-    assert "give a table with a question for each picture" in str(predict(photos, of=own).exception)
+    assert "give a table with one for each picture" in str(predict(photos, of=own).exception)
     (photos / "5" / "own.jsonl").write_text(json.dumps({"image": "0.png", "question": "is it odd ?", "label": "x"}))
     assert predict(photos / "5" / "own.jsonl", "--out", "a.csv", of=own).exit_code == 0
     assert rows(tmp_path / "a.csv")[0]["question"] == "is it odd ?"
