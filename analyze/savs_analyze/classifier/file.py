@@ -24,6 +24,7 @@ from savs_analyze.classifier import forms
 from savs_analyze.classifier.calibration import TEMPERATURES, Calibration, Likeness
 from savs_analyze.classifier.classifier import About, Classifier
 from savs_analyze.classifier.errors import ClassifierError
+from savs_analyze.classifier.said import check_said
 from savs_analyze.votes.fitted import Fitted
 from savs_stores.format.schema import MOST_CLASSES
 from savs_stores.terminal import size as in_words
@@ -110,7 +111,10 @@ def _content(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if length > MOST_BYTES:
         raise ClassifierError(f"it has {in_words(length)}, a classifier has at most {in_words(MOST_BYTES)}")
     with path.open("rb") as file:
-        if (stated := int.from_bytes(file.read(8), "little")) > MOST_HEADER:
+        stated, begins = int.from_bytes(file.read(8), "little"), file.read(1)
+        if begins != b"{":
+            raise ClassifierError("it is no safetensors file: name a classifier that 'fit' has written")
+        if stated > MOST_HEADER:
             raise ClassifierError(
                 f"its header has {in_words(stated)}, a classifier's has at most {in_words(MOST_HEADER)}"
             )
@@ -203,8 +207,6 @@ def _check_header(header: Any) -> None:
         raise ClassifierError(f"the fields of its header are not {', '.join(HEADER)}")
     if wrong := [name for name, kind in HEADER.items() if not isinstance(header[name], kind)]:
         raise ClassifierError(f"the field {wrong[0]!r} of its header is of another kind than the format says")
-    if header["estimate"] and type(header["estimate"].get("clusters")) is not int:
-        raise ClassifierError("its estimate does not say how many independent samples it counts")
     classes: Sequence[Any] = header["classes"]
     if len(classes) > MOST_CLASSES:
         raise ClassifierError(f"it has {len(classes):,} classes, a classifier has at most {MOST_CLASSES:,}")
@@ -212,6 +214,8 @@ def _check_header(header: Any) -> None:
         raise ClassifierError("its classes are not two or more different words")
     if type(header["dim"]) is not int or not 0 < header["dim"] < 2**16:
         raise ClassifierError(f"its heads have {header['dim']} numbers")
+    check_said(header)
+    json.dumps(header, ensure_ascii=False).encode()  # half of a pair of surrogates is no word, and cannot be printed
 
 
 def _own(name: str, arrays: Mapping[str, np.ndarray], kind: str, axes: int) -> np.ndarray:

@@ -152,7 +152,9 @@ def _by_layer(method: Method, context: Context) -> list[tuple[int, float]]:
 
 
 def _model(vectors: ModelVectors, files: Mapping[str, str]) -> dict[str, Any]:
-    known = {"files": dict(files)} if files else {}
+    licence = vectors.provenance.get("licence")
+    known: dict[str, Any] = {"files": dict(files)} if files else {}
+    known |= {"licence": licence} if isinstance(licence, str) else {}
     return known | {
         "name": vectors.name,
         "fingerprint": vectors.fingerprint,

@@ -27,7 +27,8 @@ def _identity(classifier: Classifier) -> Iterator[str]:
     layers = model.get("layers") or classifier.last_layer + 1
     yield f"classes    {len(about.classes)}: {_listed(about.classes)}"
     yield f"question   {about.question!r}" if about.question else "question   every picture has its own"
-    yield f"model      {model.get('name')}, fingerprint {str(model.get('fingerprint'))[:12]}"
+    licence = model.get("licence") or "licence unknown"
+    yield f"model      {model.get('name')}, fingerprint {str(model.get('fingerprint'))[:12]}; {licence}"
     yield f"heads      {len(classifier.heads)}, the last in layer {classifier.last_layer} of {layers}"
     yield f"recipe     {about.recipe.get('column')}{_among(about.recipe)}"
     kept = f" ({data['kept_for_tests']:,} more are kept for tests)" if data.get("kept_for_tests") else ""
@@ -49,7 +50,7 @@ def _estimate(estimate: Mapping[str, Any], classifier: Classifier) -> Iterator[s
         return
     low, high = estimate["interval"]
     how = "choice, fit and calibration repeated without each fold" if estimate["nested"] else "choice not repeated"
-    partitions = estimate["partitions"]
+    partitions = estimate.get("partitions", 1)
     times = f", the mean of {partitions} partitions into them" if partitions > 1 else ""
     beside = [f"always the largest class {_percent(estimate['chance'])}"]
     if estimate["zero_shot"] is not None:

@@ -17,7 +17,7 @@ from savs_harvest.errors import HubError, ModelError
 if TYPE_CHECKING:
     from savs_harvest.models.specs import ModelSpec
 
-HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
+HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "README.md"]
 HASH_BLOCK_BYTES = 2**24
 ADAPTER_CONFIG = "adapter_config.json"
 # Far more than any JSON file of a checkpoint has: the largest tokenizers take 35 MB, and a dozen levels.

@@ -169,6 +169,13 @@ def test_it_says_what_it_is(toy):
         assert words in lines
 
 
+def test_the_licence_of_the_model_is_carried_where_the_store_knows_it(toy):
+    vectors = vectors_of(toy)
+    assert "licence" not in fit_store(vectors, RIDGE).about.model
+    vectors.provenance = {**vectors.provenance, "licence": "apache-2.0"}
+    assert fit_store(vectors, RIDGE).about.model["licence"] == "apache-2.0"
+
+
 def test_groups_stay_in_one_fold(make_store):
     groups = [f"group {row // 3}" for row in range(120)]
     store = make_store(group=groups)
