@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import accuracy_score
 
 from kit.sweeps import FEW, LEARNING, MANY, run
+from savs_analyze.findings.findings import Findings
 from savs_analyze.methods.estimator import SAVClassifier
 from savs_analyze.methods.kinds.probes import Ridge
 from savs_analyze.methods.learners import learn
@@ -273,6 +274,9 @@ def test_a_draw_that_cannot_be_split_is_the_fault_of_its_cell_alone(clumped, tmp
     failed = ", ".join(str(draw) for draw in range(8) if not split[draw])
     assert f"auto has no result at 2 shots in the draws {failed}: class 'dog' has one sample, or only" in note
     assert all(finding.sound for seed in range(3) for finding in audit(tmp_path / "out", seed))
+    findings = Findings.of_folder(tmp_path / "out")
+    assert len(findings.table())
+    assert len(findings.compare())
     before = {path: path.stat().st_mtime_ns for path in results.cells.iterdir()}
     run(clumped, tmp_path / "out", methods=["savs", "auto"], shots=2, draws=8)
     assert {path: path.stat().st_mtime_ns for path in results.cells.iterdir()} == before
