@@ -70,6 +70,37 @@ def test_pictures_come_as_files_and_arrays_too(classifier, pictures, tmp_path):
     assert classifier(np.asarray(pictures[7].convert("RGB"))) == label
 
 
+GREY = np.arange(400, dtype=np.uint8).reshape(20, 20)
+
+
+def test_an_array_of_grey_is_the_picture_of_it(classifier):
+    assert classifier(GREY) == classifier(Image.fromarray(GREY)) == classifier(np.stack([GREY] * 3, axis=2))
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        GREY > 99,
+        GREY / 255,
+        np.stack([GREY] * 3, axis=2) / np.float32(255),
+        GREY.astype(np.int64),
+        GREY[..., None],
+        np.stack([GREY] * 4, axis=2),
+        np.stack([GREY] * 3),
+        np.stack([GREY] * 3) / 255,
+    ],
+    ids=lambda array: f"{array.dtype} {array.shape}",
+)
+def test_an_array_that_is_no_picture_says_how_it_becomes_one(classifier, array):
+    """The advice is followed, word for word: the answer is that of the grey picture, or of black and white."""
+    with pytest.raises(ValueError, match=r"sample 0: .*: give (.*)") as told:
+        classifier(array)
+    for way in str(told.value).partition(": give ")[2].split(", and "):
+        array = eval(way.partition(" where ")[0].partition(" of grey")[0].partition(" without")[0])  # noqa: S307
+    expected = 255 * (GREY > 99).astype(np.uint8) if set(np.unique(array)) <= {0, 255} else GREY
+    assert classifier(array) == classifier(expected)
+
+
 def of_dtype(file, dtype):
     return savs.load(file, dtype=dtype, device="cpu")
 
@@ -135,6 +166,8 @@ def test_what_cannot_be_answered_is_named(classifier, file, tmp_path):
         classifier.predict([picture], ["is it odd ?"])
     with pytest.raises(ClassifierError, match="is no file"):
         savs.load(tmp_path / "nothing.safetensors")
+    with pytest.raises(ClassifierError, match=r"is a folder: name a classifier that 'fit' has written, NAME\.safet"):
+        savs.load(tmp_path)
     (tmp_path / "text").write_text("text")
     with pytest.raises(ClassifierError):
         savs.load(tmp_path / "text")

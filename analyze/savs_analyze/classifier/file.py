@@ -75,7 +75,8 @@ def write_classifier(classifier: Classifier, path: Path) -> None:
 def read_classifier(path: Path) -> Classifier:
     """Read a classifier. Raises `ClassifierError` for anything but a sound file of a version that is known here."""
     if not path.is_file():
-        raise ClassifierError(f"{path} is no file: name a classifier that 'fit' has written")
+        kind = "a folder" if path.is_dir() else "no file"
+        raise ClassifierError(f"{path} is {kind}: name a classifier that 'fit' has written, NAME.safetensors")
     try:
         header, arrays = _content(path)
         return _classifier(header, arrays)

@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from savs_benchmarks import Benchmark
     from savs_harvest.run.report import Report
 
-# What commands that run this one leave for it, and find afterwards: where the vectors are.
-BEFORE_MODEL, HARVESTED = "savs before the model", "savs harvested"
+# What commands that run this one leave for it: a benchmark in place of what --data names, a last look before the
+# model; and what they find afterwards: where the vectors are.
+BENCHMARK, BEFORE_MODEL, HARVESTED = "savs benchmark", "savs before the model", "savs harvested"
 DEMO = "digits", "digits-claims", "digits-pairs", "digits-compare"
 DEMO_OUT, DEMO_CLASSIFIER, DEMO_PICTURES = Path("results/demo"), "digits", 60
 # What is said of a task whose answers are not told apart by their first token, see `savs_harvest.models.answers`.
@@ -120,7 +121,7 @@ def run(
     process = find_rank(rank, world)
     spec = find_model(model, adapter)
     reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
-    benchmark = Chosen(data, data_root, pool_per_class, split, reading).fetched()
+    benchmark = context.meta.pop(BENCHMARK, None) or Chosen(data, data_root, pool_per_class, split, reading).fetched()
     following = context.meta.pop(BEFORE_MODEL, None)
     if following:
         following(benchmark)
@@ -164,8 +165,11 @@ def demo(context: typer.Context) -> None:
     """Show everything once: a tiny model reads handwritten digits, the best heads classify, a classifier answers."""
     import subprocess
 
+    from savs_benchmarks.registry import EMBEDDED
+
     stores = [default_store(name) for name in DEMO]
     for name, store in zip(DEMO, stores, strict=True):
+        context.meta[BENCHMARK] = EMBEDDED[name]  # whatever is called so here
         _invoke(context, "run", "--model", "tiny", "--data", name, "--store", store)
     code = "import sys; sys.argv[0] = 'savs-analyze'; from savs_analyze.cli import entry; entry()"
     words = [word for store in stores for word in ("--store", store)]
@@ -174,6 +178,7 @@ def demo(context: typer.Context) -> None:
         raise typer.Exit(done.returncode)
     pictures, out = DEMO_OUT / "pictures", DEMO_OUT / f"{DEMO_CLASSIFIER}.safetensors"
     _write_pictures(pictures)
+    context.meta[BENCHMARK] = EMBEDDED[DEMO_CLASSIFIER]
     _invoke(context, "fit", "--model", "tiny", "--data", DEMO_CLASSIFIER, "--shots", "20", "--out", out)
     answers = DEMO_OUT / "answers.csv"
     _invoke(context, "predict", out, pictures, "--out", answers, "--html", answers.with_suffix(".html"))
@@ -189,10 +194,11 @@ def _invoke(context: typer.Context, name: str, *words: object) -> None:
 
 def _write_pictures(folder: Path) -> None:
     """Write pictures of digits that no classifier of the demo has learnt from."""
-    from savs_benchmarks import find_benchmark, load_picture
+    from savs_benchmarks import load_picture
+    from savs_benchmarks.registry import EMBEDDED
 
     folder.mkdir(parents=True, exist_ok=True)
-    new = [sample for sample in find_benchmark(DEMO_CLASSIFIER).samples() if sample.split == "test"]
+    new = [sample for sample in EMBEDDED[DEMO_CLASSIFIER].samples() if sample.split == "test"]
     for sample in new[:: len(new) // DEMO_PICTURES]:
         load_picture(sample.images[0]).save(folder / f"{sample.sample_id}.png")
 
