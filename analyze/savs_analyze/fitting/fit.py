@@ -18,7 +18,7 @@ from savs_analyze.classifier.calibration import (
 )
 from savs_analyze.methods.context import Context
 from savs_analyze.methods.crossfit import CrossFit, best, cross_fit
-from savs_analyze.methods.folds import clusters, make_folds
+from savs_analyze.methods.folds import SplitError, clusters, make_folds
 from savs_analyze.methods.learners import learn
 from savs_analyze.methods.method import Method
 from savs_analyze.votes.fitted import Fitted
@@ -78,7 +78,7 @@ class Fit:
 def fit(methods: Sequence[Method], context: Context, partitions: int = 1) -> Fit:
     """Fit the method that is best out of sample, judged in so many partitions into folds.
 
-    Raises ValueError where a class has fewer than two samples that do not belong together.
+    Raises `SplitError` where a class has fewer than two samples that do not belong together.
     """
     first, fold = judge(methods, context), fold_of(context)
     [fitted] = learn([methods[first.chosen]], context)
@@ -105,13 +105,13 @@ def _otherwise(context: Context, count: int) -> Iterator[Context]:
         other = replace(context, seed=seed, _known={})
         try:
             fold_of(other)
-        except ValueError:
+        except SplitError:
             continue
         yield other
 
 
 def judge(methods: Sequence[Method], context: Context) -> Judged:
-    """Let every sample be judged by what has not seen it. Raises ValueError as `fit` does."""
+    """Let every sample be judged by what has not seen it. Raises as `fit` does."""
     labels, fold = context.labels, fold_of(context)
     in_folds = [len(set(fold[labels == label].tolist())) for label in np.unique(labels)]
     cross = cross_fit(methods, context, fold, nested=min(in_folds) > 2)

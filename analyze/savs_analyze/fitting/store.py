@@ -19,7 +19,7 @@ from savs_analyze.fitting.fit import Fit, fit, fold_of, partitions_of
 from savs_analyze.fitting.labelled import LEAST, find_task, labelled, of_task, question_of
 from savs_analyze.methods.context import Context
 from savs_analyze.methods.crossfit import cross_fit
-from savs_analyze.methods.folds import FOLDS, make_folds
+from savs_analyze.methods.folds import FOLDS, make_folds, naming
 from savs_analyze.methods.method import Method
 from savs_analyze.methods.recipes import AUTO, ZERO_SHOT
 from savs_analyze.methods.settings import Setting, make_setting
@@ -56,7 +56,12 @@ class FitRequest:
         """The recipes that are chosen from. Raises ValueError for what no file can hold."""
         if self.method == ZERO_SHOT:
             raise ValueError("zero-shot learns nothing: there is no classifier to fit; name another method")
-        if self.method == "auto" and self.k is None:
+        if self.method == "auto" and self.k is not None:
+            raise ValueError(
+                f"auto has no k, it chooses among recipes with their own: name one with --method, as in --method "
+                f"savs-soft --k {self.k}"
+            )
+        if self.method == "auto":
             return [make_setting(name, **cast(dict[str, Any], parameters)) for name, parameters in AUTO]
         return [make_setting(self.method) if self.k is None else make_setting(self.method, k=self.k)]
 
@@ -83,7 +88,8 @@ def fit_store(vectors: ModelVectors, request: FitRequest = FitRequest(), files: 
         request.seed,
         cluster=belonging(vectors.store.samples, samples),
     )
-    found = fit([setting.method for setting in settings], context, partitions_of(context))
+    with naming(task.classes):
+        found = fit([setting.method for setting in settings], context, partitions_of(context))
     measured = _estimate(found, context, vectors, samples)
     about = About(
         list(task.classes),
@@ -107,7 +113,8 @@ def check_labels(info: BenchmarkInfo, table: SampleTable, request: FitRequest) -
     samples = labelled(table, info, task, np.ones(len(table), dtype=bool), request.shots, request.seed)
     question_of(table, info, samples, request.question)
     labels = table.label[samples].astype(np.int64)
-    folds = 1 + int(make_folds(labels, belonging(table, samples), request.seed).max())
+    with naming(info.tasks[task]):
+        folds = 1 + int(make_folds(labels, belonging(table, samples), request.seed).max())
     if folds == FOLDS:
         return []
     poor = "" if folds > LEAST else ": choice and calibration cannot be repeated without each, the estimate flatters"

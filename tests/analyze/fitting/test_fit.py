@@ -13,7 +13,7 @@ from savs_analyze.fitting.fit import fit, fold_of, partitions_of
 from savs_analyze.measure.probabilities import wilson
 from savs_analyze.methods.context import Context
 from savs_analyze.methods.crossfit import best, cross_fit
-from savs_analyze.methods.folds import clusters, make_folds
+from savs_analyze.methods.folds import SplitError, clusters, make_folds, naming
 from savs_analyze.methods.learners import learn
 from savs_analyze.methods.recipes import AUTO, METHODS
 from savs_analyze.methods.settings import make_setting
@@ -52,9 +52,18 @@ def test_clusters_are_those_of_a_union(shared):
     assert all((found[a] == found[b]) == (b in expected[a]) for a in range(10) for b in range(10))
 
 
-def test_a_class_that_cannot_be_split_is_named():
-    with pytest.raises(ValueError, match="class 1 has one sample, or only samples that belong together"):
-        make_folds(np.array([0, 0, 1, 1]), np.array([0, 1, 2, 2]), 0)
+@pytest.mark.parametrize(
+    ("labels", "cluster", "words"),
+    [
+        ([0, 0, 1, 1], [0, 1, 2, 2], "class 'dog' has one sample, or only samples that belong together"),
+        ([0, 0, 1], [0, 1, 2], "class 'dog' has one sample, or only samples that belong together"),
+    ],
+)
+def test_a_class_that_cannot_be_split_is_named(labels, cluster, words):
+    with pytest.raises(SplitError, match="class 1 has"):
+        make_folds(np.array(labels), np.array(cluster), 0)
+    with pytest.raises(ValueError, match=words), naming(["cat", "dog"]):
+        make_folds(np.array(labels), np.array(cluster), 0)
 
 
 def spoiled(context, samples):
