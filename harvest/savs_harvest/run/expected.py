@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from savs_harvest.batches.layout_check import load_model
-from savs_harvest.models.checkpoints import HUB_FILES, file_hashes, files_hash, read_json
+from savs_harvest.models.checkpoints import HUB_FILES, file_hashes, files_hash, load_config, read_json
 from savs_harvest.models.loading import LoadedModel
+from savs_harvest.models.shards import left_out
 from savs_harvest.models.specs import ModelSpec, find_model
 from savs_harvest.models.tiny import CHECKPOINT
 from savs_harvest.run.encoding import Encoder
@@ -93,7 +94,7 @@ def load_expected(expected: Expected, choice: Choice, confirmed: Callable[[str],
     """
     spec = _find(expected, choice)
     _check_source(expected, spec)
-    if choice.model is None and not is_here(spec) and not confirmed(spec.checkpoint):
+    if choice.model is None and not is_here(spec, expected.layers) and not confirmed(spec.checkpoint):
         raise MismatchError(
             f"the classifier's file names the model {spec.checkpoint}, which would be downloaded: if that is what you "
             f"want, say so with --yes, or name the model yourself with --model {spec.checkpoint}"
@@ -126,9 +127,9 @@ def widened(vectors: np.ndarray, dim: int) -> np.ndarray:
     return np.pad(vectors[:, :, :dim], ((0, 0), (0, 0), (0, max(0, dim - vectors.shape[2]))))
 
 
-def is_here(spec: ModelSpec) -> bool:
-    """Return whether all files of a model are on this machine."""
-    return Path(spec.checkpoint).is_dir() or _cached(spec.checkpoint, spec.revision) is not None
+def is_here(spec: ModelSpec, layers: int | None = None) -> bool:
+    """Return whether all files of a model, or all that so many first layers need, are on this machine."""
+    return Path(spec.checkpoint).is_dir() or _cached(spec.checkpoint, spec.revision, layers) is not None
 
 
 def hub_files(identity: Mapping[str, Any]) -> dict[str, str]:
@@ -138,7 +139,7 @@ def hub_files(identity: Mapping[str, Any]) -> dict[str, str]:
     return file_hashes(found) if found else {}
 
 
-def _cached(name: str, revision: str | None) -> Path | None:
+def _cached(name: str, revision: str | None, layers: int | None = None) -> Path | None:
     """Return the folder of a model of the hub, None where it is not whole in the cache. Nothing is downloaded."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -147,14 +148,16 @@ def _cached(name: str, revision: str | None) -> Path | None:
         found = Path(snapshot_download(name, revision=revision, allow_patterns=HUB_FILES, local_files_only=True))
     except (LocalEntryNotFoundError, ValueError):
         return None
-    return found if _has_weights(found) else None
+    return found if _has_weights(found, layers) else None
 
 
-def _has_weights(folder: Path) -> bool:
+def _has_weights(folder: Path, layers: int | None) -> bool:
+    if not (folder / "config.json").exists():
+        return False
+    without = left_out(folder, load_config(folder, str(folder)), layers) if layers else frozenset()
     indexes = list(folder.glob("*.safetensors.index.json"))
     names = {str(name) for path in indexes for name in read_json(path).get("weight_map", {}).values()}
-    whole = all((folder / name).exists() for name in names) if names else any(folder.glob("*.safetensors"))
-    return (folder / "config.json").exists() and whole
+    return all((folder / name).exists() for name in names - without) if names else any(folder.glob("*.safetensors"))
 
 
 def _find(expected: Expected, choice: Choice) -> ModelSpec:
