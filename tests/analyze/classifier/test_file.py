@@ -190,7 +190,7 @@ def deeply_nested(path):
         (of_another_program, "it is no classifier"),
         (too_long_a_header, "its header has 1.1 TB"),
         (deeply_nested, "is no classifier's file: maximum recursion depth"),
-        (lambda path: path.mkdir(), "is no file"),
+        (lambda path: path.mkdir(), "is a folder: name a classifier"),
         (lambda path: path.write_text(""), "it is no safetensors file"),
         (lambda path: None, "is no file: name a classifier that 'fit' has written"),
     ],
