@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
-from savs_analyze.classifier.classifier import About
+from savs_analyze.classifier.classifier import About, Doubt
 from savs_analyze.draws.task import Task
 from savs_analyze.fitting.fit import fit
 from savs_analyze.fitting.store import assemble
@@ -64,6 +64,37 @@ def planted(draws: int, classes: int = 37, layers: int = 8, heads: int = 4, dim:
         yield Context(support, labels, classes, np.repeat(np.arange(layers), heads), seed), asked, test
 
 
+def grouped(draws: int, groups: int, size: int, told: bool) -> Iterator[Case]:
+    """Yield vectors of groups whose members are near-duplicates, and those of new groups; folds may be told of them."""
+    for seed in range(draws):
+        generator = np.random.default_rng(seed)
+        means = generator.normal(size=(2, 12, 8))
+        of_group = np.arange(groups + 50)
+        centres = means[of_group % 2] + 2 * generator.normal(size=(len(of_group), 12, 8))
+        group = np.concatenate([np.repeat(of_group[:groups], size), np.repeat(of_group[groups:], 4)])
+        vectors = (centres[group] + 0.2 * generator.normal(size=(len(group), 12, 8))).astype(np.float16)
+        known = group < groups
+        cluster = group[known] if told else None
+        layer = np.repeat(np.arange(3), 4)
+        yield (
+            Context(vectors[known], group[known] % 2, 2, layer, seed, cluster=cluster),
+            vectors[~known],
+            group[~known] % 2,
+        )
+
+
+def uneven(draws: int, scarce: int = 5, common: int = 100) -> Iterator[Case]:
+    """Yield three classes that overlap, one of them scarce; all that is asked is of that one."""
+    for seed in range(draws):
+        generator = np.random.default_rng(seed)
+        means = generator.normal(size=(3, 12, 8))
+        labels = np.repeat(np.arange(3), (common, common, scarce))
+        of_all = np.concatenate([labels, np.full(200, 2)])
+        vectors = (means[of_all] + 4 * generator.normal(size=(len(of_all), 12, 8))).astype(np.float16)
+        layer = np.repeat(np.arange(3), 4)
+        yield Context(vectors[: len(labels)], labels, 3, layer, seed), vectors[len(labels) :], of_all[len(labels) :]
+
+
 def measure(case: Case) -> dict[str, float]:
     """Return what one fit shows on samples that it has not seen."""
     context, vectors, labels = case
@@ -72,6 +103,7 @@ def measure(case: Case) -> dict[str, float]:
     about = About([str(label) for label in range(context.classes)], "", None, {}, {}, {})
     classifier = assemble(fit(methods, context), about, heads)
     answers = classifier.answer(vectors[:, classifier.heads[:, 1]])
+    by_class = classifier.answer(vectors[:, classifier.heads[:, 1]], Doubt(by_class=True)).sets
     rows, batch = np.arange(len(labels)), Batch(np.arange(vectors.shape[1]), vectors)
     return {
         "auto": (answers.predicted == labels).mean(),
@@ -84,6 +116,7 @@ def measure(case: Case) -> dict[str, float]:
         "classes a set": answers.sets.sum(axis=1).mean(),
         "oracle": least_sets(answers.probabilities, labels),
         "unlike": answers.unlike.mean(),
+        "coverage by class": by_class[rows, labels].mean(),
     }
 
 
@@ -110,6 +143,11 @@ def loss_of_choice(measured: dict[str, pd.DataFrame]) -> str:
 def main(draws: int = 50) -> None:
     cases = {" ".join(task): of_task(*task, draws) for task in TASKS}
     cases |= {"digits, writers mixed": mixed(draws), "planted, 37 classes": planted(draws)}
+    for groups, size in ((4, 50), (20, 10), (40, 5)):
+        for told in (False, True):
+            name = f"new groups, {groups} of {size}, {'told' if told else 'not told'}"
+            cases[name] = grouped(draws, groups, size, told)
+    cases |= {f"scarce, {scarce} of 100": uneven(draws, scarce) for scarce in (5, 9, 20)}
     measured = {}
     for name, of_case in cases.items():
         measured[name] = pd.DataFrame([measure(case) for case in of_case])

@@ -57,6 +57,14 @@ class BenchmarkError(ValueError):
         self.faults = list(faults)
 
 
+class KindError(ValueError):
+    """What is wrong with a line; `kind` is the same words for all lines of the same fault."""
+
+    def __init__(self, reason: str, kind: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
 class PictureError(ValueError):
     """A picture that cannot be read; `code` is the status that the store records for it."""
 

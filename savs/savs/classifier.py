@@ -55,9 +55,9 @@ class PictureClassifier:
     ) -> Answers:
         """Return class, probabilities, set and doubt of every picture.
 
-        A picture is a PIL image, an array `[height, width, 3]` of bytes, or a path; a sample may show a list of them.
-        `questions` are for classifiers that were fitted on samples with questions of their own. Raises ValueError
-        naming the first picture that cannot be read, and for another question.
+        A picture is a PIL image, an array `[height, width, 3]` or `[height, width]` of bytes, or a path; a sample may
+        show a list of them. `questions` are for classifiers that were fitted on samples with questions of their own.
+        Raises ValueError naming the first picture that cannot be read, and for another question.
         """
         return self.classifier.answer(self._vectors(images, questions), doubt or Doubt())
 

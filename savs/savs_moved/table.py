@@ -141,6 +141,7 @@ MODULES = {
     for old, places in (line.strip().split(": ") for line in lines.strip().splitlines())
 }
 RENAMED = {
+    "savs_benchmarks.jsonl.LineError": "savs_benchmarks.errors.KindError",
     "savs_analyze.blocks.Cell": "savs_analyze.report.blocks.Entry",
     "savs_analyze.cli.MOST_COLUMNS": "savs_analyze.report.layout.MOST_COLUMNS",
     "savs_analyze.cli.sweep": "savs_analyze.cli.sweeps.sweep",

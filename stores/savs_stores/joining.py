@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,16 +20,18 @@ from savs_stores.write import add_model, create_store
 
 # What of the benchmarks must be the same: logits stand by class.
 SAME = ("tasks", "metric", "answers", "prompt", "source", "revision", "licence")
+# What is the same of one sample in several stores, besides its pictures and options.
+ASKED = ("task", "prompt_hash", "label", "split", "slot")
 Source = tuple[int, int]  # which store, and the row there
 
 
 def join_stores(paths: Sequence[str | Path], out: str | Path) -> Store:
     """Write the samples of all stores, in their order, into a new one, with every model that all of them hold.
 
-    A sample that stands in several, with the same id, pictures, prompt, label and split, is taken once, from the first;
-    one that belongs to a group may stand in one store only, as groups of different stores are different groups.
-    The same call goes on after a kill. Raises `MismatchError` where benchmarks, fingerprints
-    or heads differ, and where one id stands for two samples.
+    A sample that stands in several, with the same id, pictures, prompt, label, split and slot, is taken once, from the
+    first; groups that have such a sample in common become one. The same call goes on after a kill. Raises
+    `MismatchError` where benchmarks, fingerprints or heads differ, where one id stands for two samples, and where a
+    place in a group would be taken twice.
     """
     stores = [open_store(path) for path in paths]
     if len(stores) < 2:
@@ -81,12 +84,14 @@ def _rows(stores: Sequence[Store]) -> list[Source]:
         table = store.samples
         for row, name in enumerate(table.sample_id.tolist()):
             images = [image for image in table.image_hash[row].tolist() if image]
-            asked = tuple(int(getattr(table, column)[row]) for column in ("task", "prompt_hash", "label", "split"))
+            asked = tuple(
+                int(getattr(table, column)[row]) for column in ("task", "prompt_hash", "label", "split", "slot")
+            )
             asked += (*images, *table.options[row].tolist())
             if name not in seen:
                 seen[name] = asked
                 rows.append((number, row))
-            elif seen[name] != asked or not images or table.group[row] >= 0:
+            elif seen[name] != asked or not images:
                 raise MismatchError(f"{store.path}: the sample {name!r} is another one in a store before it")
     return rows
 
@@ -95,16 +100,48 @@ def _table(stores: Sequence[Store], rows: Sequence[Source]) -> SampleTable:
     places = [
         np.array([row for number, row in rows if number == place], dtype=np.int64) for place in range(len(stores))
     ]
-    offset = 0
-    columns: dict[str, list[np.ndarray]] = {field.name: [] for field in fields(SampleTable)}
-    for store, chosen in zip(stores, places, strict=True):
-        for name, found in columns.items():
-            column = getattr(store.samples, name)[chosen]
-            found.append(
-                np.where(column >= 0, column + offset, column).astype(column.dtype) if name == "group" else column
-            )
-        offset += int(store.samples.group.max(initial=-1)) + 1
-    return SampleTable(**{name: _joined(name, found) for name, found in columns.items()})
+    columns = {
+        field.name: [getattr(store.samples, field.name)[chosen] for store, chosen in zip(stores, places, strict=True)]
+        for field in fields(SampleTable)
+    }
+    table = SampleTable(**{name: _joined(name, found) for name, found in columns.items()})
+    table = replace(table, group=_groups(stores, table.sample_id.tolist()))
+    _check_slots(table, rows)
+    return table
+
+
+def _groups(stores: Sequence[Store], names: Sequence[str]) -> np.ndarray:
+    """Return the group of every sample of these names; groups of any stores that have a sample in common are one."""
+    found: dict[str, list[Source]] = {name: [] for name in names}
+    for number, store in enumerate(stores):
+        for name, group in zip(store.samples.sample_id.tolist(), store.samples.group.tolist(), strict=True):
+            found[name] += [(number, group)] if group >= 0 else []
+    earlier: dict[Source, Source] = {}
+
+    def first(group: Source) -> Source:
+        while group in earlier:
+            group = earlier[group]
+        return group
+
+    for of_sample in found.values():
+        for other in of_sample[1:]:
+            one, same = sorted((first(of_sample[0]), first(other)))
+            if one != same:
+                earlier[same] = one
+    numbers: dict[Source, int] = {}
+    return np.array(
+        [numbers.setdefault(first(found[name][0]), len(numbers)) if found[name] else -1 for name in names], np.int32
+    )
+
+
+def _check_slots(table: SampleTable, rows: Sequence[Source]) -> None:
+    """Raise `MismatchError` where samples of two stores would have one slot of one group."""
+    stores: dict[tuple[int, int], int] = {}
+    for (store, _), name, group, slot in zip(
+        rows, table.sample_id.tolist(), table.group.tolist(), table.slot.tolist(), strict=True
+    ):
+        if group >= 0 <= slot and stores.setdefault((group, slot), store) != store:
+            raise MismatchError(f"the sample {name!r} has a slot of its group that another store's sample has already")
 
 
 def _joined(name: str, columns: Sequence[np.ndarray]) -> np.ndarray:
@@ -116,7 +153,10 @@ def _joined(name: str, columns: Sequence[np.ndarray]) -> np.ndarray:
 
 def _write_model(out: str | Path, sources: Sequence[ModelVectors], rows: Sequence[Source]) -> None:
     first = sources[0]
-    made = {"joined": [str(source.store.path) for source in sources]}
+    made: dict[str, Any] = {"joined": [str(source.store.path) for source in sources]}
+    licence = first.provenance.get("licence")
+    if licence and all(source.provenance.get("licence") == licence for source in sources):
+        made["licence"] = licence
     writer = add_model(out, first.name, first.identity, first.heads, made)
     for shard in writer.missing:
         of_shard = [rows[row] for row in writer.plan.rows(shard)]

@@ -147,6 +147,8 @@ class Store:
             lines.append(f"model      {vectors.describe()}")
             if vectors.partial and (began := vectors.provenance.get("command")):
                 lines.append(f"           begun, in the store's own words, with {str(began)[:MOST_SHOWN]!r}")
+            if licence := vectors.provenance.get("licence"):
+                lines.append(f"           licence {str(licence)[:MOST_SHOWN]}")
             remarks = vectors.provenance.get("remarks")
             lines += (
                 [f"           {str(remark)[:MOST_SHOWN]}" for remark in remarks] if isinstance(remarks, list) else []

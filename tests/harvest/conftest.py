@@ -21,6 +21,7 @@ from savs_harvest.models.loading import quiet_libraries
 from savs_harvest.models.processors import image_only
 from savs_harvest.models.prompts import prepare
 from savs_harvest.models.specs import ModelSpec
+from savs_harvest.models.tiny import CHECKPOINT
 from savs_harvest.models.tiny.corpus import vocabulary
 from savs_harvest.models.tiny.processor import build_processor
 
@@ -213,3 +214,15 @@ def write_benchmark(tmp_path):
         return file
 
     return write
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A cache of the hub that holds the tiny model as owner/name, without a connection; its folder there."""
+    folder = tmp_path / "hub" / "models--owner--name"
+    shutil.copytree(CHECKPOINT, folder / "snapshots" / ("1" * 40))
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("1" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    return folder / "snapshots" / ("1" * 40)

@@ -1,7 +1,12 @@
-"""Labelled vectors that a classifier is fitted to in a moment."""
+"""Labelled vectors that a classifier is fitted to in a moment, and its file with other content."""
+
+import json
 
 import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
+from savs_analyze.classifier import file as files
 from savs_analyze.methods.context import Context
 
 
@@ -16,3 +21,26 @@ def planted_context(classes, seed=0, samples=12, heads=(3, 4), dim=8):
     )
     layer = np.repeat(np.arange(layers), per_layer)
     return Context((means[labels] + noise).astype(np.float16), labels, classes, layer)
+
+
+def rewritten(path, out, header=None, arrays=None, **metadata):
+    """Write a file anew, with a hash that is right, after changes of header and arrays."""
+    with safe_open(path, framework="numpy") as opened:
+        found = json.loads(opened.metadata()[files.FORMAT])
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    content = json.loads(found["classifier"])
+    (header or (lambda _: None))(content)
+    (arrays or (lambda _: None))(tensors)
+    found |= {"classifier": json.dumps(content), **metadata}
+    found["sha256"] = files._digest(found["classifier"], tensors)
+    save_file(tensors, out, {files.FORMAT: json.dumps(found)})
+    return out
+
+
+def setting(*path, value):
+    def change(content):
+        for key in path[:-1]:
+            content = content[key]
+        content[path[-1]] = value
+
+    return change

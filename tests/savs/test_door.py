@@ -111,7 +111,7 @@ def test_many_pictures_come_in_blocks(tiny, monkeypatch):
     ("images", "question", "words"),
     [
         (["nowhere.png"], "q", "sample 0: nowhere.png: there is no such file"),
-        ([np.zeros((8, 8, 3))], "q", r"sample 0: an array must be uint8 \[height, width, 3\], got float64 of shape"),
+        ([np.zeros((8, 8, 3))], "q", r"sample 0: an array must be uint8 \[height, width, 3\], .* got float64 of shape"),
         ([np.zeros((3, 8, 8), np.uint8)], "q", r"sample 0: an array must be .* got uint8 of shape \(3, 8, 8\)"),
         ([np.zeros(8, np.uint8)], "q", r"sample 0: an array must be"),
         ([np.zeros((0, 4, 3), np.uint8)], "q", r"sample 0: an array must be"),

@@ -8,7 +8,7 @@ from savs_stores import BenchmarkInfo, MismatchError, Status, StoreError, join_s
 INFO = BenchmarkInfo("pets", {"all": ["cat", "dog"]}, prompt="Which?")
 
 
-def make(folder, name, ids, seed=0, info=INFO, model="m", layers=2, groups=None, identity=None, broken=()):
+def make(folder, name, ids, seed=0, info=INFO, model="m", layers=2, groups=None, slots=None, identity=None, broken=()):
     vectors = np.random.default_rng(seed).normal(size=(len(ids), layers, 3, 4))
     vectors[list(broken)] = np.nan
     columns = {
@@ -17,6 +17,7 @@ def make(folder, name, ids, seed=0, info=INFO, model="m", layers=2, groups=None,
         "image_hash": [[1 + int(number[1:])] for number in ids],
         "prompt_hash": [7] * len(ids),
         "group": groups or [None] * len(ids),
+        "slot": slots or [None] * len(ids),
     }
     logits = np.random.default_rng(seed + 1).normal(size=(len(ids), 2))
     return write_store(
@@ -46,6 +47,34 @@ def test_every_sample_is_where_it_was(tmp_path):
     assert joined["m"].status[3] == Status.NON_FINITE
     assert joined.samples.group.tolist() == [0, 0, -1, -1, -1, -1, -1, 1, 1, -1, -1, -1, -1]
     assert joined["m"].fingerprint == one["m"].fingerprint
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        # Samples a0 ... a5: the first store has a0, a1, a2, the second a1 ... a4, the third a4, a5.
+        ([["x", "x", None], ["x", "x", None, "y"], ["y", "z"]], [0, 0, 0, -1, 1, 2]),
+        ([["x", "x", None], [None, "x", "x", None], [None, None]], [0, 0, 1, 1, -1, -1]),
+        ([["x", "x", None], ["p", "p", "q", "q"], ["r", "r"]], [0, 0, 0, 1, 1, 1]),
+        ([["x", None, "y"], ["p", "p", "p", "p"], ["r", "r"]], [0, 1, 1, 1, 1, 1]),
+        ([["x", "x", "y"], [None, "p", "p", None], [None, None]], [0, 0, 1, 1, -1, -1]),
+    ],
+)
+def test_groups_that_share_a_sample_are_one(tmp_path, groups, expected):
+    """A sample of a group that two stores had was refused."""
+    ids = (["a0", "a1", "a2"], ["a1", "a2", "a3", "a4"], ["a4", "a5"])
+    stores = [make(tmp_path, f"s{n}", of, groups=given) for n, (of, given) in enumerate(zip(ids, groups, strict=True))]
+    joined = join_stores([store.path for store in stores], tmp_path / "all.zarr")
+    assert joined.samples.sample_id.tolist() == [f"a{i}" for i in range(6)]
+    assert joined.samples.group.tolist() == expected
+    assert list(verify(joined)) == []
+
+
+def test_a_place_in_a_group_is_taken_once(tmp_path):
+    one = make(tmp_path, "one", ["a0", "a1"], groups=["x", "x"], slots=[0, 1])
+    two = make(tmp_path, "two", ["a0", "a3"], groups=["y", "y"], slots=[0, 1])
+    with pytest.raises(MismatchError, match="the sample 'a3' has a slot of its group that another store's sample has"):
+        join_stores([one.path, two.path], tmp_path / "both.zarr")
 
 
 def test_joining_again_writes_nothing(tmp_path):

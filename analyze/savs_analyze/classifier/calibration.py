@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,7 +42,8 @@ def fit_temperature(probabilities: Float[np.ndarray, "sample class"], labels: In
 class Calibration:
     """What the labelled samples said out of sample: `nonconformity` is -log p of the true class, `fold` who asked.
 
-    Every fold's classifier has seen none of its own fold. `temperature` is that of all samples' classifier.
+    Every fold's classifier has seen none of its own fold. `temperature` is that of all samples' classifier. Samples of
+    one `cluster` belong together and are in one fold; by default each is alone.
     """
 
     temperature: float
@@ -49,6 +51,17 @@ class Calibration:
     fold: Int[np.ndarray, " sample"]
     nonconformity: Float[np.ndarray, " sample"]
     label: Int[np.ndarray, " sample"]
+    cluster: Int[np.ndarray, " sample"] | None = None
+
+    @property
+    def clusters(self) -> int:
+        """How many samples, or groups of those that belong together, there are."""
+        return len(self.fold) if self.cluster is None else len(np.unique(self.cluster))
+
+    def clusters_of(self, label: int) -> int:
+        """Return how many there are of a class."""
+        of_class = self.label == label
+        return int(of_class.sum()) if self.cluster is None else len(np.unique(self.cluster[of_class]))
 
     def set_probabilities(
         self, by_fold: Float[np.ndarray, "fold new class"], by_class: bool = False
@@ -57,20 +70,41 @@ class Calibration:
 
         The class is in the set of coverage 1 - alpha where that is above alpha: K-fold cross-conformal prediction
         (Vovk 2015, eq. 5). `by_class` compares with labelled samples of that class only. Ties count as less ordinary.
+        A cluster has one vote, so n counts clusters, and the promise is for a new sample of a new one (Lee, Barber and
+        Willett 2023, hierarchical conformal prediction).
         """
-        as_strange = np.ones(by_fold.shape[1:])
-        compared = np.ones(by_fold.shape[2])
+        found = np.ones(by_fold.shape[1:])
         asked = nonconformity(by_fold)
-        for fold, strange in enumerate(asked):
-            for label in range(by_fold.shape[2]):
-                known = np.sort(self._known(fold, label if by_class else None))
-                compared[label] += len(known)
-                # What is equal but for rounding is equal.
-                as_strange[:, label] += len(known) - np.searchsorted(known, strange[:, label] - 1e-9)
-        return as_strange / compared
+        for label in range(by_fold.shape[2]):
+            chosen = np.flatnonzero(self.label == label) if by_class else np.arange(len(self.label))
+            votes = one_vote_each(len(chosen), None if self.cluster is None else self.cluster[chosen])
+            for fold, strange in enumerate(asked[:, :, label]):
+                of_fold = self.fold[chosen] == fold
+                found[:, label] += votes_from(self.nonconformity[chosen[of_fold]], votes[of_fold], strange)
+            found[:, label] /= 1 + votes.sum()
+        return found
 
-    def _known(self, fold: int, label: int | None) -> Float[np.ndarray, " known"]:
-        return self.nonconformity[(self.fold == fold) & (True if label is None else self.label == label)]
+
+def one_vote_each(samples: int, cluster: Int[np.ndarray, " sample"] | None) -> Float[np.ndarray, " sample"]:
+    """Return the votes of samples: those of one cluster have one together."""
+    if cluster is None:
+        return np.ones(samples)
+    _, place, sizes = np.unique(cluster, return_inverse=True, return_counts=True)
+    return 1 / sizes[place]
+
+
+def least_compared(rate: float) -> int:
+    """Return of how many samples, or clusters, the new one can be the strangest at this rate: 1 / (n + 1) <= rate."""
+    return math.ceil(1 / rate - 1e-9) - 1
+
+
+def votes_from(
+    known: Float[np.ndarray, " sample"], votes: Float[np.ndarray, " sample"], found: Float[np.ndarray, " new"]
+) -> Float[np.ndarray, " new"]:
+    """Return the votes of what is known from each found number on; what is equal but for rounding is equal."""
+    order = np.argsort(known, kind="stable")
+    above = np.append(np.cumsum(votes[order][::-1])[::-1], 0.0)
+    return above[np.searchsorted(known[order], found - 1e-9)]
 
 
 def nonconformity(probabilities: Float[np.ndarray, "*any class"]) -> Float[np.ndarray, "*any class"]:
@@ -82,7 +116,7 @@ def proven_coverage(coverage: float, folds: int, samples: int) -> float:
     """Return what K-fold cross-conformal sets provably cover on average over draws of the labelled samples.
 
     1 - 2a - 2 (1 - a) (K - 1) / (n + K) with a = 1 - coverage, for exchangeable samples (Barber et al. 2021, theorem
-    4, whose bound is for folds of equal size).
+    4, whose bound is for folds of equal size). Where samples belong together, n are their clusters.
     """
     alpha = 1 - coverage
     return max(0.0, 1 - 2 * alpha - 2 * (1 - alpha) * (folds - 1) / (samples + folds))
@@ -92,12 +126,14 @@ def proven_coverage(coverage: float, folds: int, samples: int) -> float:
 class Likeness:
     """How far the labelled samples, each left out once, are from the class means in the heads that answer.
 
-    `heads` are places on the classifier's head axis, `means` the class means there, `distances` sorted.
+    `heads` are places on the classifier's head axis, `means` the class means there. Samples of one `cluster` are left
+    out together and have one vote; by default each is alone.
     """
 
     heads: Int[np.ndarray, " used"]
     means: Float[np.ndarray, "class used dim"]
     distances: Float[np.ndarray, " sample"]
+    cluster: Int[np.ndarray, " sample"] | None = None
 
     def on(self, axis: Int[np.ndarray, " head"]) -> Likeness:
         """Return the same with heads as places on a sorted axis of them."""
@@ -106,9 +142,11 @@ class Likeness:
     def likeness(self, vectors: Float[np.ndarray, "new head dim"]) -> Float[np.ndarray, " new"]:
         """Return the share of labelled samples that are at least as far from all classes, counting the new one itself.
 
-        A sample of the same kind is at or below `rate` with that probability at most: the rate of false alarms.
+        A sample of the same kind, of a new cluster, is at or below `rate` with that probability at most: the rate of
+        false alarms.
         """
-        return share_as_far(self.distances, distances(vectors[:, self.heads], self.means))
+        votes = one_vote_each(len(self.distances), self.cluster)
+        return share_as_far(self.distances, votes, distances(vectors[:, self.heads], self.means))
 
 
 def distances(
@@ -118,8 +156,11 @@ def distances(
     return 1 - similarities(COSINE, vectors, means).mean(axis=2).max(axis=1)
 
 
-def share_as_far(known: Float[np.ndarray, " sample"], found: Float[np.ndarray, " new"]) -> Float[np.ndarray, " new"]:
-    return (1 + len(known) - np.searchsorted(np.sort(known), found - 1e-9)) / (len(known) + 1)
+def share_as_far(
+    known: Float[np.ndarray, " sample"], votes: Float[np.ndarray, " sample"], found: Float[np.ndarray, " new"]
+) -> Float[np.ndarray, " new"]:
+    """Return the share of votes for being as far or farther, counting that of the new one itself."""
+    return (1 + votes_from(known, votes, found)) / (1 + votes.sum())
 
 
 def sets_of(probabilities: Float[np.ndarray, "new class"], coverage: float) -> Bool[np.ndarray, "new class"]:

@@ -115,8 +115,7 @@ class Classifier:
 
     def proven_coverage(self, coverage: float = COVERAGE) -> float:
         """Return what sets of that coverage provably hold; samples that belong together count as one."""
-        independent = self.about.estimate.get("clusters", self.samples)
-        return proven_coverage(coverage, len(self.folds), independent)
+        return proven_coverage(coverage, len(self.folds), self.calibration.clusters)
 
     def answer(self, vectors: Shaped[np.ndarray, "sample head dim"], doubt: Doubt = Doubt()) -> Answers:
         """Return what it says of samples. Raises ValueError for vectors of other heads, or that are not finite."""

@@ -24,6 +24,7 @@ from savs_analyze.classifier import forms
 from savs_analyze.classifier.calibration import TEMPERATURES, Calibration, Likeness
 from savs_analyze.classifier.classifier import About, Classifier
 from savs_analyze.classifier.errors import ClassifierError
+from savs_analyze.classifier.said import check_said
 from savs_analyze.votes.fitted import Fitted
 from savs_stores.format.schema import MOST_CLASSES
 from savs_stores.terminal import size as in_words
@@ -42,6 +43,8 @@ OWN = {
     "likeness.means": ("f", 3),
     "likeness.distances": ("f", 1),
 }
+# Where samples belong together.
+CLUSTER = "calibration.cluster"
 
 
 def write_classifier(classifier: Classifier, path: Path) -> None:
@@ -72,7 +75,8 @@ def write_classifier(classifier: Classifier, path: Path) -> None:
 def read_classifier(path: Path) -> Classifier:
     """Read a classifier. Raises `ClassifierError` for anything but a sound file of a version that is known here."""
     if not path.is_file():
-        raise ClassifierError(f"{path} is no file: name a classifier that 'fit' has written")
+        kind = "a folder" if path.is_dir() else "no file"
+        raise ClassifierError(f"{path} is {kind}: name a classifier that 'fit' has written, NAME.safetensors")
     try:
         header, arrays = _content(path)
         return _classifier(header, arrays)
@@ -95,7 +99,10 @@ def _own_arrays(classifier: Classifier) -> dict[str, np.ndarray]:
         "likeness.distances": likeness.distances,
     }
     types = {"i": np.int64, "f": np.float64}
-    return {name: np.ascontiguousarray(found[name], dtype=types[kind]) for name, (kind, _) in OWN.items()}
+    own = {name: np.ascontiguousarray(found[name], dtype=types[kind]) for name, (kind, _) in OWN.items()}
+    if calibration.clusters < classifier.samples:
+        own[CLUSTER] = np.ascontiguousarray(calibration.cluster, dtype=np.int64)
+    return own
 
 
 def _content(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -104,7 +111,10 @@ def _content(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if length > MOST_BYTES:
         raise ClassifierError(f"it has {in_words(length)}, a classifier has at most {in_words(MOST_BYTES)}")
     with path.open("rb") as file:
-        if (stated := int.from_bytes(file.read(8), "little")) > MOST_HEADER:
+        stated, begins = int.from_bytes(file.read(8), "little"), file.read(1)
+        if begins != b"{":
+            raise ClassifierError("it is no safetensors file: name a classifier that 'fit' has written")
+        if stated > MOST_HEADER:
             raise ClassifierError(
                 f"its header has {in_words(stated)}, a classifier's has at most {in_words(MOST_HEADER)}"
             )
@@ -159,7 +169,8 @@ HEADER = {
 
 def _classifier(header: Any, arrays: Mapping[str, np.ndarray]) -> Classifier:
     _check_header(header)
-    own = {name: _own(name, arrays) for name in OWN}
+    own = {name: _own(name, arrays, *OWN[name]) for name in OWN}
+    cluster = _own(CLUSTER, arrays, "i", 1) if CLUSTER in arrays else None
     temperature = own["calibration.temperature"]
     folds = len(temperature) - 1
     sizes = {"class": len(header["classes"]), "head": len(own["heads"]), "dim": header["dim"]}
@@ -169,13 +180,15 @@ def _classifier(header: Any, arrays: Mapping[str, np.ndarray]) -> Classifier:
         own["calibration.fold"],
         own["calibration.nonconformity"],
         own["calibration.label"],
+        cluster,
     )
-    likeness = Likeness(own["likeness.heads"], own["likeness.means"], own["likeness.distances"])
+    likeness = Likeness(own["likeness.heads"], own["likeness.means"], own["likeness.distances"], cluster)
     _check_numbers(own, sizes, folds)
+    _check_cluster(cluster, calibration.fold)
     voters = ["final", *(f"fold{i}" for i in range(folds))]
     if set(header["fitted"]) != set(voters):
         raise ClassifierError(f"it names other voters than its {folds} folds and the final one")
-    if foreign := [name for name in arrays if name not in OWN and name.split("/")[0] not in voters]:
+    if foreign := [name for name in arrays if name not in (*OWN, CLUSTER) and name.split("/")[0] not in voters]:
         raise ClassifierError(f"it holds an array of nothing: {foreign[0][:60]!r}")
     fitted, *others = [_voter(name, header["fitted"][name], arrays, sizes) for name in voters]
     about = About(**{name: header[name] for name in HEADER if name not in ("dim", "fitted")})
@@ -194,8 +207,6 @@ def _check_header(header: Any) -> None:
         raise ClassifierError(f"the fields of its header are not {', '.join(HEADER)}")
     if wrong := [name for name, kind in HEADER.items() if not isinstance(header[name], kind)]:
         raise ClassifierError(f"the field {wrong[0]!r} of its header is of another kind than the format says")
-    if header["estimate"] and type(header["estimate"].get("clusters")) is not int:
-        raise ClassifierError("its estimate does not say how many independent samples it counts")
     classes: Sequence[Any] = header["classes"]
     if len(classes) > MOST_CLASSES:
         raise ClassifierError(f"it has {len(classes):,} classes, a classifier has at most {MOST_CLASSES:,}")
@@ -203,10 +214,11 @@ def _check_header(header: Any) -> None:
         raise ClassifierError("its classes are not two or more different words")
     if type(header["dim"]) is not int or not 0 < header["dim"] < 2**16:
         raise ClassifierError(f"its heads have {header['dim']} numbers")
+    check_said(header)
+    json.dumps(header, ensure_ascii=False).encode()  # half of a pair of surrogates is no word, and cannot be printed
 
 
-def _own(name: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    kind, axes = OWN[name]
+def _own(name: str, arrays: Mapping[str, np.ndarray], kind: str, axes: int) -> np.ndarray:
     array = arrays.get(name)
     if array is None or array.dtype.kind != kind or array.ndim != axes or not array.size:
         found = "nothing" if array is None else f"{array.dtype} {list(array.shape)}"
@@ -227,11 +239,23 @@ def _check_numbers(own: Mapping[str, np.ndarray], sizes: Mapping[str, int], fold
         "calibration.label": _within(own["calibration.label"], sizes["class"])
         and len(own["calibration.label"]) == samples,
         "calibration.nonconformity": len(own["calibration.nonconformity"]) == samples,
+        "likeness.distances": len(own["likeness.distances"]) == samples,
         "likeness.heads": _within(used, len(heads)),
         "likeness.means": own["likeness.means"].shape == (sizes["class"], len(used), sizes["dim"]),
     }
     if wrong := [name for name, right in shapes.items() if not right]:
         raise ClassifierError(f"the numbers of {wrong[0]!r} do not fit the rest of the file")
+
+
+def _check_cluster(cluster: np.ndarray | None, fold: np.ndarray) -> None:
+    """Check that what belongs together is in one fold."""
+    if cluster is None:
+        return
+    if len(cluster) != len(fold):
+        raise ClassifierError(f"it has clusters of {len(cluster)} samples, and folds of {len(fold)}")
+    pairs = np.unique(np.stack([cluster, fold]), axis=1)
+    if pairs.shape[1] > len(np.unique(cluster)):
+        raise ClassifierError("samples that belong together are in several folds")
 
 
 def _within(array: np.ndarray, limit: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,13 +51,18 @@ def fit(
     fit_and_tell(opened[model or _only(opened.models, store)], request, out, card)
 
 
-def fit_and_tell(vectors: ModelVectors, request: FitRequest, out: Path, card: bool) -> None:
-    """Fit, write the file and perhaps the card, and print what the classifier says of itself."""
+def fit_and_tell(
+    vectors: ModelVectors, request: FitRequest, out: Path, card: bool, files: Mapping[str, str] = {}
+) -> None:
+    """Fit, write the file and perhaps the card, and print what the classifier says of itself.
+
+    `files` are the hashes of the model's files, where it is of the hub and they are known.
+    """
     from savs_analyze.classifier.file import write_classifier
     from savs_analyze.fitting.store import fit_store
     from savs_analyze.fitting.words import describe
 
-    classifier = fit_store(vectors, request)
+    classifier = fit_store(vectors, request, files)
     write_classifier(classifier, out)
     terminal.say(*describe(classifier))
     if card:

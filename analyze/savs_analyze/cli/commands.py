@@ -7,12 +7,15 @@ from typing import Annotated
 import typer
 
 from savs_analyze.cli import classifiers, pictures, results, stores, sweeps
+from savs_analyze.cli.help import WholeHelp
 from savs_stores import terminal
 
 app = typer.Typer(
     help="Classify from stores of head vectors, as often as you like, on a CPU.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # its tables cut words
+    cls=WholeHelp,
     add_completion=False,
 )
 

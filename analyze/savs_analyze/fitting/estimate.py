@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from savs_analyze.fitting.fit import Fit
+from savs_analyze.fitting.fit import Fit, Judged
 from savs_analyze.measure.probabilities import brier_score, calibration_error, log_loss, wilson
 
 MORE = 50
+Place = TypeVar("Place", int, float)
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,10 @@ class Estimate:
 
     `accuracy` counts every sample the same, `balanced` every class. `chance` always names the largest class,
     `zero_shot` is the model's own answer, None where its logits are not known. `nested` says that choice and
-    calibration were repeated inside every fold. `curve` are (labelled samples, balanced accuracy) of the chosen
-    recipe, `gain` what 50 more samples may add to it, None where the curve does not rise. `recipes` are the balanced
-    accuracies of all that was chosen from. `answered` are (share of samples, accuracy on them), the surest first.
+    calibration were repeated inside every fold. All are means over `partitions` of the samples into folds. `curve` are
+    (labelled samples, balanced accuracy) of the chosen recipe, `gain` what 50 more samples may add to it, None where
+    the curve does not rise. `recipes` are the balanced accuracies of all that was chosen from. `answered` are (share of
+    samples, accuracy on them), the surest first.
     """
 
     accuracy: float
@@ -38,6 +40,7 @@ class Estimate:
     calibration_error: float
     nested: bool
     folds: int
+    partitions: int
     clusters: int
     curve: Sequence[tuple[int, float]]
     gain: float | None
@@ -54,12 +57,16 @@ def estimate(
     cluster: Int[np.ndarray, " sample"],
     logits: Float[np.ndarray, "sample class"] | None = None,
 ) -> Estimate:
-    """Return the estimate of a fit; the interval counts clusters, a large one for less than its samples (Kish 1965)."""
-    right = found.answers == labels
-    counts = np.bincount(labels, minlength=found.honest.shape[1])
+    """Return the estimate of a fit, each sample's share of right answers over the partitions.
+
+    The interval counts clusters, a large one for less than its samples (Kish 1965). However many partitions there are,
+    the samples are the same: they do not narrow it.
+    """
+    right = np.mean([one.answers == labels for one in found.partitions], axis=0)
+    counts = np.bincount(labels, minlength=found.partitions[0].honest.shape[1])
     sizes = np.unique(cluster, return_counts=True)[1]
     independent = max(1, round(sizes.sum() ** 2 / (sizes**2).sum()))
-    curve = _curve(found, labels)
+    curve = _averaged([_curve(one, found.chosen, labels) for one in found.partitions])
     own = None if logits is None or not np.isfinite(logits).all() else float((logits.argmax(axis=1) == labels).mean())
     return Estimate(
         accuracy=float(right.mean()),
@@ -69,17 +76,33 @@ def estimate(
         counts=counts.tolist(),
         chance=float(counts.max() / counts.sum()),
         zero_shot=own,
-        log_loss=log_loss(found.honest, labels),
-        brier=brier_score(found.honest, labels),
-        calibration_error=calibration_error(found.honest, labels),
-        nested=found.nested,
+        log_loss=_mean(log_loss(one.honest, labels) for one in found.partitions),
+        brier=_mean(brier_score(one.honest, labels) for one in found.partitions),
+        calibration_error=_mean(calibration_error(one.honest, labels) for one in found.partitions),
+        nested=all(one.nested for one in found.partitions),
         folds=len(found.folds),
+        partitions=len(found.partitions),
         clusters=independent,
         curve=curve,
         gain=_gain(curve, len(labels)),
-        answered=_answered(found.honest, right),
-        recipes=[balanced_accuracy(predicted == labels, labels) for predicted in found.cross.predicted],
+        answered=_averaged([_answered(one.honest, one.answers == labels) for one in found.partitions]),
+        recipes=[_mean(shares) for shares in zip(*(_recipes(one, labels) for one in found.partitions), strict=True)],
     )
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
+
+
+def _averaged(curves: Sequence[Sequence[tuple[Place, float]]]) -> list[tuple[Place, float]]:
+    """Return the mean of curves over the places that all of them have, the last ones first in doubt."""
+    common = min(map(len, curves))
+    points = zip(*(curve[-common:] for curve in curves), strict=True)
+    return [(one[0][0], _mean(share for _, share in one)) for one in points]
+
+
+def _recipes(judged: Judged, labels: Int[np.ndarray, " sample"]) -> list[float]:
+    return [balanced_accuracy(predicted == labels, labels) for predicted in judged.cross.predicted]
 
 
 def _by_class(right: np.ndarray, labels: Int[np.ndarray, " sample"]) -> list[float]:
@@ -96,15 +119,15 @@ def _answered(honest: Float[np.ndarray, "sample class"], right: np.ndarray) -> l
     return [(count / len(right), float(right[surest[:count]].mean())) for count in counts]
 
 
-def _curve(found: Fit, labels: Int[np.ndarray, " sample"]) -> list[tuple[int, float]]:
+def _curve(judged: Judged, chosen: int, labels: Int[np.ndarray, " sample"]) -> list[tuple[int, float]]:
     """Return accuracies of the chosen recipe after learning from all but two folds, and from all but one."""
-    cross, points = found.cross, []
+    cross, points = judged.cross, []
     sizes = np.bincount(cross.fold)
     if len(cross.within):
-        asked = [(said[found.chosen], cross.fold != one) for one, said in enumerate(cross.within)]
+        asked = [(said[chosen], cross.fold != one) for one, said in enumerate(cross.within)]
         shares = [balanced_accuracy(said[some].argmax(axis=1) == labels[some], labels[some]) for said, some in asked]
         points.append((round(len(labels) - 2 * float(sizes.mean())), float(np.mean(shares))))
-    right = cross.predicted[found.chosen] == labels
+    right = cross.predicted[chosen] == labels
     return [*points, (round(len(labels) - float(sizes.mean())), balanced_accuracy(right, labels))]
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -18,27 +18,30 @@ from savs_analyze.classifier.calibration import (
 )
 from savs_analyze.methods.context import Context
 from savs_analyze.methods.crossfit import CrossFit, best, cross_fit
-from savs_analyze.methods.folds import clusters, make_folds
+from savs_analyze.methods.folds import SplitError, clusters, make_folds
 from savs_analyze.methods.learners import learn
 from savs_analyze.methods.method import Method
 from savs_analyze.votes.fitted import Fitted
 from savs_analyze.votes.similarity import class_means
 
+# Numbers of all labelled vectors that may be judged, over the partitions together: 20 million of ten classes take 15 s
+# on one core.
+NUMBERS = 45_000_000
+MOST_PARTITIONS = 3
+
 
 @dataclass(frozen=True, eq=False)
-class Fit:
-    """What was learnt from labelled samples; `chosen` is the place of a method, of all samples and of every fold.
+class Judged:
+    """One partition of the labelled samples in folds, each asked of what has not seen it.
 
+    `chosen` is the place of the method that all samples choose, `temperature` its own; `inside` are both of every fold.
     `honest` are the probabilities of every sample by what has not seen it: to learn, to choose or to calibrate;
     `answers` are its answers.
     """
 
-    fitted: Fitted
-    folds: Sequence[Fitted]
     chosen: int
-    chosen_by_fold: Sequence[int]
-    calibration: Calibration
-    likeness: Likeness
+    temperature: float
+    inside: Sequence[tuple[int, float]]
     honest: Float[np.ndarray, "sample class"]
     answers: Int[np.ndarray, " sample"]
     cross: CrossFit
@@ -49,34 +52,76 @@ class Fit:
         return bool(len(self.cross.within))
 
 
-def fit(methods: Sequence[Method], context: Context) -> Fit:
-    """Fit the method that is best out of sample.
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What was learnt from labelled samples, by the method that is best in the first partition.
 
-    Raises ValueError where a class has fewer than two samples that do not belong together.
+    `folds` are the first partition's, one of each fold. Further partitions only tell how good it is.
     """
+
+    fitted: Fitted
+    folds: Sequence[Fitted]
+    calibration: Calibration
+    likeness: Likeness
+    partitions: Sequence[Judged]
+
+    @property
+    def chosen(self) -> int:
+        """The place of the method."""
+        return self.partitions[0].chosen
+
+    @property
+    def chosen_by_fold(self) -> Sequence[int]:
+        return [method for method, _ in self.partitions[0].inside]
+
+
+def fit(methods: Sequence[Method], context: Context, partitions: int = 1) -> Fit:
+    """Fit the method that is best out of sample, judged in so many partitions into folds.
+
+    Raises `SplitError` where a class has fewer than two samples that do not belong together.
+    """
+    first, fold = judge(methods, context), fold_of(context)
+    [fitted] = learn([methods[first.chosen]], context)
+    more = [judge(methods, other) for other in _otherwise(context, partitions - 1)]
+    strange = nonconformity(first.honest)[np.arange(len(fold)), context.labels]
+    temperatures = np.array([temperature for _, temperature in first.inside])
+    return Fit(
+        fitted,
+        [first.cross.outside[one][method].alone for one, (method, _) in enumerate(first.inside)],
+        Calibration(first.temperature, temperatures, fold, strange, context.labels, context.cluster),
+        _likeness(context, fitted, fold),
+        [first, *more],
+    )
+
+
+def partitions_of(context: Context) -> int:
+    """Return in how many partitions the samples are judged: fewer of many numbers, as each takes its time."""
+    return int(np.clip(NUMBERS // context.vectors.size, 1, MOST_PARTITIONS))
+
+
+def _otherwise(context: Context, count: int) -> Iterator[Context]:
+    """Yield the context with seeds of other partitions, but for those that leave a class in one fold alone."""
+    for seed in np.random.SeedSequence(context.seed).generate_state(count).tolist():
+        other = replace(context, seed=seed, _known={})
+        try:
+            fold_of(other)
+        except SplitError:
+            continue
+        yield other
+
+
+def judge(methods: Sequence[Method], context: Context) -> Judged:
+    """Let every sample be judged by what has not seen it. Raises as `fit` does."""
     labels, fold = context.labels, fold_of(context)
     in_folds = [len(set(fold[labels == label].tolist())) for label in np.unique(labels)]
     cross = cross_fit(methods, context, fold, nested=min(in_folds) > 2)
     chosen, temperature = _choice(cross.said, labels)
-    [fitted] = learn([methods[chosen]], context)
     inside = [_choice_inside(cross, one, labels) or (chosen, temperature) for one in range(len(cross.outside))]
     honest, answers = np.empty(cross.said.shape[1:]), np.empty(len(labels), dtype=np.int64)
     for one, (method, fold_temperature) in enumerate(inside):
         answers[fold == one] = cross.predicted[method, fold == one]
         honest[fold == one] = tempered(cross.said[method, fold == one], fold_temperature)
-    temperatures = np.array([fold_temperature for _, fold_temperature in inside])
-    strange = nonconformity(honest)[np.arange(len(labels)), labels]
-    return Fit(
-        fitted,
-        [cross.outside[one][method].alone for one, (method, _) in enumerate(inside)],
-        chosen,
-        [method for method, _ in inside],
-        Calibration(temperature, temperatures, fold, strange, labels),
-        _likeness(context, fitted, fold),
-        honest,
-        answers,
-        cross,
-    )
+    return Judged(chosen, temperature, inside, honest, answers, cross)
 
 
 def fold_of(context: Context) -> Int[np.ndarray, " sample"]:
@@ -106,4 +151,4 @@ def _likeness(context: Context, fitted: Fitted, fold: Int[np.ndarray, " sample"]
     for one in range(int(fold.max()) + 1):
         rest = fold != one
         found[~rest] = distances(vectors[~rest], class_means(vectors[rest], context.labels[rest], context.classes))
-    return Likeness(used, class_means(vectors, context.labels, context.classes), np.sort(found))
+    return Likeness(used, class_means(vectors, context.labels, context.classes), found, context.cluster)

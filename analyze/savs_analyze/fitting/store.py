@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any, cast
@@ -15,18 +15,18 @@ from savs_analyze.classifier.classifier import About, Classifier
 from savs_analyze.draws.draws import belonging
 from savs_analyze.draws.task import Task
 from savs_analyze.fitting.estimate import Estimate, balanced_accuracy, estimate
-from savs_analyze.fitting.fit import Fit, fit, fold_of
+from savs_analyze.fitting.fit import Fit, fit, fold_of, partitions_of
+from savs_analyze.fitting.labelled import LEAST, find_task, labelled, of_task, question_of
 from savs_analyze.methods.context import Context
 from savs_analyze.methods.crossfit import cross_fit
+from savs_analyze.methods.folds import FOLDS, make_folds, naming
 from savs_analyze.methods.method import Method
 from savs_analyze.methods.recipes import AUTO, ZERO_SHOT
 from savs_analyze.methods.settings import Setting, make_setting
 from savs_analyze.votes.fitted import Fitted
-from savs_stores import ModelVectors
-from savs_stores.format.fingerprint import short_hash
+from savs_stores import BenchmarkInfo, ModelVectors, SampleTable
 
 BUDGETS = (0.25, 0.5, 2 / 3, 0.75)
-LEAST = 2
 
 
 @dataclass(frozen=True)
@@ -56,21 +56,28 @@ class FitRequest:
         """The recipes that are chosen from. Raises ValueError for what no file can hold."""
         if self.method == ZERO_SHOT:
             raise ValueError("zero-shot learns nothing: there is no classifier to fit; name another method")
-        if self.method == "auto" and self.k is None:
+        if self.method == "auto" and self.k is not None:
+            raise ValueError(
+                f"auto has no k, it chooses among recipes with their own: name one with --method, as in --method "
+                f"savs-soft --k {self.k}"
+            )
+        if self.method == "auto":
             return [make_setting(name, **cast(dict[str, Any], parameters)) for name, parameters in AUTO]
         return [make_setting(self.method) if self.k is None else make_setting(self.method, k=self.k)]
 
 
-def fit_store(vectors: ModelVectors, request: FitRequest = FitRequest()) -> Classifier:
+def fit_store(vectors: ModelVectors, request: FitRequest = FitRequest(), files: Mapping[str, str] = {}) -> Classifier:
     """Fit a classifier on the labelled samples of a model's vectors, but for those that a benchmark keeps for tests.
 
-    Raises ValueError where a class has too few samples, where there are several tasks and none is named, and where the
-    question is not what the samples were asked.
+    `files` are the hashes of the files of a model of the hub, by which a copy is known. Raises ValueError where a class
+    has too few samples, where there are several tasks and none is named, and where the question is not what the samples
+    were asked.
     """
-    task = Task(vectors, _task(vectors, request.task))
+    info, table = vectors.store.benchmark, vectors.store.samples
+    task = Task(vectors, find_task(info, request.task, str(vectors.store.path)))
     settings = request.settings
-    samples = _samples(task, request)
-    question = _question(task, samples, request.question)
+    samples = labelled(table, info, task.task, vectors.usable, request.shots, request.seed)
+    question = question_of(table, info, samples, request.question)
     heads = np.flatnonzero(_within_budget(vectors.heads.layer, request.budget))
     labels = vectors.store.samples.label[samples].astype(np.int64)
     context = Context(
@@ -81,19 +88,37 @@ def fit_store(vectors: ModelVectors, request: FitRequest = FitRequest()) -> Clas
         request.seed,
         cluster=belonging(vectors.store.samples, samples),
     )
-    found = fit([setting.method for setting in settings], context)
+    with naming(task.classes):
+        found = fit([setting.method for setting in settings], context, partitions_of(context))
     measured = _estimate(found, context, vectors, samples)
     about = About(
         list(task.classes),
         task.task,
         question,
-        _model(vectors),
+        _model(vectors, files),
         _data(task, labels),
         _recipe(found, settings, request),
         measured.to_json() | {"layers": _by_layer(settings[found.chosen].method, context)},
         {name: version(name) for name in ("savs", "numpy", "scipy", "scikit-learn")},
     )
     return assemble(found, about, np.stack([vectors.heads.layer, vectors.heads.head_in_layer], axis=1)[heads])
+
+
+def check_labels(info: BenchmarkInfo, table: SampleTable, request: FitRequest) -> list[str]:
+    """Return in words what would make a fit on these samples poor, before any of them has vectors.
+
+    Copies of a picture, and samples that will fail, nobody knows by then. Raises ValueError as `fit_store` would.
+    """
+    task = find_task(info, request.task, info.name)
+    samples = labelled(table, info, task, np.ones(len(table), dtype=bool), request.shots, request.seed)
+    question_of(table, info, samples, request.question)
+    labels = table.label[samples].astype(np.int64)
+    with naming(info.tasks[task]):
+        folds = 1 + int(make_folds(labels, belonging(table, samples), request.seed).max())
+    if folds == FOLDS:
+        return []
+    poor = "" if folds > LEAST else ": choice and calibration cannot be repeated without each, the estimate flatters"
+    return [f"the scarcest class allows {folds} folds where {FOLDS} are usual{poor}; label more pictures of it"]
 
 
 def assemble(found: Fit, about: About, heads: Int[np.ndarray, "head 2"]) -> Classifier:
@@ -108,69 +133,6 @@ def assemble(found: Fit, about: About, heads: Int[np.ndarray, "head 2"]) -> Clas
     likeness = found.likeness.on(axis)
     folds = [placed(fold) for fold in found.folds]
     return Classifier(about, heads[axis], dim, placed(found.fitted), folds, found.calibration, likeness)
-
-
-def _task(vectors: ModelVectors, name: str | None) -> str:
-    tasks = list(vectors.store.benchmark.tasks)
-    if name is None and len(tasks) == 1:
-        return tasks[0]
-    if name not in tasks:
-        what = "name one" if name is None else f"there is no task {name!r}"
-        raise ValueError(f"{vectors.store.path} has {len(tasks)} tasks, {what}: --task {', --task '.join(tasks)}")
-    return name
-
-
-def _of_task(task: Task) -> Bool[np.ndarray, " sample"]:
-    return task.vectors.store.samples.task == list(task.vectors.store.benchmark.tasks).index(task.task)
-
-
-def _samples(task: Task, request: FitRequest) -> Int[np.ndarray, " sample"]:
-    table, vectors = task.vectors.store.samples, task.vectors
-    of_task = _of_task(task)
-    known = of_task & vectors.usable & (table.label >= 0) & table.in_split("pool", "either")
-    counts = {name: int((known & (table.label == place)).sum()) for place, name in enumerate(task.classes)}
-    in_test = of_task & vectors.usable & table.in_split("test")
-    kept = {name: int((in_test & (table.label == place)).sum()) for place, name in enumerate(task.classes)}
-    _check_counts(counts, request.shots, kept)
-    if request.shots is None:
-        return np.flatnonzero(known)
-    chosen = [
-        np.random.default_rng([request.seed, place]).permutation(np.flatnonzero(known & (table.label == place)))
-        for place in range(len(task.classes))
-    ]
-    return np.sort(np.concatenate([of_class[: request.shots] for of_class in chosen]))
-
-
-def _check_counts(counts: dict[str, int], shots: int | None, kept: dict[str, int]) -> None:
-    """Raise ValueError naming the scarcest class where it has too few samples; `kept` are those for tests."""
-    if not counts:
-        raise ValueError(
-            "no sample of the store has a label, so nothing can be learnt: give pictures labels, harvest again"
-        )
-    name, count = min(counts.items(), key=lambda item: item[1])
-    if count >= (needed := shots or LEAST):
-        return
-    advice = f"label more pictures of it, or {f'ask for --shots {count}' if count >= LEAST else 'leave the class out'}"
-    if kept[name] and count < LEAST:
-        advice = f"{kept[name]} more are kept for tests, in the split 'test': put some into 'pool' (train/) or 'either'"
-    raise ValueError(f"class {name!r} has {count} labelled samples to learn from, {needed} are needed: {advice}")
-
-
-def _question(task: Task, samples: Int[np.ndarray, " sample"], given: str | None) -> str | None:
-    """Return what all samples were asked, None where they were not asked the same, or nobody says what."""
-    asked = np.unique(task.vectors.store.samples.prompt_hash[samples])
-    if len(asked) > 1:
-        if given is not None:
-            raise ValueError(f"{len(asked):,} different questions were asked: leave --question out")
-        return None
-    if asked[0] == 0:
-        return given
-    question = task.vectors.store.benchmark.prompt if given is None else given
-    if short_hash(question.encode()) == asked[0]:
-        return question
-    if given is None:
-        raise ValueError("the store does not say what its samples were asked: repeat it with --question '...'")
-    raise ValueError(f"the samples were not asked {given!r}: --question must be what was asked, letter for letter")
 
 
 def _within_budget(layer: Int[np.ndarray, " head"], budget: float) -> Bool[np.ndarray, " head"]:
@@ -196,8 +158,11 @@ def _by_layer(method: Method, context: Context) -> list[tuple[int, float]]:
     return found
 
 
-def _model(vectors: ModelVectors) -> dict[str, Any]:
-    return {
+def _model(vectors: ModelVectors, files: Mapping[str, str]) -> dict[str, Any]:
+    licence = vectors.provenance.get("licence")
+    known: dict[str, Any] = {"files": dict(files)} if files else {}
+    known |= {"licence": licence} if isinstance(licence, str) else {}
+    return known | {
         "name": vectors.name,
         "fingerprint": vectors.fingerprint,
         "identity": dict(vectors.identity),
@@ -216,7 +181,9 @@ def _data(task: Task, labels: Int[np.ndarray, " sample"]) -> dict[str, Any]:
         "answers": dict(benchmark.answers),
         "samples": np.bincount(labels, minlength=len(task.classes)).tolist(),
         "kept_for_tests": int(
-            (_of_task(task) & task.vectors.usable & (table.label >= 0) & table.in_split("test")).sum()
+            (
+                of_task(table, benchmark, task.task) & task.vectors.usable & (table.label >= 0) & table.in_split("test")
+            ).sum()
         ),
     }
 

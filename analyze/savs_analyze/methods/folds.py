@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from jaxtyping import Int
@@ -10,6 +11,27 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 FOLDS = 5
+
+
+class SplitError(ValueError):
+    """Labelled samples that cannot be split into folds, because of a class: `label` is its number."""
+
+    def __init__(self, label: int, words: str, name: str = "") -> None:
+        super().__init__(words.format(name or label))
+        self.label, self.words = label, words
+
+    def of(self, classes: Sequence[str]) -> SplitError:
+        """Return the same with the class's own name."""
+        return SplitError(self.label, self.words, repr(classes[self.label]))
+
+
+@contextmanager
+def naming(classes: Sequence[str]) -> Iterator[None]:
+    """Let a `SplitError` inside the block name its class."""
+    try:
+        yield
+    except SplitError as error:
+        raise error.of(classes) from None
 
 
 def clusters(samples: int, shared: Iterable[Int[np.ndarray, " _"]]) -> Int[np.ndarray, " sample"]:
@@ -30,14 +52,14 @@ def make_folds(
 ) -> Int[np.ndarray, " sample"]:
     """Return the fold of every sample: clusters whole, classes and sizes as even as that allows.
 
-    There are fewer folds where the scarcest class has fewer clusters. Raises ValueError where a class is one cluster:
+    There are fewer folds where the scarcest class has fewer clusters. Raises `SplitError` where a class is one cluster:
     nothing of it would be left to learn from.
     """
     apart = {label: len(np.unique(cluster[labels == label])) for label in np.unique(labels).tolist()}
     if (least := min(apart.values())) < 2:
         scarcest = min(apart, key=lambda label: apart[label])
-        raise ValueError(
-            f"class {scarcest} has one sample, or only samples that belong together: they cannot be split into folds"
+        raise SplitError(
+            scarcest, "class {} has one sample, or only samples that belong together: they cannot be split into folds"
         )
     folds = min(folds, least)
     generator = np.random.default_rng(seed)
@@ -54,6 +76,8 @@ def make_folds(
         fold[name] = np.lexsort((generator.random(folds), taken.sum(axis=1), fullness))[0]
         taken[fold[name]] += counts[name]
     found = fold[place]
-    if any(len(set(found[labels == label])) < 2 for label in np.unique(labels)):
-        raise ValueError("groups that hold several classes leave a class in one fold alone: label more groups")
+    if alone := [label for label in apart if len(set(found[labels == label])) < 2]:
+        raise SplitError(
+            alone[0], "groups that hold several classes leave class {} in one fold alone: label more groups"
+        )
     return found

@@ -23,9 +23,10 @@ PANEL_WIDTH, PANEL_HEIGHT = 3.0, 2.4  # inches
 
 
 def write_card(classifier: Classifier, path: Path) -> Path:
-    """Write NAME.md and NAME.png beside a classifier's file and return the card's path."""
+    """Write NAME.md, and NAME.png where there is an estimate, beside a classifier's file; return the card's path."""
     figure, card = path.with_suffix(".png"), path.with_suffix(".md")
-    draw_estimate(classifier.about.estimate, classifier.classes, figure)
+    if classifier.about.estimate:
+        draw_estimate(classifier.about.estimate, classifier.classes, figure)
     card.write_text(card_text(classifier, path.name, figure.name), encoding="utf-8")
     return card
 
@@ -40,8 +41,7 @@ def card_text(classifier: Classifier, file: str, figure: str) -> str:
         *describe(classifier),
         "```",
         "",
-        f"![What it gets right](<{figure}>)",
-        "",
+        *([f"![What it gets right](<{figure}>)", ""] if classifier.about.estimate else []),
     ]
     lines += [*_use(classifier, file), *_limits(classifier)]
     return "\n".join(printable(line) for line in lines) + "\n"
@@ -55,8 +55,7 @@ def _header(classifier: Classifier) -> Iterator[str]:
         "pipeline_tag": "image-classification",
         "tags": ["attention-heads", "few-shot", "sparse-attention-vectors"],
         "base_model": str(about.model.get("name")),
-        "license": "other",
-        "license_name": str(about.data.get("licence") or "unknown"),
+        **_licence(about.model.get("licence"), about.data.get("licence")),
     }
     if estimate:
         accuracy = {"type": "accuracy", "name": "accuracy, cross-validated", "value": round(estimate["accuracy"], 4)}
@@ -67,6 +66,13 @@ def _header(classifier: Classifier) -> Iterator[str]:
     for name, value in fields.items():
         yield f"{name}: {json.dumps(value, ensure_ascii=False)}"
     yield from ("---", "")
+
+
+def _licence(model: str | None, data: str | None) -> dict[str, str]:
+    """Return the licence where model and data have the same one, else both: a classifier is made of either."""
+    if model and data and model.lower() == data.lower():
+        return {"license": model.lower()}
+    return {"license": "other", "license_name": f"model: {model or 'unknown'}, data: {data or 'unknown'}"}
 
 
 def _what_it_is(classifier: Classifier) -> str:
@@ -101,7 +107,7 @@ def _limits(classifier: Classifier) -> Iterator[str]:
     source = about.data.get("source") or "source unknown"
     licence = about.data.get("licence") or "unknown"
     yield f"- Data: {_plain(about.data.get('benchmark'))}, {_plain(source)}, licence {_plain(licence)}."
-    yield "- The model has a licence of its own."
+    yield f"- Model: licence {_plain(about.model.get('licence') or 'unknown')}."
     yield f"- Fitted with {', '.join(f'{_plain(name)} {_plain(number)}' for name, number in about.software.items())}."
 
 
@@ -116,7 +122,7 @@ def draw_estimate(estimate: Mapping[str, Any], classes: Sequence[str], path: Pat
         by_class, answered, layers = panels(figure, 3, 3)
         _draw_classes(by_class, classes, estimate["by_class"])
         _draw_curve(answered, estimate["answered"], "share of pictures answered, the surest first, in %", 100)
-        _draw_curve(layers, estimate["layers"], "last layer whose heads may answer", 1)
+        _draw_curve(layers, estimate.get("layers", []), "last layer whose heads may answer", 1)
 
 
 def _draw_classes(axes: Axes, classes: Sequence[str], shares: Sequence[float]) -> None:

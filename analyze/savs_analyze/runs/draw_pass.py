@@ -7,9 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from savs_analyze.draws.draws import Draw
 from savs_analyze.draws.task import Task
 from savs_analyze.draws.testing import Tested, predict_in_one_pass
+from savs_analyze.methods.folds import SplitError
 from savs_analyze.methods.learners import learn
 from savs_analyze.methods.method import Method
 from savs_analyze.methods.settings import Setting
@@ -41,8 +44,16 @@ class Group:
 
 
 def run_cells(vectors: ModelVectors, cells: Sequence[Cell]) -> Iterable[tuple[str, CellResult]]:
-    """Yield (key, result) of every cell, all that learn tested in one pass over the vectors."""
-    groups = [learn_group(vectors, of_draw) for of_draw in of_one_draw(cells)]
+    """Yield (key, result) of every cell, all that learn tested in one pass over the vectors.
+
+    The result of a cell whose support cannot be split as its method needs is the fault in words.
+    """
+    groups: list[Group] = []
+    for of_draw in of_one_draw(cells):
+        faults = {} if (group := _learnt(vectors, of_draw)) else _faults(vectors, of_draw)
+        left = [cell for cell in of_draw if cell not in faults]
+        groups += [group or learn_group(vectors, left)] if left else []
+        yield from ((cell.key, _without_result(vectors, cell, fault)) for cell, fault in faults.items())
     for together in ([group for group in groups if not group.learns], [group for group in groups if group.learns]):
         if together:
             predict_in_one_pass(vectors, [group.tested for group in together])
@@ -60,6 +71,32 @@ def learn_group(vectors: ModelVectors, cells: list[Cell]) -> Group:
     fitted = learn(methods, task.context(draw))
     tested = Tested(fitted, draw.test, len(task.classes), time.perf_counter() - started)
     return Group(cells, draw, methods, tested)
+
+
+def _learnt(vectors: ModelVectors, cells: list[Cell]) -> Group | None:
+    try:
+        return learn_group(vectors, cells)
+    except SplitError:
+        return None
+
+
+def _faults(vectors: ModelVectors, cells: list[Cell]) -> dict[Cell, str]:
+    """Return of every cell that cannot be learnt alone why."""
+    faults = {}
+    for cell in cells:
+        try:
+            learn_group(vectors, [cell])
+        except SplitError as error:
+            faults[cell] = str(error.of(vectors.store.benchmark.tasks[cell.task]))
+    return faults
+
+
+def _without_result(vectors: ModelVectors, cell: Cell, fault: str) -> CellResult:
+    nothing = np.empty(0, dtype=np.int64)
+    arrays = dict.fromkeys(("sample", "label", "group", "slot"), nothing)
+    predicted = np.empty((len(cell.settings), 0), dtype=np.int64)
+    facts = CellFacts.from_json(cell.to_json() | _described(vectors, cell) | {"fault": fault})
+    return CellResult(facts, [], arrays | {"predicted": predicted, "validation": nothing.astype(bool)})
 
 
 def _result(vectors: ModelVectors, group: Group, cell: Cell) -> CellResult:
@@ -114,13 +151,7 @@ def _shared_columns(vectors: ModelVectors, group: Group, cell: Cell) -> dict[str
 
 def _facts(vectors: ModelVectors, group: Group, cell: Cell) -> dict[str, Any]:
     """Return what was found besides predictions: the support, and the heads that each setting keeps."""
-    facts: dict[str, Any] = {
-        "settings": [setting.to_json() for setting in cell.settings],
-        "columns": [setting.column() for setting in cell.settings],
-        "classes": len(vectors.store.benchmark.tasks[cell.task]),
-        "class_names": list(vectors.store.benchmark.tasks[cell.task]),
-        "chooses": cell.validation.chooses(vectors.store.samples, vectors.store.benchmark),
-    }
+    facts = _described(vectors, cell)
     if group.learns:
         table = vectors.heads
         kept = [group.fitted(setting).kept.tolist() for setting in cell.settings]
@@ -128,3 +159,14 @@ def _facts(vectors: ModelVectors, group: Group, cell: Cell) -> dict[str, Any]:
         facts["head_table"] = [table.layer.tolist(), table.head_in_layer.tolist()]
         facts["support"] = group.draw.support.tolist()
     return facts
+
+
+def _described(vectors: ModelVectors, cell: Cell) -> dict[str, Any]:
+    """Return what is known of a cell before anything is learnt."""
+    return {
+        "settings": [setting.to_json() for setting in cell.settings],
+        "columns": [setting.column() for setting in cell.settings],
+        "classes": len(vectors.store.benchmark.tasks[cell.task]),
+        "class_names": list(vectors.store.benchmark.tasks[cell.task]),
+        "chooses": cell.validation.chooses(vectors.store.samples, vectors.store.benchmark),
+    }

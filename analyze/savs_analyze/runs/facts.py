@@ -13,7 +13,8 @@ class CellFacts:
 
     The first fields are those of the plan's `Cell`, which decide the result. `settings` are JSON, `columns` what tables
     call them; `chooses` says whether its benchmark chooses hyperparameters. Of what learns: the `kept` (layer, head) of
-    every setting, the head table as [layers, places], and the rows of the `support`.
+    every setting, the head table as [layers, places], and the rows of the `support`. A cell with a `fault` says why
+    there is no result.
     """
 
     benchmark: str
@@ -38,6 +39,7 @@ class CellFacts:
     kept: Sequence[Sequence[Sequence[int]]] = ()
     head_table: Sequence[Sequence[int]] = ()
     support: Sequence[int] = ()
+    fault: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return what a cell's file says, without what is not there."""

@@ -129,14 +129,24 @@ class Results:
             ) from error
 
     def finish(self, run: dict[str, Any]) -> Path:
-        """Write `run.json` and the rows of the run's cells; return the file of the rows."""
-        rows = [row for key in run["cells"] for row in self.load(key).rows]
-        _write_text(self.folder / "run.json", json.dumps(run, indent=1))
+        """Write `run.json` and the rows of the run's cells; return the file of the rows.
+
+        What cells lack, and why, is among the notes. Raises ValueError where no cell has a result.
+        """
+        rows: list[dict[str, Any]] = []
+        faulty: list[CellFacts] = []
+        for cell in map(self.load, run["cells"]):
+            rows += cell.rows
+            faulty += [cell.facts] if cell.facts.fault else []
+        if faulty and not rows:
+            raise ValueError(f"no draw can be learnt from: {faulty[0].fault}")
+        noted = run | {"notes": [*run.get("notes", ()), *_notes_of(faulty)]}
+        _write_text(self.folder / "run.json", json.dumps(noted, indent=1))
         _write_text(self.folder / "rows.csv", csv_text(pd.DataFrame(rows)))
         return self.folder / "rows.csv"
 
     def loaded(self) -> Iterable[CellResult]:
-        """Yield the cells of the last finished sweep in this folder; raises as `run` and `load`.
+        """Yield the cells with results of the last finished sweep in this folder; raises as `run` and `load`.
 
         Says on stderr how many of them have no checksum to compare with.
         """
@@ -147,7 +157,8 @@ class Results:
             held += sum(array.nbytes for array in cell.arrays.values())
             if held > MOST_BYTES_IN_ALL:
                 raise OSError(f"the cells in {self.folder} hold more than {MOST_BYTES_IN_ALL:,} bytes together")
-            yield cell
+            if not cell.facts.fault:
+                yield cell
         if unchecked:
             print(
                 f"{self.folder}: {unchecked:,} cells are of an older version without checksums and were not checked",
@@ -181,6 +192,20 @@ class Results:
             return found
         except DAMAGE as error:
             raise OSError(f"{run} is damaged ({error}): run the same sweep into this folder again") from error
+
+
+def _notes_of(faulty: Iterable[CellFacts]) -> Iterator[str]:
+    """Yield a note a method and number of shots on the draws that have no result, with the first reason."""
+    of_method: dict[tuple[str, ...], list[CellFacts]] = {}
+    for facts in faulty:
+        key = facts.benchmark, facts.model, facts.task, facts.method, str(facts.shots)
+        of_method.setdefault(key, []).append(facts)
+    for (benchmark, model, task, method, shots), found in of_method.items():
+        draws = ", ".join(str(facts.draw) for facts in found)
+        yield (
+            f"{benchmark}, {model}, {task}: {method} has no result at {shots} shots in the draws {draws}: "
+            f"{found[0].fault}."
+        )
 
 
 def refuse_store(path: Path) -> None:

@@ -121,6 +121,8 @@ def _wrong_facts(facts: Mapping[str, Any]) -> Iterator[str]:
         yield "it does not say what it is of"
     if not isinstance(metric := facts.get("metric"), str) or (metric not in METRICS and not facts.get("origins")):
         yield f"its metric is unknown: {str(metric)[:40]!r}"
+    if not isinstance(facts.get("fault", ""), str):
+        yield "its fault is no text"
     origins: Any = facts.get("origins", [])
     if not (_are(origins, dict) and all(_are([one.get("source"), one.get("sha256")], str) for one in origins)):
         yield "its origins are none"

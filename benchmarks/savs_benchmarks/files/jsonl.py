@@ -18,21 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from savs_benchmarks.absent import as_word, is_absent
-from savs_benchmarks.errors import BenchmarkError, Fault
+from savs_benchmarks.errors import BenchmarkError, Fault, KindError
 from savs_benchmarks.files.reading import Reading, classes_of, own_benchmark, replaced_questions
 from savs_benchmarks.files.rows import parse_json
 from savs_benchmarks.pictures.pictures import resolve_inside
 from savs_benchmarks.sample import DEFAULT_TASK, SPLITS, Benchmark, Sample
 
+NEEDED = "it needs either 'image' or 'images'"
 FIELDS = ("image", "images", "question", "label", "id", "split", "task", "group", "slot", "options")
-
-
-class LineError(ValueError):
-    """What is wrong with a line; `kind` is the same words for all lines of the same fault."""
-
-    def __init__(self, reason: str, kind: str) -> None:
-        super().__init__(reason)
-        self.kind = kind
 
 
 def load_jsonl(path: Path, reading: Reading = Reading()) -> Benchmark:  # noqa: B008  it is frozen
@@ -57,7 +50,7 @@ def load_jsonl(path: Path, reading: Reading = Reading()) -> Benchmark:  # noqa: 
             sample = _sample(line, number, reading.image_root or path.parent, reading)
             if sample.sample_id in samples:
                 before = f"id {sample.sample_id!r} was used before, in line {samples[sample.sample_id][0]}"
-                raise LineError(before, "its id was used before")
+                raise KindError(before, "its id was used before")
             samples[sample.sample_id] = (number, sample)
         except (ValueError, OSError, RuntimeError) as error:  # also names too long, links in a circle, deep nesting
             faults.append((number, error))
@@ -80,7 +73,7 @@ def _option_faults(samples: dict[str, tuple[int, Sample]]) -> Iterator[tuple[int
     for number, sample in samples.values():
         if unknown := set(sample.options) - set(classes[sample.task]):
             kind = "options are the label of no sample"
-            yield number, LineError(f"options {sorted(unknown)} are the label of no sample", kind)
+            yield number, KindError(f"options {sorted(unknown)} are the label of no sample", kind)
 
 
 def _slot_faults(samples: dict[str, tuple[int, Sample]]) -> Iterator[tuple[int, Exception]]:
@@ -133,14 +126,14 @@ def _object(line: str, reading: Reading) -> dict[str, Any]:
 
 def _images(row: dict[str, Any], root: Path) -> Iterator[Path]:
     if ("image" in row) == ("images" in row):
-        raise ValueError("it needs either 'image' or 'images'")
+        raise KindError(f"{NEEDED}; it has {', '.join(row)}", NEEDED)
     names = row["images"] if "images" in row else [row["image"]]
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
         raise ValueError("'image' must be a path, 'images' a list of paths")
     for name in names:
         picture = resolve_inside(root, name)
         if not picture.is_file():
-            raise LineError(f"there is no picture {name!r} below {root}", f"there is no such picture below {root}")
+            raise KindError(f"there is no picture {name!r} below {root}", f"there is no such picture below {root}")
         yield picture
 
 

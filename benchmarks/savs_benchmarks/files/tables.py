@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from savs_benchmarks.absent import as_whole, is_absent
-from savs_benchmarks.errors import BenchmarkError, Fault
-from savs_benchmarks.files.columns import Columns, choose_columns
+from savs_benchmarks.errors import BenchmarkError, Fault, KindError
+from savs_benchmarks.files.columns import PICTURES, Columns, choose_columns
 from savs_benchmarks.files.reading import OwnRow, Reading
 from savs_benchmarks.files.rows import parse_json
 from savs_benchmarks.pictures.pictures import StoredPicture, resolve_inside
@@ -21,6 +21,7 @@ from savs_benchmarks.pictures.pictures import StoredPicture, resolve_inside
 DELIMITERS = ",;\t|"
 # Lines that show which delimiter a table has, and the bytes at the end of a file that tell it from another.
 LOOKED_AT = 20
+MOST_NAMES = 10
 END_BYTES = 2**16
 BATCH_ROWS = 4096
 
@@ -55,7 +56,7 @@ def rows_of(table: Table, root: Path, reading: Reading, split: str | None = None
     present, number = False, None
     for place, number, values in table.rows(columns.plain if stored else (columns.image, *columns.plain)):
         try:
-            name = str(number + 1) if stored else _path_name(values.get(columns.image))
+            name = str(number + 1) if stored else _path_name(values, columns.image)
             picture = StoredPicture(table.file, number, columns.image, root) if stored else _find_picture(root, name)
             present = present or isinstance(picture, StoredPicture) or picture.is_file()
             yield _row(table, columns, values, OwnRow(place, picture, "" if stored else prefix + name), split)
@@ -90,7 +91,10 @@ def _class_name(value: Any, names: Sequence[str]) -> str | None:
     return names[number]
 
 
-def _path_name(value: Any) -> str:
+def _path_name(values: Mapping[str, Any], column: str) -> str:
+    value = values.get(column)
+    if is_absent(value):
+        raise ValueError(f"it has no {column!r}, got {', '.join(name for name in values if name != column)}")
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"its picture must be a path, got {value!r:.60}")
     return value.strip()
@@ -107,10 +111,10 @@ def _find_picture(root: Path, name: str) -> Path:
 def _below(root: Path, name: str) -> Path:
     try:
         return resolve_inside(root, name)
-    except ValueError as error:
+    except KindError as error:
         if "://" in name or "\0" in name:
             raise
-        raise ValueError(f"{error}: name a folder above it with --image-root") from None
+        raise KindError(f"{error}: name a folder above it with --image-root", error.kind) from None
 
 
 def open_csv(file: Path) -> Table:
@@ -192,10 +196,7 @@ def _delimiter(text: str) -> str:
 def open_json(file: Path) -> Table:
     """Return the table of a JSON file: a list of objects, or an object a line."""
     text, _ = _decoded(file)
-    try:
-        rows = _json_rows(text)
-    except (ValueError, RecursionError) as error:
-        raise BenchmarkError(f"{file} is not JSON: {error}") from None
+    rows = _json_rows(file, text)
     if wrong := next((row for _, row in rows if not isinstance(row, dict)), None):
         raise BenchmarkError(f"{file} must hold objects {{...}}, it holds {wrong!r:.60}")
     columns = tuple(dict.fromkeys(name for _, row in rows for name in row))
@@ -206,10 +207,31 @@ def open_json(file: Path) -> Table:
     return Table(file, columns, values, _digest(text))
 
 
-def _json_rows(text: str) -> list[tuple[str, Any]]:
+def _json_rows(file: Path, text: str) -> list[tuple[str, Any]]:
+    """Return the place and content of every row. Raises `BenchmarkError`, of lines with what the good ones have."""
     if text.lstrip().startswith("["):
-        return [(f"row {number}", row) for number, row in enumerate(parse_json(text))]
-    return [(f"line {number}", parse_json(line)) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+        try:
+            return [(f"row {number}", row) for number, row in enumerate(parse_json(text))]
+        except (ValueError, RecursionError) as error:
+            raise BenchmarkError(f"{file} is not JSON: {error}") from None
+    rows, faults = [], []
+    for place, line in ((f"line {number}", line) for number, line in enumerate(text.split("\n"), 1) if line.strip()):
+        try:
+            rows.append((place, parse_json(line)))
+        except (ValueError, RecursionError) as error:
+            faults.append(Fault(place, f"not JSON: {error}", "not JSON"))
+    if faults:
+        raise BenchmarkError(f"{file} has {len(faults)} lines that are not JSON{_in_others(rows)}", faults)
+    return rows
+
+
+def _in_others(rows: Sequence[tuple[str, Any]]) -> str:
+    """Say which fields other lines have, and that none of them is a picture's where that is so."""
+    names = list(dict.fromkeys(name for _, row in rows if isinstance(row, dict) for name in row))
+    if not names:
+        return ""
+    without = "" if any(name.lower() in PICTURES for name in names) else ", no picture ('image')"
+    return f"; the others have {', '.join(names[:MOST_NAMES])}{without}"
 
 
 def open_parquet(file: Path) -> Table:

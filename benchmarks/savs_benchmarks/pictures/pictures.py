@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, TypeAlias
 
 from PIL import Image, UnidentifiedImageError
 
-from savs_benchmarks.errors import PictureError
+from savs_benchmarks.errors import KindError, PictureError
 from savs_benchmarks.pictures.containers import png_chunks, take_apart
 from savs_benchmarks.pictures.exif import ORIENTATION, exif_faults, exif_orientation
 from savs_benchmarks.pictures.tiff import SIXTEEN_BIT_MODES, correct_palette, to_eight_bits, unknown_layout, unsupported
@@ -297,11 +297,11 @@ def _turn(opened: Image.Image) -> tuple[Image.Transpose | None, tuple[str, ...]]
 def resolve_inside(root: Path, name: str) -> Path:
     """Return the file `name` below `root`; symbolic links are followed before judging.
 
-    Raises ValueError where the name is a URL, holds a NUL, or leads out of the root.
+    Raises `KindError` where the name is a URL, holds a NUL, or leads out of the root.
     """
     if "\0" in name or "://" in name:
-        raise ValueError(f"{name!r} is not a path below {root}")
+        raise KindError(f"{name!r} is not a path below {root}", f"is not a path below {root}")
     resolved = (root / name).resolve()
     if not resolved.is_relative_to(root.resolve()):
-        raise ValueError(f"{name!r} leads out of {root}")
+        raise KindError(f"{name!r} leads out of {root}", f"leads out of {root}")
     return resolved

@@ -13,7 +13,7 @@ from savs_benchmarks import Benchmark, PictureError, Sample
 from savs_benchmarks.pictures.near import Look, look_of
 from savs_benchmarks.pictures.pictures import Picture, read_picture
 from savs_benchmarks.pictures.traits import Traits
-from savs_harvest.asking.checks import find_concerns, near_concerns
+from savs_harvest.asking.checks import Concern, find_concerns, near_concerns
 from savs_harvest.asking.giveaways import giveaway_concerns
 from savs_harvest.asking.together import keep_together
 from savs_stores import BenchmarkInfo, SampleTable
@@ -64,7 +64,18 @@ def index_samples(
     found = [*find_concerns(benchmark, table, unreadable, damaged), *near_concerns(together)]
     if benchmark.own:
         found += giveaway_concerns(benchmark, table, traits)
-    info = BenchmarkInfo(
+    return Index(_info(benchmark, found), table, sizes)
+
+
+def index_unseen(benchmark: Benchmark, samples: Sequence[Sample]) -> Index:
+    """Return the index of a benchmark of which no picture is read: no hash, no size, no check of pictures."""
+    nothing: list[list[int]] = [[] for _ in samples]
+    table = _sample_table(benchmark, samples, nothing, [sample.group for sample in samples])
+    return Index(_info(benchmark, []), table, [])
+
+
+def _info(benchmark: Benchmark, found: Sequence[Concern]) -> BenchmarkInfo:
+    return BenchmarkInfo(
         name=benchmark.name,
         tasks={task: list(classes) for task, classes in benchmark.tasks.items()},
         metric=benchmark.metric,
@@ -76,7 +87,6 @@ def index_samples(
         split=benchmark.split,
         checks=[asdict(concern) for concern in found],
     )
-    return Index(info, table, sizes)
 
 
 def _sample_table(

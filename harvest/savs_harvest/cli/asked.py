@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from savs_benchmarks import Benchmark, BenchmarkError, Reading, Sample, find_benchmark
+from savs_benchmarks.files.folders import ENDINGS, walk
 from savs_harvest.asking.preparing import Question
 
-ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 TABLES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
 # What is said of a table, or a line of it, without a question.
 WITHOUT_QUESTION = ("does not say what the model is asked", "the field 'question' is missing")
@@ -36,34 +36,42 @@ class Asked:
 def asked_of(sources: Sequence[str], question: str | None) -> Iterator[Asked]:
     """Yield what the sources name, one after another, in an order that is the same every time.
 
-    Pictures are asked the classifier's question; a table may ask its own where the classifier has none. Raises
-    `AskedError` for a source that names nothing, and for another question.
+    Pictures are asked the classifier's question; a table may ask its own where the classifier has none. The sources
+    have been checked. Raises `AskedError` for another question.
     """
     for source in sources:
         if _is_table(source):
             yield from (_sample(sample, question) for sample in _table(source, question).samples())
-            continue
-        if question is None:
-            raise AskedError(
-                "the classifier was fitted on samples with questions of their own: give a table with a question for "
-                "each picture"
-            )
-        found = 0
-        for found, path in enumerate(_files(source), 1):  # noqa: B007
-            yield Asked(str(path), Question((path,), question))
-        if not found and source != STDIN:
-            raise AskedError(f"{source} names no picture: there is none ending in {', '.join(ENDINGS)}")
+        else:
+            yield from (Asked(str(path), Question((path,), question or "")) for path in _files(source))
 
 
-def check_sources(sources: Sequence[str]) -> None:
-    """Raise `AskedError` for what is not there, before a model is loaded."""
+def check_sources(sources: Sequence[str], question: str | None) -> None:
+    """Raise `AskedError` naming all sources that cannot be answered, before a model is loaded.
+
+    They were typed, and are mended in one go. A list on stdin was written by a program, perhaps hours ago: there, a
+    file that is gone costs its own row only.
+    """
     if sources.count(STDIN) > 1:
         raise AskedError("stdin can be read once: say - once")
     if STDIN in sources and sys.stdin.isatty():
         raise AskedError("- reads a list of files from stdin, and stdin is a terminal: savs-harvest predict ... < LIST")
-    for source in sources:
-        if source != STDIN and not Path(source).exists() and not _matching(source):
-            raise AskedError(f"there is no file, folder or pattern {source}")
+    if faults := list(filter(None, (_fault(source, question) for source in sources))):
+        raise AskedError("\n".join(dict.fromkeys(faults)))
+
+
+def _fault(source: str, question: str | None) -> str:
+    if source != STDIN and not Path(source).exists() and not _matching(source):
+        return f"there is no file, folder or pattern {source}"
+    if _is_table(source):
+        return ""
+    if question is None:
+        return (
+            "the classifier was fitted on samples with questions of their own: give a table with one for each picture"
+        )
+    if source != STDIN and next(_files(source), None) is None:
+        return f"{source} names no picture: there is none ending in {', '.join(ENDINGS)}"
+    return ""
 
 
 def count(sources: Sequence[str]) -> int | None:
@@ -131,9 +139,5 @@ def _matching(pattern: str) -> list[str]:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """Yield the pictures below a folder, folder by folder, without what is hidden."""
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if name.lower().endswith(ENDINGS) and not name.startswith("."):
-                yield Path(place) / name
+    """Yield the pictures below a folder, found as those of `--data` are."""
+    return (file.path for file in walk(folder, []) if file.path.suffix.lower() in ENDINGS)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from savs_analyze.cli.help import WholeHelp
 from savs_harvest.cli import fit, plans, predict, runs
 from savs_harvest.cli.data import data_app
 from savs_stores import terminal
@@ -14,6 +15,8 @@ app = typer.Typer(
     help="Run a vision-language model over a benchmark and keep every head's last-token output.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # its tables cut words
+    cls=WholeHelp,
     add_completion=False,
 )
 

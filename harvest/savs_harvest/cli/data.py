@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from savs_analyze.cli.help import WholeHelp
 from savs_harvest.cli.chosen import Chosen, add_benchmarks, reading_of
 from savs_harvest.cli.options import (
     DATA_ROOT,
@@ -26,7 +27,7 @@ from savs_harvest.cli.options import (
 from savs_stores import terminal
 from savs_stores.terminal import Format
 
-data_app = typer.Typer(help="Show the benchmarks and get their files.", no_args_is_help=True)
+data_app = typer.Typer(help="Show the benchmarks and get their files.", no_args_is_help=True, cls=WholeHelp)
 
 
 @data_app.command("list")

@@ -22,9 +22,9 @@ BLOCK = 64
 def expected_of(classifier: Classifier) -> Expected:
     """Return what a classifier needs of a model, as its file says it."""
     model = classifier.about.model
-    identity = model.get("identity")
     heads = [(int(layer), int(head)) for layer, head in classifier.heads]
-    return Expected(str(model.get("name")), identity if isinstance(identity, Mapping) else {}, heads, classifier.dim)
+    known, hashes = (found if isinstance(found := model.get(name), Mapping) else {} for name in ("identity", "files"))
+    return Expected(str(model.get("name")), known, heads, classifier.dim, hashes)
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ def predict(
     """Answer for new pictures: class, probability, the set of classes, doubtful or not. The same command resumes."""
     from savs_analyze.classifier.classifier import Doubt
     from savs_analyze.classifier.file import read_classifier
+    from savs_analyze.fitting.words import limits_of
     from savs_harvest.cli.answers import ENDINGS, OURS, Journal
     from savs_harvest.cli.asked import check_sources
     from savs_harvest.cli.deployed import Deployed
@@ -75,14 +76,16 @@ def predict(
         terminal.check_output(html, (".html", ".htm"), ["answers</title>"], [*inputs, *([out] if out else [])])
     doubt = Doubt(coverage, least, false_alarms, by_class)
     read = read_classifier(classifier)
-    check_sources(pictures)
-    options = asdict(doubt) | {"abstain": abstain, "dtype": dtype, "batch_tokens": batch_tokens}
-    options["classifier"] = sha256(classifier.read_bytes()).hexdigest()
-    journal = None if out is None else Journal(out, options)
+    check_sources(pictures, read.about.question)
+    choice = Choice(model, adapter, revision, dtype, device)
+    header = asdict(doubt) | _header(classifier, choice) | {"abstain": abstain, "batch_tokens": batch_tokens}
+    journal = None if out is None else Journal(out, header)
     if journal:
         journal.check()
-    encoder = _encoder(read, Choice(model, adapter, revision, dtype, device), batch_tokens, workers, yes)
+    encoder = _encoder(read, choice, batch_tokens, workers, yes)
     deployed = Deployed(read, encoder, doubt, abstain)
+    for line in limits_of(read, doubt):
+        terminal.say(f"limits: {line}", file=sys.stderr)
     with journal.held() if journal else nullcontext():
         outcome = _answer(deployed, pictures, journal)
     if html is not None:
@@ -92,6 +95,18 @@ def predict(
         print(written, file=sys.stderr)
     if outcome.failed:
         raise typer.Exit(terminal.DONE_WITH_FAILURES)
+
+
+def _header(classifier: Path, choice: Choice) -> dict[str, Any]:
+    """Return what the rows of one file have in common: the classifier, the model as it was named, what computes.
+
+    A device is known by its kind: the same command goes on on another GPU of it.
+    """
+    from savs_harvest.models.loading import place_of
+    from savs_harvest.run.provenance import device_name
+
+    digest = sha256(classifier.read_bytes()).hexdigest()
+    return asdict(choice) | {"classifier": digest, "device": device_name(place_of(choice.device))}
 
 
 def _encoder(read: Classifier, choice: Choice, batch_tokens: int | None, workers: int | None, yes: bool) -> Encoder:

@@ -37,8 +37,12 @@ from savs_harvest.cli.resume import resume_command
 from savs_stores import terminal
 
 if TYPE_CHECKING:
+    from savs_benchmarks import Benchmark
     from savs_harvest.run.report import Report
 
+# What commands that run this one leave for it: a benchmark in place of what --data names, a last look before the
+# model; and what they find afterwards: where the vectors are.
+BENCHMARK, BEFORE_MODEL, HARVESTED = "savs benchmark", "savs before the model", "savs harvested"
 DEMO = "digits", "digits-claims", "digits-pairs", "digits-compare"
 DEMO_OUT, DEMO_CLASSIFIER, DEMO_PICTURES = Path("results/demo"), "digits", 60
 # What is said of a task whose answers are not told apart by their first token, see `savs_harvest.models.answers`.
@@ -117,7 +121,10 @@ def run(
     process = find_rank(rank, world)
     spec = find_model(model, adapter)
     reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
-    benchmark = Chosen(data, data_root, pool_per_class, split, reading).fetched()
+    benchmark = context.meta.pop(BENCHMARK, None) or Chosen(data, data_root, pool_per_class, split, reading).fetched()
+    following = context.meta.pop(BEFORE_MODEL, None)
+    if following:
+        following(benchmark)
     place = store or default_store(benchmark.name)
     in_context = InContext(icl, icl_seed)
     check_space(spec, benchmark, place, name or spec.name + in_context.suffix, revision, shard_samples, codec)
@@ -135,22 +142,34 @@ def run(
     )
     keeping = Keeping(name, shard_samples, codec, resume_command(context))
     stored_as = keeping.name_of(spec.name, settings)
-    context.meta["harvested"] = place, stored_as  # for commands that run this one
+    context.meta[HARVESTED] = place, stored_as
     shown_name = stored_as + (f" ({process})" if process.world > 1 else "")
     with HarvestProgress(shown_name, benchmark.name) as progress:
         report = harvest_changed(loaded, benchmark, place, settings, keeping, process, progress.listener)
     _tell(report)
-    print(f"{place}\nnext: {terminal.command('savs-analyze', 'sweep', '--store', place)}", file=sys.stderr)
+    print(place, file=sys.stderr)
+    if not following:
+        print(f"next: {_next(benchmark, place)}", file=sys.stderr)
     if report.failed and not started_by_torchrun():
         raise typer.Exit(terminal.DONE_WITH_FAILURES)
+
+
+def _next(benchmark: Benchmark, place: str) -> str:
+    """Return what can be done with a store: without labels there is nothing to compare, only vectors to read."""
+    if any(benchmark.tasks.values()):
+        return terminal.command("savs-analyze", "sweep", "--store", place)
+    return "nothing has a label: give some pictures labels and run again, or predict with a classifier that is fitted"
 
 
 def demo(context: typer.Context) -> None:
     """Show everything once: a tiny model reads handwritten digits, the best heads classify, a classifier answers."""
     import subprocess
 
+    from savs_benchmarks.registry import EMBEDDED
+
     stores = [default_store(name) for name in DEMO]
     for name, store in zip(DEMO, stores, strict=True):
+        context.meta[BENCHMARK] = EMBEDDED[name]  # whatever is called so here
         _invoke(context, "run", "--model", "tiny", "--data", name, "--store", store)
     code = "import sys; sys.argv[0] = 'savs-analyze'; from savs_analyze.cli import entry; entry()"
     words = [word for store in stores for word in ("--store", store)]
@@ -159,6 +178,7 @@ def demo(context: typer.Context) -> None:
         raise typer.Exit(done.returncode)
     pictures, out = DEMO_OUT / "pictures", DEMO_OUT / f"{DEMO_CLASSIFIER}.safetensors"
     _write_pictures(pictures)
+    context.meta[BENCHMARK] = EMBEDDED[DEMO_CLASSIFIER]
     _invoke(context, "fit", "--model", "tiny", "--data", DEMO_CLASSIFIER, "--shots", "20", "--out", out)
     answers = DEMO_OUT / "answers.csv"
     _invoke(context, "predict", out, pictures, "--out", answers, "--html", answers.with_suffix(".html"))
@@ -174,10 +194,11 @@ def _invoke(context: typer.Context, name: str, *words: object) -> None:
 
 def _write_pictures(folder: Path) -> None:
     """Write pictures of digits that no classifier of the demo has learnt from."""
-    from savs_benchmarks import find_benchmark, load_picture
+    from savs_benchmarks import load_picture
+    from savs_benchmarks.registry import EMBEDDED
 
     folder.mkdir(parents=True, exist_ok=True)
-    new = [sample for sample in find_benchmark(DEMO_CLASSIFIER).samples() if sample.split == "test"]
+    new = [sample for sample in EMBEDDED[DEMO_CLASSIFIER].samples() if sample.split == "test"]
     for sample in new[:: len(new) // DEMO_PICTURES]:
         load_picture(sample.images[0]).save(folder / f"{sample.sample_id}.png")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from functools import cache
@@ -17,7 +17,8 @@ from savs_harvest.errors import HubError, ModelError
 if TYPE_CHECKING:
     from savs_harvest.models.specs import ModelSpec
 
-HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
+WITHOUT_WEIGHTS = ["*.json", "*.jinja", "*.txt", "*.model", "README.md"]
+HUB_FILES = [*WITHOUT_WEIGHTS, "*.safetensors"]
 HASH_BLOCK_BYTES = 2**24
 ADAPTER_CONFIG = "adapter_config.json"
 # Far more than any JSON file of a checkpoint has: the largest tokenizers take 35 MB, and a dozen levels.
@@ -45,29 +46,33 @@ CLASS_NAMES = {
 SHARDS_OF_PROCESSES = "shard-*-model-*.safetensors"
 
 
-def checkpoint_folder(spec: ModelSpec, revision: str | None = None) -> Path:
+def checkpoint_folder(
+    spec: ModelSpec, revision: str | None = None, patterns: Sequence[str] = HUB_FILES, without: Collection[str] = ()
+) -> Path:
     """Return the local folder of a checkpoint, downloaded from the hub where it is not here yet.
 
-    Raises `HubError` naming the ways to bring the files when the hub cannot be reached, `ModelError` naming the file
-    that cannot be right, see `check_files`.
+    Of the hub, only files of these patterns are brought, and none that is to be done `without`. Raises `HubError`
+    naming the ways to bring the files when the hub cannot be reached, `ModelError` naming the file that cannot be
+    right, see `check_files`.
     """
-    folder = find_folder(spec.checkpoint, HUB_FILES, revision or spec.revision)
+    folder = find_folder(spec.checkpoint, patterns, revision or spec.revision, without)
     check_files(folder, spec.checkpoint)
     return folder
 
 
-def find_folder(name: str, patterns: list[str], revision: str | None = None) -> Path:
+def find_folder(name: str, patterns: Sequence[str], revision: str | None = None, without: Collection[str] = ()) -> Path:
     """Return the folder of this name, or that of a hub id once its files are here. Raises `HubError`."""
-    return Path(name) if Path(name).is_dir() else _download(name, patterns, revision)
+    return Path(name) if Path(name).is_dir() else _download(name, patterns, revision, without)
 
 
-def _download(name: str, patterns: list[str], revision: str | None) -> Path:
+def _download(name: str, patterns: Sequence[str], revision: str | None, without: Collection[str]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     pinned = f" --revision {revision}" if revision else ""
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+        wanted, unwanted = list(patterns), sorted(without) or None
+        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted, ignore_patterns=unwanted))
     except LocalEntryNotFoundError:
         raise HubError(
             f"the Hugging Face hub cannot be reached and {name} is not in the local cache.\n"
@@ -285,6 +290,11 @@ def configurations(config: Any) -> Iterator[Any]:
     if isinstance(config, dict | list | tuple):
         for part in config.values() if isinstance(config, dict) else config:
             yield from configurations(part)
+
+
+def file_hashes(folder: Path) -> dict[str, str]:
+    """Return what the files of a checkpoint are known by: its weights and its configurations."""
+    return {"weights": files_hash(folder, "*.safetensors"), "configs": files_hash(folder, "*config*.json")}
 
 
 def files_hash(folder: Path, *patterns: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -20,11 +20,12 @@ from torch import Tensor, nn
 
 from savs_harvest.errors import ModelError
 from savs_harvest.models.adapters import find_adapter, merge
-from savs_harvest.models.checkpoints import checkpoint_folder, files_hash, load_config, loading
+from savs_harvest.models.checkpoints import WITHOUT_WEIGHTS, checkpoint_folder, file_hashes, load_config, loading
 from savs_harvest.models.families import Family, rules
 from savs_harvest.models.heads import Projection, check_capture, find_projections, layers_without_heads
 from savs_harvest.models.patches import use_patch_products
 from savs_harvest.models.prompts import check_template, prepare, tokens_before
+from savs_harvest.models.shards import is_behind, left_out, without_files
 from savs_harvest.models.shortened import shorten
 from savs_harvest.models.specs import ModelSpec
 from savs_stores.format.fingerprint import canonical
@@ -74,14 +75,14 @@ def load_checkpoint(
     """
     from savs_harvest.models.processors import read_processor
 
-    place = find_device(local_rank) if device == "auto" else _check_device(device)
-    folder = checkpoint_folder(spec, revision)
+    place = place_of(device, local_rank)
+    folder, without = _fetched(spec, revision, layers)
     config = load_config(folder, spec.checkpoint)
     _refuse_switching_rope(spec, config)
     torch_dtype = _torch_dtype(dtype or spec.dtype or own_dtype(spec, config))
     adapter = find_adapter(spec.adapter) if spec.adapter else None
     whole = shorten(config, layers, spec.adapter) if layers else ""
-    model = _load_weights(spec, folder, config, torch_dtype)
+    model = _load_weights(spec, folder, config, torch_dtype, without)
     if adapter:
         model = merge(model, adapter)
     processor, remarks = read_processor(folder)
@@ -125,21 +126,34 @@ def own_dtype(spec: ModelSpec, config: Any) -> str:
     return name
 
 
-def _load_weights(spec: ModelSpec, folder: Path, config: Any, dtype: torch.dtype) -> Any:
-    """Return the model of a configuration with all its weights, and with no attention but transformers' own."""
+def _fetched(spec: ModelSpec, revision: str | None, layers: int | None) -> tuple[Path, frozenset[str]]:
+    """Return the folder of a checkpoint, and the files of weights that are not needed: these are not downloaded."""
+    if layers is None or Path(spec.checkpoint).is_dir():
+        return checkpoint_folder(spec, revision), frozenset()
+    folder = checkpoint_folder(spec, revision, WITHOUT_WEIGHTS)
+    without = left_out(folder, load_config(folder, spec.checkpoint), layers, spec.adapter)
+    return checkpoint_folder(spec, folder.name, without=without), without  # the same commit, whatever comes between
+
+
+def _load_weights(spec: ModelSpec, folder: Path, config: Any, dtype: torch.dtype, without: Collection[str] = ()) -> Any:
+    """Return the model of a configuration with all its weights, and with no attention but transformers' own.
+
+    Without some files, what lies behind its last layer is filled at random: nothing that is read depends on it.
+    """
     from transformers import AutoModelForImageTextToText
 
     _refuse_without_weights(spec, folder, config, dtype)
-    with loading(spec.checkpoint, "weights", folder):
+    with without_files(folder, without) as place, loading(spec.checkpoint, "weights", folder):
         model, found = AutoModelForImageTextToText.from_pretrained(
-            folder,
+            place,
             config=config,
             dtype=dtype,
             use_safetensors=True,
             output_loading_info=True,
             trust_remote_code=False,
         )
-    if missing := sorted(found["missing_keys"]):
+    layers = config.get_text_config().num_hidden_layers
+    if missing := sorted(name for name in found["missing_keys"] if not (without and is_behind(name, layers))):
         raise ModelError(
             f"{spec.checkpoint} lacks {len(missing)} weights, first {missing[0]}: the files are not complete"
         )
@@ -158,6 +172,11 @@ def _refuse_other_attention(spec: ModelSpec, model: nn.Module) -> None:
 def find_device(local_rank: int) -> str:
     """Return this process's GPU: of those it sees, the one of its rank on this machine; the CPU where there is none."""
     return f"cuda:{local_rank % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
+
+
+def place_of(device: str, local_rank: int = 0) -> torch.device:
+    """Return the device of this name, `auto` included. Raises `ModelError` where this machine has none."""
+    return torch.device(find_device(local_rank) if device == "auto" else _check_device(device))
 
 
 def empty_model(spec: ModelSpec, revision: str | None = None, dtype: str | None = None) -> nn.Module:
@@ -245,8 +264,7 @@ def _identity(
     return {
         "model": spec.checkpoint if from_hub else None,  # a folder may be renamed: its files say what it is
         "revision": folder.name if from_hub else None,
-        "weights": None if from_hub else files_hash(folder, "*.safetensors"),
-        "configs": None if from_hub else files_hash(folder, "*config*.json"),
+        **({"weights": None, "configs": None} if from_hub else file_hashes(folder)),
         "model_type": model.config.model_type,
         "dtype": str(model.dtype).removeprefix("torch."),
         "attention": model.config._attn_implementation,

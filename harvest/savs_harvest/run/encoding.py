@@ -29,7 +29,7 @@ from savs_harvest.run.writing import head_table
 from savs_stores import Status
 from savs_stores.format.fingerprint import short_hash
 
-Shown: TypeAlias = Image.Image | Path | str | UInt8[np.ndarray, "height width 3"]
+Shown: TypeAlias = Image.Image | Path | str | UInt8[np.ndarray, "height width 3"] | UInt8[np.ndarray, "height width"]
 # Samples that run between two yields.
 BLOCK = 256
 VECTORS_ONLY = Settings(logits=False)
@@ -177,10 +177,30 @@ def _pictures(shown: Shown | Sequence[Shown], sample: int) -> tuple[Image.Image,
 
 def _as_picture(shown: Shown) -> Image.Image | Path:
     if isinstance(shown, np.ndarray):
-        if shown.dtype != np.uint8 or shown.ndim != 3 or shown.shape[2] != 3 or not shown.size:
-            words = f"{shown.dtype} of shape {shown.shape}"
-            raise TypeError(f"an array must be uint8 [height, width, 3], got {words}")
+        if shown.dtype != np.uint8 or not (shown.ndim == 2 or shown.shape[2:] == (3,)) or not shown.size:
+            words = f"{shown.dtype} of shape {shown.shape}{_advice(shown)}"
+            raise TypeError(f"an array must be uint8 [height, width, 3], or [height, width] of grey, got {words}")
         return Image.fromarray(shown)
     if not isinstance(shown, str | Path | Image.Image):
         raise TypeError(f"a picture is a PIL image, an array or a path, not {type(shown).__name__}")
     return Path(shown) if isinstance(shown, str) else shown
+
+
+def _advice(array: np.ndarray) -> str:
+    """Say how an array becomes a picture; nothing is guessed, as 0 to 1 and 0 to 255 may look alike."""
+    ways = []
+    if array.dtype == bool:
+        ways.append("255 * array.astype(np.uint8)")
+    elif array.dtype.kind == "f":
+        ways.append("np.round(255 * array).astype(np.uint8) where 1 is white, array.astype(np.uint8) where 255 is")
+    elif array.dtype != np.uint8:
+        ways.append("array.astype(np.uint8) where 255 is white")
+    if array.ndim == 3 and array.shape[2] == 1:
+        ways.append("array[..., 0] of grey")
+    elif array.ndim == 3 and array.shape[2] == 4:
+        ways.append("array[..., :3] without alpha")
+    elif array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[2] != 3:
+        ways.append("array.transpose(1, 2, 0) where colours come first")
+    elif array.ndim == 4:
+        ways.append("list(array) of several pictures")
+    return f": give {', and '.join(ways)}" if ways and array.size else ""

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from savs_harvest.batches.layout_check import load_model
-from savs_harvest.models.checkpoints import HUB_FILES, files_hash, read_json
+from savs_harvest.models.checkpoints import HUB_FILES, file_hashes, files_hash, load_config, read_json
 from savs_harvest.models.loading import LoadedModel
+from savs_harvest.models.shards import left_out
 from savs_harvest.models.specs import ModelSpec, find_model
 from savs_harvest.models.tiny import CHECKPOINT
 from savs_harvest.run.encoding import Encoder
@@ -29,17 +31,35 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 # What moves vectors by rounding only: told and allowed. What says nothing of vectors.
 TOLD = ("dtype", "attention", "batching", "padding", "compiled")
 SILENT = ("logits", "answers")
+FILES = ("weights", "configs")
 BY_LAYER = ("heads", "layers_without_heads")
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What a classifier needs: its model's name, all that made its vectors, and of which `heads`, (layer, place)."""
+    """What a classifier needs: its model's name, all that made its vectors, and of which `heads`, (layer, place).
+
+    `files` are the hashes of a model of the hub, by which a copy in a folder is known; they may be missing.
+    """
 
     name: str
     identity: Mapping[str, Any]
     heads: Sequence[tuple[int, int]]
     dim: int
+    files: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def hub_id(self) -> str | None:
+        """The model of the hub that was fitted; None for a folder."""
+        found = self.identity.get("model")
+        return None if found is None else str(found)
+
+    @cached_property
+    def known_files(self) -> dict[str, Any]:
+        """The hashes of its files, as the classifier's file says or of the hub's cache here; {} where neither knows."""
+        if self.hub_id is None:
+            return {name: self.identity.get(name) for name in FILES}
+        return {name: self.files[name] for name in FILES} if set(FILES) <= set(self.files) else hub_files(self.identity)
 
     @property
     def layers(self) -> int:
@@ -73,16 +93,15 @@ def load_expected(expected: Expected, choice: Choice, confirmed: Callable[[str],
     fields in which the model is another one, or where none may be loaded.
     """
     spec = _find(expected, choice)
-    _refuse(differences(*({"model": one} for one in _hub_ids(expected, spec))))
-    if choice.model is None and not is_here(spec) and not confirmed(spec.checkpoint):
+    _check_source(expected, spec)
+    if choice.model is None and not is_here(spec, expected.layers) and not confirmed(spec.checkpoint):
         raise MismatchError(
             f"the classifier's file names the model {spec.checkpoint}, which would be downloaded: if that is what you "
             f"want, say so with --yes, or name the model yourself with --model {spec.checkpoint}"
         )
     dtype = choice.dtype or str(expected.identity.get("dtype") or "") or None
     loaded = load_model(spec, choice.device, dtype, choice.revision, layers=expected.layers)
-    _refuse(_compared(expected, identity(loaded, expected.settings())))
-    return loaded
+    return _confirmed(expected, loaded)
 
 
 def told(expected: Expected, loaded: LoadedModel, settings: Settings) -> list[str]:
@@ -108,27 +127,37 @@ def widened(vectors: np.ndarray, dim: int) -> np.ndarray:
     return np.pad(vectors[:, :, :dim], ((0, 0), (0, 0), (0, max(0, dim - vectors.shape[2]))))
 
 
-def is_here(spec: ModelSpec) -> bool:
-    """Return whether all files of a model are on this machine."""
-    if Path(spec.checkpoint).is_dir():
-        return True
+def is_here(spec: ModelSpec, layers: int | None = None) -> bool:
+    """Return whether all files of a model, or all that so many first layers need, are on this machine."""
+    return Path(spec.checkpoint).is_dir() or _cached(spec.checkpoint, spec.revision, layers) is not None
+
+
+def hub_files(identity: Mapping[str, Any]) -> dict[str, str]:
+    """Return the hashes of a hub model's files in the cache here; {} where they are not, and for a folder."""
+    name, revision = str(identity.get("model")), str(identity.get("revision"))
+    found = _cached(name, revision) if HUB_ID.fullmatch(name) and COMMIT.fullmatch(revision) else None
+    return file_hashes(found) if found else {}
+
+
+def _cached(name: str, revision: str | None, layers: int | None = None) -> Path | None:
+    """Return the folder of a model of the hub, None where it is not whole in the cache. Nothing is downloaded."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        found = snapshot_download(
-            spec.checkpoint, revision=spec.revision, allow_patterns=HUB_FILES, local_files_only=True
-        )
+        found = Path(snapshot_download(name, revision=revision, allow_patterns=HUB_FILES, local_files_only=True))
     except (LocalEntryNotFoundError, ValueError):
+        return None
+    return found if _has_weights(found, layers) else None
+
+
+def _has_weights(folder: Path, layers: int | None) -> bool:
+    if not (folder / "config.json").exists():
         return False
-    return _has_weights(Path(found))
-
-
-def _has_weights(folder: Path) -> bool:
+    without = left_out(folder, load_config(folder, str(folder)), layers) if layers else frozenset()
     indexes = list(folder.glob("*.safetensors.index.json"))
     names = {str(name) for path in indexes for name in read_json(path).get("weight_map", {}).values()}
-    whole = all((folder / name).exists() for name in names) if names else any(folder.glob("*.safetensors"))
-    return (folder / "config.json").exists() and whole
+    return all((folder / name).exists() for name in names - without) if names else any(folder.glob("*.safetensors"))
 
 
 def _find(expected: Expected, choice: Choice) -> ModelSpec:
@@ -152,13 +181,43 @@ def _find(expected: Expected, choice: Choice) -> ModelSpec:
     return replace(find_model(named, choice.adapter), revision=choice.revision or str(revision))
 
 
-def _hub_ids(expected: Expected, spec: ModelSpec) -> tuple[Any, Any]:
-    """Return which models of the hub are meant, before anything is loaded."""
-    return expected.identity.get("model"), None if Path(spec.checkpoint).is_dir() else spec.checkpoint
+def _check_source(expected: Expected, spec: ModelSpec) -> None:
+    """Raise `MismatchError` where it is plain, before anything is loaded, that it is another model, or may be.
+
+    A folder and a model of the hub may be one model: that is proven by the hashes of their files, or not at all.
+    """
+    fitted, now = expected.hub_id, None if Path(spec.checkpoint).is_dir() else spec.checkpoint
+    advice = ""
+    if now is None and fitted is not None:
+        if expected.known_files:
+            return
+        brought = f"hf download {fitted} --revision {expected.identity.get('revision')}"
+        advice = (
+            "\nThis folder may be a copy of it, but neither the classifier's file nor a cache here has the hashes of "
+            f"its files to prove that: leave --model out ({brought} brings it), or fit again with savs-harvest fit, "
+            "which writes them"
+        )
+    if fitted is None and now is not None:
+        if is_here(spec):
+            return
+        advice = f"\nIt may be a copy of the folder that was fitted: hf download {now}, and its files are compared"
+    _refuse(differences({"model": fitted}, {"model": now}), advice)
 
 
-def _compared(expected: Expected, found: Mapping[str, Any]) -> list[str]:
-    return differences(_fields(expected.identity, expected.layers), _fields(found, expected.layers))
+def _confirmed(expected: Expected, loaded: LoadedModel) -> LoadedModel:
+    """Return the model where it is the one that was fitted, by its name on the hub or by its files."""
+    fitted, found = expected.identity, identity(loaded, expected.settings())
+    copy = (expected.hub_id is None) != (found["model"] is None)
+    if copy:
+        hashes = file_hashes(loaded.folder) if found["model"] else {name: found[name] for name in FILES}
+        fitted, found = _by_files(fitted, expected.known_files), _by_files(found, hashes)
+    _refuse(differences(_fields(fitted, expected.layers), _fields(found, expected.layers)))
+    said = f"its files are, byte for byte, those of {expected.hub_id or 'the folder'} that was fitted"
+    return replace(loaded, remarks=(*loaded.remarks, said)) if copy else loaded
+
+
+def _by_files(identity: Mapping[str, Any], hashes: Mapping[str, Any]) -> dict[str, Any]:
+    return {**identity, "model": None, "revision": None, **hashes}
 
 
 def _fields(identity: Mapping[str, Any], layers: int) -> dict[str, Any]:
@@ -177,10 +236,12 @@ def _layer(row: Any) -> int:
     return row[0] if isinstance(row, list) and row and isinstance(row[0], int) else -1
 
 
-def _refuse(lines: Sequence[str]) -> None:
+def _refuse(lines: Sequence[str], advice: str = "") -> None:
     if lines:
         listed = "".join(f"\n  {_worded(line)}" for line in lines)
-        raise MismatchError(f"this is not the model that the classifier was fitted on, its vectors differ:{listed}")
+        raise MismatchError(
+            f"this is not the model that the classifier was fitted on, its vectors differ:{listed}{advice}"
+        )
 
 
 def _worded(line: str) -> str:

@@ -36,15 +36,20 @@ def environment(device: torch.device) -> dict[str, Any]:
         "float32_products": torch.get_float32_matmul_precision(),
     }
     if device.type != "cuda":
-        return found | {"device": platform.machine(), "threads": torch.get_num_threads()}
+        return found | {"device": device_name(device), "threads": torch.get_num_threads()}
     return found | {
-        "device": torch.cuda.get_device_name(device),
+        "device": device_name(device),
         "capability": ".".join(map(str, torch.cuda.get_device_capability(device))),
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
         "driver": driver_version(DRIVER.read_text()) if DRIVER.exists() else None,
         "allow_tf32": torch.backends.cuda.matmul.allow_tf32,
     }
+
+
+def device_name(device: torch.device) -> str:
+    """Return the kind of GPU, or of the machine where the processor computes."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
 
 
 def driver_version(text: str) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 from savs_benchmarks.pictures.pictures import POLICY
 from savs_harvest.asking.index import Index
 from savs_harvest.models.answers import Answers, ways
+from savs_harvest.models.licences import find_licence
 from savs_harvest.models.loading import LoadedModel
 from savs_harvest.models.prompts import prompt_hash
 from savs_harvest.run.settings import Settings
@@ -69,13 +70,15 @@ def open_writer(
 ) -> ModelWriter:
     """Create the store and the model's group where they are not there yet; both are checked where they are."""
     create_store(store, index.info, index.table)
+    licence = find_licence(model.folder)
+    made = {"command": keeping.command, "remarks": list(model.remarks), **({"licence": licence} if licence else {})}
     try:
         return add_model(
             store,
             keeping.name_of(model.name, settings),
             identity(model, settings, answers),
             head_table(model),
-            {"command": keeping.command, "remarks": list(model.remarks)},
+            made,
             shard_samples=keeping.shard_samples,
             codec=keeping.codec,
         )

@@ -10,7 +10,9 @@ from savs_analyze.classifier.calibration import (
     Likeness,
     distances,
     fit_temperature,
+    least_compared,
     nonconformity,
+    one_vote_each,
     proven_coverage,
     sets_of,
     share_as_far,
@@ -46,20 +48,25 @@ def test_a_temperature_changes_no_answer(seed, temperature):
     assert (found.argmax(axis=1) == probabilities.argmax(axis=1)).all()
 
 
-@given(st.integers(0, 1000), st.booleans())
-def test_sets_are_those_of_the_definition(seed, by_class):
-    """Vovk 2015, eq. 5, by counting; every probability of it is met by at least the new sample itself."""
+@given(st.integers(0, 1000), st.booleans(), st.booleans())
+def test_sets_are_those_of_the_definition(seed, by_class, grouped):
+    """Vovk 2015, eq. 5, by counting, every cluster by its mean; the new sample itself is met by all."""
     generator = np.random.default_rng(seed)
-    labels, fold = generator.integers(0, 3, 12), generator.integers(0, 4, 12)
+    cluster = generator.integers(0, 6, 12) if grouped else np.arange(12)
+    labels, fold = generator.integers(0, 3, 12), generator.integers(0, 4, 12)[cluster]
     known = np.round(generator.exponential(size=12), 1)
     by_fold = softmax(generator.normal(size=(4, 5, 3)).reshape(20, 3)).reshape(4, 5, 3)
-    calibration = Calibration(1.0, np.ones(4), fold, known, labels)
+    calibration = Calibration(1.0, np.ones(4), fold, known, labels, cluster if grouped else None)
     found = calibration.set_probabilities(by_fold, by_class)
     for new in range(5):
         for label in range(3):
-            of_interest = [i for i in range(12) if not by_class or labels[i] == label]
-            strange = [known[i] >= -np.log(by_fold[fold[i], new, label]) - 1e-9 for i in of_interest]
-            assert found[new, label] == pytest.approx((1 + sum(strange)) / (1 + len(of_interest)))
+            strange = {}
+            for i in range(12):
+                if not by_class or labels[i] == label:
+                    of_sample = known[i] >= -np.log(by_fold[fold[i], new, label]) - 1e-9
+                    strange.setdefault(cluster[i], []).append(of_sample)
+            votes = sum(sum(of_one) / len(of_one) for of_one in strange.values())
+            assert found[new, label] == pytest.approx((1 + votes) / (1 + len(strange)))
 
 
 @pytest.mark.parametrize("coverage", [0.7, 0.9])
@@ -99,7 +106,52 @@ def test_alarms_are_as_rare_as_stated_and_strangers_are_marked():
     assert np.mean(true) > 0.95
 
 
+def groups_of_near_duplicates(generator, groups, size):
+    """Return vectors [group, member, head, dim]: groups differ, members of one hardly do."""
+    centres = generator.normal(size=(groups, 1, 6, 8))
+    return centres + 0.05 * generator.normal(size=(groups, size, 6, 8))
+
+
+@pytest.mark.parametrize(("groups", "size"), [(4, 50), (19, 10), (60, 3)])
+def test_new_groups_are_marked_no_more_often_than_stated(groups, size):
+    """Each of 4 groups of 50 near-duplicates counted as 50: 30 % of the pictures of new groups were marked."""
+    generator, marked, naive = np.random.default_rng(3), [], []
+    means = generator.normal(size=(3, 6, 8))
+    for _ in range(400):
+        known = groups_of_near_duplicates(generator, groups, size).reshape(-1, 6, 8)
+        new = groups_of_near_duplicates(generator, 1, 10)[0]
+        cluster = np.repeat(np.arange(groups), size)
+        for found, of_cluster in ((marked, cluster), (naive, None)):
+            likeness = Likeness(np.arange(6), means, distances(known, means), of_cluster)
+            found.append((likeness.likeness(new) <= 0.05).mean())
+    assert np.mean(marked) <= 0.05 + 3 * np.std(marked) / 400**0.5
+    assert groups >= least_compared(0.05) or not any(marked)
+    assert np.mean(naive) > np.mean(marked)
+
+
+@pytest.mark.parametrize(("groups", "size"), [(9, 20), (40, 5)])
+def test_sets_hold_the_truth_of_new_groups_as_often_as_promised(groups, size):
+    """One classifier for all folds, so that groups are exchangeable; all members of one are as strange."""
+    generator, held = np.random.default_rng(4), []
+    for _ in range(1000):
+        probabilities, labels = said(generator, groups + 1, 4, sharpness=1.0)
+        cluster = np.repeat(np.arange(groups), size)
+        strange = nonconformity(probabilities)[np.arange(groups + 1), labels]
+        calibration = Calibration(1.0, np.ones(2), cluster % 2, strange[cluster], labels[cluster], cluster)
+        sets = sets_of(calibration.set_probabilities(np.stack([probabilities[-1:]] * 2)), 0.9)
+        held.append(sets[0, labels[-1]])
+    assert 0.9 - 3 * 0.3 / 1000**0.5 <= np.mean(held) <= 0.9 + 1 / (groups + 1) + 3 * 0.3 / 1000**0.5
+
+
+@given(st.floats(0.01, 0.6))
+def test_the_least_compared_are_those_among_whom_one_can_be_the_strangest(rate):
+    least = least_compared(rate)
+    assert 1 / (least + 1) <= rate + 1e-8
+    assert least == 0 or 1 / least > rate - 1e-8
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.floats(0, 1))
 def test_the_share_as_far_counts_the_new_one_too(known, new):
     expected = (1 + sum(one >= new - 1e-9 for one in known)) / (len(known) + 1)
-    assert share_as_far(np.array(known), np.array([new]))[0] == pytest.approx(expected)
+    found = share_as_far(np.array(known), one_vote_each(len(known), None), np.array([new]))
+    assert found[0] == pytest.approx(expected)

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from kit.classifiers import planted_context
 from savs_analyze.fitting.estimate import estimate
-from savs_analyze.fitting.fit import fit, fold_of
+from savs_analyze.fitting.fit import fit, fold_of, partitions_of
+from savs_analyze.measure.probabilities import wilson
+from savs_analyze.methods.context import Context
 from savs_analyze.methods.crossfit import best, cross_fit
-from savs_analyze.methods.folds import clusters, make_folds
+from savs_analyze.methods.folds import SplitError, clusters, make_folds, naming
 from savs_analyze.methods.learners import learn
 from savs_analyze.methods.recipes import AUTO, METHODS
 from savs_analyze.methods.settings import make_setting
@@ -50,9 +52,18 @@ def test_clusters_are_those_of_a_union(shared):
     assert all((found[a] == found[b]) == (b in expected[a]) for a in range(10) for b in range(10))
 
 
-def test_a_class_that_cannot_be_split_is_named():
-    with pytest.raises(ValueError, match="class 1 has one sample, or only samples that belong together"):
-        make_folds(np.array([0, 0, 1, 1]), np.array([0, 1, 2, 2]), 0)
+@pytest.mark.parametrize(
+    ("labels", "cluster", "words"),
+    [
+        ([0, 0, 1, 1], [0, 1, 2, 2], "class 'dog' has one sample, or only samples that belong together"),
+        ([0, 0, 1], [0, 1, 2], "class 'dog' has one sample, or only samples that belong together"),
+    ],
+)
+def test_a_class_that_cannot_be_split_is_named(labels, cluster, words):
+    with pytest.raises(SplitError, match="class 1 has"):
+        make_folds(np.array(labels), np.array(cluster), 0)
+    with pytest.raises(ValueError, match=words), naming(["cat", "dog"]):
+        make_folds(np.array(labels), np.array(cluster), 0)
 
 
 def spoiled(context, samples):
@@ -134,6 +145,53 @@ def test_an_estimate_on_noise_is_chance():
         found = fit(methods, replace(context, vectors=noise, _known={}))
         told.append(estimate(found, context.labels, np.arange(24)).accuracy)
     assert np.mean(told) == pytest.approx(0.5, abs=3 * np.std(told) / 20**0.5)
+
+
+def noise_like(context, seed):
+    noise = np.random.default_rng(seed).normal(size=context.vectors.shape)
+    return replace(context, vectors=noise, seed=seed, _known={})
+
+
+def test_estimates_of_several_partitions_are_unbiased_and_their_intervals_hold_the_truth():
+    """On noise the truth is chance. Were three partitions three times the samples, intervals would hold it less."""
+    context, told, held = planted_context(2), [], []
+    methods = [make_setting("savs-soft", k=k).method for k in (1, 3)]
+    for seed in range(40):
+        found = estimate(fit(methods, noise_like(context, seed), 3), context.labels, np.arange(24))
+        told.append(found.accuracy)
+        held.append(found.interval[0] <= 0.5 <= found.interval[1])
+    assert np.mean(told) == pytest.approx(0.5, abs=3 * np.std(told) / 40**0.5)
+    assert np.mean(held) >= 0.95 - 3 * (0.95 * 0.05 / 40) ** 0.5
+
+
+@pytest.mark.parametrize("cluster", [np.arange(24), np.arange(24) // 3])
+def test_repetitions_are_no_new_samples(cluster):
+    """The same partition told again changes nothing; other partitions move the middle of the interval alone."""
+    context = replace(planted_context(2), cluster=cluster)
+    one, three = (fit(METHODS_OF_TEST, context, partitions) for partitions in (1, 3))
+    told = estimate(one, context.labels, cluster)
+    again = estimate(replace(one, partitions=[*one.partitions] * 5), context.labels, cluster)
+    assert replace(again, partitions=1) == told
+    repeated = estimate(three, context.labels, cluster)
+    assert repeated.interval == wilson(repeated.accuracy, len(set(cluster)))
+    each = [(judged.answers == context.labels).mean() for judged in three.partitions]
+    assert repeated.accuracy == pytest.approx(np.mean(each))
+
+
+def test_further_partitions_leave_the_classifier_as_it_is():
+    context = planted_context(3)
+    one, three = (fit(METHODS_OF_TEST, context, partitions) for partitions in (1, 3))
+    assert len(three.partitions) == 3
+    assert (one.chosen, one.chosen_by_fold) == (three.chosen, three.chosen_by_fold)
+    assert (one.calibration.nonconformity == three.calibration.nonconformity).all()
+    assert len({tuple(judged.cross.fold) for judged in three.partitions}) == 3
+
+
+@pytest.mark.parametrize(("samples", "partitions"), [(10, 3), (140, 3), (200, 2), (300, 1), (4000, 1)])
+def test_many_numbers_are_judged_in_fewer_partitions(samples, partitions):
+    vectors = np.broadcast_to(np.float16(0), (samples, 784, 128))
+    labels = np.arange(samples) % 2
+    assert partitions_of(Context(vectors, labels, 2, np.repeat(np.arange(28), 28))) == partitions
 
 
 def test_two_samples_a_class_are_estimated_but_not_nested():

@@ -1,14 +1,16 @@
 """A classifier from a store: which samples and heads it takes, what its file says, what it is when it is read."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from savs_analyze.classifier.classifier import Doubt
 from savs_analyze.classifier.file import read_classifier, write_classifier
 from savs_analyze.fitting.store import FitRequest, fit_store
-from savs_analyze.fitting.words import describe
+from savs_analyze.fitting.words import describe, limits_of
 from savs_stores import BenchmarkInfo, write_store
 from savs_stores.format.fingerprint import short_hash
 
@@ -86,7 +88,7 @@ def test_the_same_request_gives_the_same_file(toy, tmp_path):
         ({"shots": 31}, "class 'cat' has 30 labelled samples to learn from, 31 are needed: .* or ask for --shots 30"),
         ({"task": "other"}, "has 1 tasks, there is no task 'other': --task all"),
         ({"method": "savs-sofd"}, "there is no method 'savs-sofd'; did you mean 'savs-soft'"),
-        ({"method": "auto", "k": 5}, "auto has no k"),
+        ({"method": "auto", "k": 5}, "auto has no k, .* name one with --method, as in --method savs-soft --k 5"),
         ({"method": "layers"}, "LayerVotes cannot be written"),
     ],
 )
@@ -167,9 +169,70 @@ def test_it_says_what_it_is(toy):
         assert words in lines
 
 
+def test_the_licence_of_the_model_is_carried_where_the_store_knows_it(toy):
+    vectors = vectors_of(toy)
+    assert "licence" not in fit_store(vectors, RIDGE).about.model
+    vectors.provenance = {**vectors.provenance, "licence": "apache-2.0"}
+    assert fit_store(vectors, RIDGE).about.model["licence"] == "apache-2.0"
+
+
 def test_groups_stay_in_one_fold(make_store):
     groups = [f"group {row // 3}" for row in range(120)]
     store = make_store(group=groups)
     calibration = fit_store(store["planted"], RIDGE).calibration
     of_sample = np.repeat(np.arange(20), 3)
     assert all(len(set(calibration.fold[of_sample == group])) == 1 for group in range(20))
+
+
+def grouped(make_store, groups):
+    """Return the classifier of 60 labelled samples, so many groups of each class, and their vectors."""
+    store = make_store(name=f"of {groups}", group=[f"group {row * groups // 30}" for row in range(120)])
+    return fit_store(store["planted"], RIDGE)
+
+
+@pytest.mark.parametrize(
+    ("groups", "doubt", "words"),
+    [
+        (2, Doubt(), "sets at 90 % need 9 labelled groups, there are 4: all hold every class"),
+        (2, Doubt(), "marked as unlike all others at 5 % of false alarms: that needs 19 labelled groups, there are 4"),
+        (5, Doubt(by_class=True), r"by class, .* 9 labelled groups of each: .* with fewer, cat \(5\), dog \(5\)"),
+        (2, Doubt(0.7, by_class=True), r"by class, sets at 70 % need 3 .* cat \(2\), dog \(2\)"),
+    ],
+)
+def test_too_few_groups_for_a_promise_are_told(make_store, groups, doubt, words):
+    classifier = grouped(make_store, groups)
+    assert classifier.calibration.clusters == 2 * groups
+    assert re.search(words, "\n".join(limits_of(classifier, doubt)))
+
+
+def test_enough_samples_are_not_told(toy):
+    classifier = fit_store(vectors_of(toy), RIDGE)
+    assert not [*limits_of(classifier, Doubt()), *limits_of(classifier, Doubt(by_class=True))]
+
+
+def uneven(classifier, scarce):
+    """Return the classifier as if all but so many samples were of the first class."""
+    label = np.where(np.arange(classifier.samples) < scarce, 1, 0)
+    return replace(classifier, calibration=replace(classifier.calibration, label=label))
+
+
+@pytest.mark.parametrize(
+    ("scarce", "by_class", "words"),
+    [
+        (5, False, "classes are uneven, 5 to 55 labelled samples: 90 % is for all together, a scarce class may"),
+        (5, True, r"by class, sets at 90 % need 9 labelled samples of each: every set holds .* fewer, dog \(5\)"),
+        (9, True, "^$"),
+        (25, False, "^$"),
+    ],
+)
+def test_uneven_classes_are_told(toy, scarce, by_class, words):
+    classifier = uneven(fit_store(vectors_of(toy), RIDGE), scarce)
+    assert re.search(words, "\n".join(limits_of(classifier, Doubt(by_class=by_class))))
+
+
+def test_what_belongs_together_is_read_as_it_was_written(make_store, tmp_path):
+    write_classifier(classifier := grouped(make_store, 5), tmp_path / "groups.safetensors")
+    found = read_classifier(tmp_path / "groups.safetensors")
+    for part in (found.calibration, found.likeness):
+        assert (part.cluster == classifier.calibration.cluster).all()
+    assert list(limits_of(found, Doubt())) == list(limits_of(classifier, Doubt()))

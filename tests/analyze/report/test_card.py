@@ -50,8 +50,35 @@ def test_the_same_classifier_gives_the_same_card(classifier, tmp_path):
 def test_no_word_of_the_data_is_markup(classifier, word):
     about = replace(classifier.about, data={**classifier.about.data, "source": word, "licence": word}, question=word)
     text = card_text(replace(classifier, about=about), "toy.safetensors", "toy.png")
-    assert header_of(text)["license_name"] == word
+    assert header_of(text)["license_name"] == f"model: unknown, data: {word}"
     body = text.split("---\n", 2)[2]
     outside = body.split("```\n")[0] + body.split("```\n")[-1]
     for markup in ("[x](", "<script>", "\x1b", "`code`"):
         assert markup not in outside
+
+
+def test_a_classifier_without_an_estimate_has_a_card(classifier, tmp_path):
+    card = write_card(replace(classifier, about=replace(classifier.about, estimate={})), tmp_path / "toy.safetensors")
+    text = card.read_text()
+    assert "model-index" not in header_of(text)
+    assert "![" not in text
+    assert [path.name for path in tmp_path.iterdir()] == ["toy.md"]
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "fields"),
+    [
+        ("apache-2.0", "Apache-2.0", {"license": "apache-2.0"}),
+        ("apache-2.0", "MIT", {"license": "other", "license_name": "model: apache-2.0, data: MIT"}),
+        (None, "MIT", {"license": "other", "license_name": "model: unknown, data: MIT"}),
+        ("mit", "", {"license": "other", "license_name": "model: mit, data: unknown"}),
+    ],
+)
+def test_a_card_and_words_tell_both_licences(classifier, model, data, fields):
+    of_model = classifier.about.model | ({"licence": model} if model else {})
+    about = replace(classifier.about, model=of_model, data=classifier.about.data | {"licence": data})
+    licensed = replace(classifier, about=about)
+    text = card_text(licensed, "toy.safetensors", "toy.png")
+    assert {name: value for name, value in header_of(text).items() if "license" in name} == fields
+    assert f"- Model: licence {model or 'unknown'}." in text
+    assert f"; {model or 'licence unknown'}" in "\n".join(describe(licensed))

@@ -8,11 +8,13 @@ import pytest
 from sklearn.metrics import accuracy_score
 
 from kit.sweeps import FEW, LEARNING, MANY, run
+from savs_analyze.findings.findings import Findings
 from savs_analyze.methods.estimator import SAVClassifier
 from savs_analyze.methods.kinds.probes import Ridge
 from savs_analyze.methods.learners import learn
 from savs_analyze.methods.recipes import METHODS
 from savs_analyze.methods.settings import Setting
+from savs_analyze.runs.audit import audit
 from savs_analyze.runs.results import Results
 from savs_stores import ModelVectors
 
@@ -245,3 +247,43 @@ def test_too_many_shots_are_refused_before_anything_is_computed(toys, tmp_path):
         run(toys(2), tmp_path / "out", shots=31)
     assert not (tmp_path / "out" / "cells").exists()
     assert set(run(toys(2), tmp_path / "some", shots=(5, 30, 31)).shots) == {5, 30}
+
+
+@pytest.fixture
+def clumped(make_store):
+    """Return a store whose draws of two may have one class in one group: then there are no folds to choose on."""
+    labels = make_store(name="alone").samples.label
+    rows = np.flatnonzero(labels[:60] == 1)[:20].tolist()
+    return make_store(name="clumped", group=["clump" if row in rows else None for row in range(len(labels))])
+
+
+def test_a_draw_that_cannot_be_split_is_the_fault_of_its_cell_alone(clumped, tmp_path):
+    """It ended the whole sweep."""
+    rows = run(clumped, tmp_path / "out", methods=["savs", "auto"], shots=2, draws=8)
+    results = Results(tmp_path / "out")
+    supports = {cell.facts.draw: cell.facts.support for cell in results.loaded() if cell.facts.method == "savs"}
+    table = clumped.samples
+    split = {
+        draw: any(table.group[row] < 0 for row in support if table.label[row] == 1)
+        for draw, support in supports.items()
+    }
+    assert len(set(split.values())) == 2
+    assert sorted(set(rows.draw[rows.method == "auto"])) == [draw for draw in range(8) if split[draw]]
+    assert sorted(set(rows.draw[rows.method == "savs"])) == list(range(8))
+    [note] = results.notes()
+    failed = ", ".join(str(draw) for draw in range(8) if not split[draw])
+    assert f"auto has no result at 2 shots in the draws {failed}: class 'dog' has one sample, or only" in note
+    assert all(finding.sound for seed in range(3) for finding in audit(tmp_path / "out", seed))
+    findings = Findings.of_folder(tmp_path / "out")
+    assert len(findings.table())
+    assert len(findings.compare())
+    before = {path: path.stat().st_mtime_ns for path in results.cells.iterdir()}
+    run(clumped, tmp_path / "out", methods=["savs", "auto"], shots=2, draws=8)
+    assert {path: path.stat().st_mtime_ns for path in results.cells.iterdir()} == before
+
+
+def test_a_sweep_of_which_nothing_can_be_learnt_says_why(make_store, tmp_path):
+    labels = make_store(name="alone").samples.label
+    store = make_store(name="one", group=["clump" if row < 60 and labels[row] else None for row in range(len(labels))])
+    with pytest.raises(ValueError, match="no draw can be learnt from: class 'dog' has one sample, or only"):
+        run(store, tmp_path / "out", methods=["auto"], shots=2, draws=2)

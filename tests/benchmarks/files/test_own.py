@@ -327,6 +327,16 @@ BAD_TABLES = {
 }
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+def test_paths_that_lead_out_are_one_fault_with_a_count(tmp_path, name):
+    """Each row once had a line of its own."""
+    rows = [f"/elsewhere/{number}.png" for number in range(7)]
+    lines = [json.dumps({"image": row, "question": QUESTION}) for row in rows]
+    told = refused(write(tmp_path / name, "\n".join(["image", *rows] if name == "t.csv" else lines)))
+    assert told.count("leads out of") == 1
+    assert "(7 times, also line " in told
+
+
 @pytest.mark.parametrize("kind", BAD_TABLES)
 def test_what_is_wrong_with_a_table_is_said_with_its_line(beside, kind):
     text, options, words = BAD_TABLES[kind]
@@ -351,6 +361,10 @@ def test_named_columns_go_before_usual_ones(beside):
         ("t.arrow", b"ARROW1 and no more", "cannot be read"),
         ("t.json", b"[1, 2]", "must hold objects {...}, it holds 1"),
         ("t.json", b'[{"image": 1', "is not JSON"),
+        ("t.jsonl", b'{"id": 1, "label": "a"}\n{"id": 2, "la', "line 2: not JSON"),
+        ("t.jsonl", b'{"id": 1, "label": "a"}\n{"id": 2, "la', "the others have id, label, no picture ('image')"),
+        ("t.jsonl", b'{"label": "a"}\n{"image": "1.png", "label": "a"}', "line 1: it has no 'image', got label"),
+        ("t.jsonl", b'{"question": "odd ?", "label": "a"}', "'image' or 'images'; it has question, label"),
     ],
 )
 def test_a_file_of_another_kind_says_what_to_do(tmp_path, name, content, words):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import huggingface_hub
@@ -54,6 +55,44 @@ def test_every_command_and_every_option_is_explained(invoke, command):
     result = invoke(*command, "--help")
     assert result.exit_code == 0
     assert all(option in result.output for option in options_of(found))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such terminals")
+@pytest.mark.parametrize("command", [["savs_harvest"], *[["savs_harvest", *words] for words in COMMANDS]], ids=" ".join)
+def test_help_cuts_no_word_on_a_terminal_of_80_columns(command):
+    """Names of options once ended in dots, as did what they said."""
+    text = on_a_terminal(command, columns=80)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    found = typer.main.get_command(cli.app)
+    for name in command[1:]:
+        found = found.commands[name]
+    said = " ".join(text.split())
+    for part in (*found.params, *getattr(found, "commands", {}).values()):
+        sentence = part.help.split(". ")[0].split(";")[0]
+        assert "".join(sentence.split()) in "".join(said.split())
+
+
+def on_a_terminal(command, columns):
+    """Return the help of a command, in a process that sees a terminal of so many columns."""
+    import pty
+    import termios
+
+    package, *words = command
+    code = f"import sys; sys.argv[0] = 'x'; from {package}.cli import entry; entry()"
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"TERM": "xterm"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words, "--help"], stdout=theirs, stdin=theirs, env=environment
+    )
+    os.close(theirs)
+    found = b""
+    with suppress(OSError), open(ours, "rb", buffering=0) as stream:  # noqa: PTH123  it has no path
+        while part := stream.read(2**16):
+            found += part
+    assert process.wait() == 0
+    return re.sub(r"\x1b\[[0-9;]*m", "", found.decode())
 
 
 def test_models_lists_every_short_name(invoke):

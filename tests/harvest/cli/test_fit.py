@@ -1,6 +1,7 @@
 """From a folder of pictures to answers for new ones, as a user types it."""
 
 import csv
+import re
 import shutil
 
 import numpy as np
@@ -11,6 +12,8 @@ from typer.testing import CliRunner
 
 from savs_analyze.classifier.file import read_classifier
 from savs_harvest.cli.commands import app
+from savs_harvest.models.checkpoints import file_hashes
+from savs_harvest.models.tiny import CHECKPOINT
 
 QUESTION = "What number is written here?"
 NAMES = "zero one two three four".split()
@@ -97,6 +100,75 @@ def test_what_is_wrong_is_said_before_anything_is_harvested(fitted, tmp_path, mo
     with pytest.raises(ValueError, match=told):
         call("fit", *data, *words)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_classifier_of_a_hub_model_knows_the_hashes_of_its_files(fitted, hub, tmp_path, monkeypatch):
+    """A copy of the model in a folder was refused, and nothing could prove that it was one."""
+    monkeypatch.chdir(tmp_path)
+    data = "--data", fitted[0] / "photos", "--question", QUESTION, "--out", "h.safetensors"
+    assert call("fit", "--model", "owner/name", *data).exit_code == 0
+    assert read_classifier(tmp_path / "h.safetensors").about.model["files"] == file_hashes(CHECKPOINT)
+    answers = [call("predict", "h.safetensors", fitted[0] / "new", *words) for words in ((), ("--model", CHECKPOINT))]
+    assert answers[0].stdout == answers[1].stdout
+    assert "files" not in read_classifier(fitted[0] / "p.safetensors").about.model
+
+
+@pytest.fixture
+def folders(fitted, tmp_path, monkeypatch):
+    """Return a function that makes a folder with so many pictures of each class; no model can be loaded."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("savs_harvest.batches.layout_check.load_model", lambda *_: pytest.fail("a model is loaded"))
+
+    def make(counts, split=""):
+        for name, count in counts.items():
+            for number in range(count):
+                target = tmp_path / "photos" / split / name / f"{number}.png"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(fitted[0] / "photos" / (name or "one") / f"{number}.png", target)
+        return "--model", "tiny", "--data", "photos", "--question", QUESTION, "--out", "p.safetensors"
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("counts", "words", "told"),
+    [
+        ({"one": 5}, [], "task 'all' has fewer than two classes"),
+        ({"one": 5, "two": 1}, [], "class 'two' has 1 labelled samples to learn from, 2 are needed"),
+        ({"one": 5, "two": 4}, ["--shots", "5"], "class 'two' has 4 labelled samples to learn from, 5 are needed"),
+        ({"": 3}, [], "no sample has a label, so nothing can be learnt"),
+        ({"one": 5, "two": 5}, ["--task", "some"], "photos has 1 tasks, there is no task 'some'"),
+    ],
+)
+def test_labels_that_make_a_fit_impossible_are_told_before_a_model_is_loaded(folders, counts, words, told):
+    """Hours on a GPU once went before it."""
+    with pytest.raises(ValueError, match=told):
+        call("fit", *folders(counts), *words)
+
+
+@pytest.mark.parametrize(("least", "told"), [(2, "2 folds.*flatters"), (3, "3 folds where 5"), (5, None)])
+def test_labels_that_make_a_fit_poor_are_told_before_a_model_is_loaded(folders, capsys, least, told):
+    """The rule is that of the folds: as many as the scarcest class has samples, five at most."""
+    words = folders({"one": 6, "two": least})
+    with pytest.raises(pytest.fail.Exception, match="a model is loaded"):
+        fit_with_words(words)
+    error = capsys.readouterr().err
+    assert re.search(f"fit: the scarcest class allows {told}", error) if told else "fit:" not in error
+
+
+def fit_with_words(words):
+    """Fit outside of the runner, which hides what was printed before a failure."""
+    app(["fit", *words], standalone_mode=False)
+
+
+def test_what_follows_a_harvest_is_what_can_be_done_with_it(fitted, folders, monkeypatch):
+    assert "sweep" not in fitted[1].stderr  # the classifier is what was asked for
+    monkeypatch.undo()
+    monkeypatch.chdir(fitted[0])
+    for name, labelled in (("new", False), ("photos", True)):
+        found = call("run", "--model", "tiny", "--data", name, "--question", QUESTION)
+        assert ("sweep" in found.stderr) == labelled
+        assert ("nothing has a label" in found.stderr) != labelled
 
 
 def test_an_option_that_run_does_not_know_is_refused(fitted):

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from scipy.stats import mannwhitneyu
 from typer.testing import CliRunner
 
@@ -27,7 +29,9 @@ from savs_harvest.batches.layout_check import load_model
 from savs_harvest.cli import commands as cli
 from savs_harvest.cli.answers import Journal
 from savs_harvest.cli.drift import Drift
+from savs_harvest.models.checkpoints import file_hashes
 from savs_harvest.models.specs import find_model
+from savs_harvest.models.tiny import CHECKPOINT
 from savs_harvest.run.harvest import harvest
 from savs_harvest.run.settings import Settings
 from savs_stores import open_store
@@ -247,6 +251,23 @@ def test_a_partial_file_is_continued_as_it_was_begun_only(predict, photos, begun
     assert begun.read_text() == "mine\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "kind", "told"),
+    [
+        (["--model", "tiny"], None, "model: None there, 'tiny' now"),
+        (["--revision", "main"], None, "revision: None there, 'main' now"),
+        ([], "NVIDIA H100", "device: .* there, 'NVIDIA H100' now"),
+    ],
+)
+def test_answers_of_two_devices_or_models_are_never_mixed(predict, photos, begun, monkeypatch, words, kind, told):
+    """Rows of both once stood in one table, and nothing said so."""
+    kept = begun.read_bytes()
+    if kind:
+        monkeypatch.setattr("savs_harvest.run.provenance.device_name", lambda _: kind)
+    assert re.search(told, str(predict(photos, "--out", "a.csv", *words).exception))
+    assert begun.read_bytes() == kept
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no such locks")
 def test_two_processes_never_write_the_same_answers(predict, photos, tmp_path):
     with Journal(tmp_path / "a.csv", {}).held():
@@ -272,13 +293,24 @@ def test_what_counts_as_doubtful_is_for_the_user_to_say(predict, photos, classif
         ([".", "--out", "a.txt"], "must end in .csv or .jsonl"),
         ([".", "--coverage", "1.5"], "coverage must be between 0 and 1"),
         (["-", "-"], "stdin can be read once"),
-        ([".", "--model", "tin"], "did you mean 'tiny'"),
     ],
 )
 def test_what_cannot_be_done_is_said(predict, arguments, words):
     result = predict(*arguments)
     assert isinstance(result.exception, ValueError)
     assert words in str(result.exception)
+
+
+def test_all_that_was_mistyped_is_said_at_once_and_before_a_model_is_loaded(predict, photos, tmp_path, monkeypatch):
+    """One name that was mistyped once stopped everything, and the next one stopped it again."""
+    monkeypatch.setattr("savs_harvest.run.expected.load_model", lambda *_: pytest.fail("a model is loaded"))
+    (tmp_path / "empty").mkdir()
+    told = str(predict(photos / "1", "here", photos / "2", "*.there", "empty", "here").exception).splitlines()
+    assert [words in line for line, words in zip(told, ("pattern here", "*.there", "empty names no"), strict=True)]
+
+
+def test_a_mistyped_model_is_said(predict, photos):
+    assert "did you mean 'tiny'" in str(predict(photos / "1", "--model", "tin").exception)
 
 
 def test_another_question_is_refused(predict, photos):
@@ -291,9 +323,10 @@ def test_another_question_is_refused(predict, photos):
 def changed(classifier, tmp_path):
     """Return a function that writes the classifier with other fields of its model's identity, or its `about`."""
 
-    def write(about=None, **fields):
+    def write(about=None, files=None, **fields):
         read = read_classifier(classifier)
         model = {**read.about.model, "identity": {**read.about.model["identity"], **fields}}
+        model |= {"files": files} if files else {}
         write_classifier(
             replace(read, about=replace(read.about, model=model, **(about or {}))), tmp_path / "c.safetensors"
         )
@@ -361,6 +394,44 @@ def test_a_folder_here_is_not_taken_for_the_hub(predict, photos, changed, tmp_pa
     assert "a folder here has that name: say --model" in str(result.exception)
 
 
+COMMIT = "1" * 40
+OF_HUB = {"model": "owner/name", "revision": COMMIT, "weights": None, "configs": None}
+SAME = "model: its files are, byte for byte, those of"
+
+
+def test_a_copy_of_a_hub_model_in_a_folder_is_the_same_model_and_told(predict, photos, changed, hub):
+    """By the cache of the hub, or by the hashes in the classifier's file where there is none."""
+    assert f"{SAME} owner/name" in predict(photos / "1", "--model", CHECKPOINT, of=changed(**OF_HUB)).stderr
+    written = changed(files=file_hashes(CHECKPOINT), **OF_HUB)
+    shutil.rmtree(hub)
+    assert f"{SAME} owner/name" in predict(photos / "1", "--model", CHECKPOINT, of=written).stderr
+    found = predict(photos / "1", "--model", CHECKPOINT, of=changed(**OF_HUB))
+    assert "may be a copy of it" in str(found.exception)
+    assert f"hf download owner/name --revision {COMMIT}" in str(found.exception)
+
+
+def test_a_folder_that_was_fitted_may_come_from_the_hub(predict, photos, classifier, hub):
+    assert f"{SAME} the folder" in predict(photos / "1", "--model", "owner/name").stderr
+    shutil.rmtree(hub)
+    assert "hf download owner/name, and its files are compared" in str(
+        predict(photos / "1", "--model", "owner/name").exception
+    )
+
+
+@pytest.mark.parametrize("name", ["weights", "configs"])
+def test_a_copy_of_other_files_is_another_model(predict, photos, changed, hub, tmp_path, name):
+    other = tmp_path / "copy"
+    shutil.copytree(CHECKPOINT, other)
+    if name == "weights":
+        weights = load_file(other / "model.safetensors")
+        save_file({key: value + 0 for key, value in weights.items()}, other / "model.safetensors", {"other": "bytes"})
+    else:
+        (other / "config.json").write_text((other / "config.json").read_text() + "\n")
+    found = predict(photos / "1", "--model", other, of=changed(**OF_HUB))
+    lines = str(found.exception).splitlines()[1:]
+    assert [line.split(":")[0].strip() for line in lines] == [name]
+
+
 def test_a_download_that_is_confirmed_begins(predict, photos, changed, monkeypatch):
     names = []
 
@@ -376,7 +447,7 @@ def test_a_download_that_is_confirmed_begins(predict, photos, changed, monkeypat
 
 def test_pictures_that_ask_their_own_come_in_tables(predict, photos, changed, tmp_path):
     own = changed({"question": None})
-    assert "give a table with a question for each picture" in str(predict(photos, of=own).exception)
+    assert "give a table with one for each picture" in str(predict(photos, of=own).exception)
     (photos / "5" / "own.jsonl").write_text(json.dumps({"image": "0.png", "question": "is it odd ?", "label": "x"}))
     assert predict(photos / "5" / "own.jsonl", "--out", "a.csv", of=own).exit_code == 0
     assert rows(tmp_path / "a.csv")[0]["question"] == "is it odd ?"

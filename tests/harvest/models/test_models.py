@@ -197,7 +197,7 @@ def test_a_model_of_the_hub_is_named_by_id_and_commit(monkeypatch, checkpoints, 
     snapshot = shutil.copytree(checkpoints["qwen2vl"], tmp_path / "snapshots" / "0123abcd")
     asked = {}
 
-    def download(name, revision, allow_patterns):
+    def download(name, revision, allow_patterns, ignore_patterns):
         asked.update(name=name, revision=revision, patterns=allow_patterns)
         return str(snapshot)
 

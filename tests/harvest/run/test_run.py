@@ -8,7 +8,7 @@ import struct
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -374,6 +374,16 @@ def test_the_store_says_how_it_was_made(qwen2vl, benchmark, tmp_path, checkpoint
     attributes = b"".join(content for path, content in content_of(tmp_path / "s.zarr").items() if "zarr.json" in path)
     assert str(tmp_path).encode() not in attributes
     assert str(checkpoints["qwen2vl"]).encode() not in attributes
+
+
+def test_the_store_knows_the_licence_of_a_model_that_says_it(qwen2vl, benchmark, tmp_path):
+    (tmp_path / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    harvest_small(qwen2vl, benchmark, tmp_path / "unknown.zarr")
+    harvest_small(replace(qwen2vl, folder=tmp_path), benchmark, tmp_path / "known.zarr")
+    known, unknown = (open_store(tmp_path / f"{name}.zarr")["qwen2vl"] for name in ("known", "unknown"))
+    assert (known.provenance["licence"], unknown.provenance.get("licence")) == ("apache-2.0", None)
+    assert known.fingerprint == unknown.fingerprint
+    assert "licence apache-2.0" in repr(known.store)
 
 
 def test_a_checkpoint_loaded_again_makes_the_same_bytes(checkpoints, qwen2vl, benchmark, tmp_path):

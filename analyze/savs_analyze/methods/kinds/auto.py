@@ -34,10 +34,7 @@ class Auto(Method):
         context.check_classes("auto")
         methods = [method.among_printed(self.restricted) for method in self.methods]
         cluster = context.cluster if context.cluster is not None else clusters(len(context.labels), [])
-        try:
-            fold = make_folds(context.labels, cluster, context.seed)
-        except ValueError as error:
-            raise ValueError(f"auto chooses on folds of the support: {error}") from error
+        fold = make_folds(context.labels, cluster, context.seed)
         chosen = best(cross_fit(methods, context, fold, nested=False).said, context.labels)
         [fitted] = learn([methods[chosen]], context)
         return fitted
