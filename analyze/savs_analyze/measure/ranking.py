@@ -6,6 +6,8 @@ another.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -56,31 +58,36 @@ def _from_here(counts: Float[np.ndarray, " threshold"]) -> Float[np.ndarray, " t
 
 
 def recall_at(score: Float[np.ndarray, " sample"], positive: Bool[np.ndarray, " sample"], rate: float) -> Measured:
-    """Return the share of positives above the lowest threshold that takes at most such a share of the negatives.
+    """Return the share of positives that are taken where such a share of the negatives is, those of high scores first.
 
-    One more negative above the threshold raises it along the ROC curve, whose slope there is that between one standard
-    error of the rate to either side.
+    Of equal scores at the cut as large a part is taken as there is room for: the point of the ROC curve, with straight
+    lines between thresholds. A weightier negative above the cut moves it along the curve, whose slope there is that
+    between one standard error of the rate to either side.
     """
-    curve = _Curve(score, positive)
-    threshold, value = curve.at(rate)
-    step = np.sqrt(rate * (1 - rate) / curve.negatives)
-    slope = (curve.at(rate + step)[1] - curve.at(max(rate - step, 0.0))[1]) / (step + min(step, rate))
-    taken = score >= threshold
-    of_positives = (taken - value) / positive.sum()
-    of_negatives = -slope * (taken - taken[~positive].mean()) / curve.negatives
-    return Measured(value, np.where(positive, of_positives, of_negatives))
+    curve = _Curve.of(score, positive)
+    taken = curve.taken(score, rate)
+    value, negatives = float(taken[positive].mean()), int((~positive).sum())
+    step = float(np.sqrt(rate * (1 - rate) / negatives))
+    near = [curve.taken(score, at)[positive].mean() for at in (max(rate - step, 0.0), rate + step)]
+    slope = (near[1] - near[0]) / (step + min(step, rate))
+    of_negatives = -slope * (taken - taken[~positive].mean()) / negatives
+    return Measured(value, np.where(positive, (taken - value) / positive.sum(), of_negatives))
 
 
-class _Curve:
-    """The ROC curve: rates of both classes at every threshold, the highest first; before them nothing is taken."""
+class _Curve(NamedTuple):
+    """The share of negatives at every threshold or above, the highest threshold first."""
 
-    def __init__(self, score: Float[np.ndarray, " sample"], positive: Bool[np.ndarray, " sample"]) -> None:
-        self.negatives = int((~positive).sum())
-        self._thresholds = np.unique(score)[::-1]
-        by_class = np.sort(score[positive]), np.sort(score[~positive])
-        self._hits, self._false = (1 - np.searchsorted(of, self._thresholds) / len(of) for of in by_class)
+    thresholds: Float[np.ndarray, " threshold"]
+    false: Float[np.ndarray, " threshold"]
 
-    def at(self, rate: float) -> tuple[float, float]:
-        """Return the lowest threshold of at most such a rate of false positives, and the recall there."""
-        count = int(np.searchsorted(self._false, rate * (1 + 1e-12), "right"))
-        return (float(self._thresholds[count - 1]), float(self._hits[count - 1])) if count else (np.inf, 0.0)
+    @classmethod
+    def of(cls, score: Float[np.ndarray, " sample"], positive: Bool[np.ndarray, " sample"]) -> _Curve:
+        thresholds, negatives = np.unique(score)[::-1], np.sort(score[~positive])
+        return cls(thresholds, 1 - np.searchsorted(negatives, thresholds) / len(negatives))
+
+    def taken(self, score: Float[np.ndarray, " sample"], rate: float) -> Float[np.ndarray, " sample"]:
+        """Return what part of each sample is taken where so large a share of the negatives is."""
+        cut = min(int(np.searchsorted(self.false, rate * (1 + 1e-12), "right")), len(self.false) - 1)
+        before = self.false[cut - 1] if cut else 0.0
+        part = min(max((rate - before) / (self.false[cut] - before), 0.0), 1.0)
+        return (score > self.thresholds[cut]) + part * (score == self.thresholds[cut])
