@@ -117,6 +117,11 @@ class Findings:
         rows = self.overall(rows)
         return rows[rows["metric"] == rows["benchmark"].map(metrics)]
 
+    def best(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the row of the best method on each benchmark and model, by its first metric over all tasks."""
+        rows = self.headlines(rows)
+        return rows.loc[rows.groupby(["benchmark", "model"], sort=False)["value"].idxmax()]
+
 
 def _answers(cell: CellResult) -> pd.DataFrame:
     facts, arrays = cell.facts, cell.arrays
