@@ -67,7 +67,7 @@ class Number:
 
 def metric_words(name: str) -> str:
     """Return the name of a metric as it stands in a text."""
-    words = {"auroc": "AUROC", "log_loss": "log loss in nats", "brier_score": "Brier score"}
+    words = {"auroc": "AUROC", "brier_score": "Brier score"}
     words |= {f"recall_at_{rate}_percent": f"recall at {rate} % false positives" for rate in (1, 5)}
     return words.get(name, name.replace("_", " ").replace("f1", "F1"))
 
