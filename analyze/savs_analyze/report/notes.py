@@ -37,6 +37,8 @@ TESTED = (
 OLDER = (
     "they are of an older version, which kept none; a finished cell is not computed again, so sweep into a new folder"
 )
+# A name may be of any length.
+MOST_NAME = 100
 LEFT_OUT = {
     "leaked": "because the support shows their image or belongs to their group",
     "failed": "because they have no vectors",
@@ -89,6 +91,11 @@ def footnotes(
     return [*notes, *_without_scores(cells), *noted]
 
 
+def shortened(name: str) -> str:
+    """Return the name of a class as it stands in a text."""
+    return name if len(name) <= MOST_NAME else f"{name[: MOST_NAME - 1]}…"
+
+
 def _without_scores(cells: Sequence[CellResult]) -> list[str]:
     """Return how many cells keep no scores of all classes, and why, if any do."""
     without = [cell for cell in cells if "scores" not in cell.arrays]
@@ -110,9 +117,12 @@ def score_notes(cells: Iterable[CellResult]) -> list[str]:
         "error in points, without its own bias and without an interval; of all three less is better. They take "
         "probabilities as methods give them: votes of heads are shares of the votes."
     ]
-    two = {facts.benchmark: facts.class_names[POSITIVE] for facts in scored if facts.classes == 2 and facts.class_names}
+    two: dict[str, dict[str, None]] = {}
+    for facts in scored:
+        if facts.classes == 2 and facts.class_names:
+            two.setdefault(facts.benchmark, {})[f"{shortened(facts.class_names[POSITIVE])!r}"] = None
     if two:
-        named = ", ".join(f"{name!r} of {benchmark}" for benchmark, name in two.items())
+        named = ", ".join(f"{' or '.join(names)} of {benchmark}" for benchmark, names in two.items())
         least = ", ".join(f"{count} for {100 * rate:.0f} %" for rate, count in LEAST_NEGATIVES.items())
         notes.append(
             f"AUROC, average precision and recall at 1 % and 5 % false positives take the second of two classes as "

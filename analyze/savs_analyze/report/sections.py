@@ -31,7 +31,7 @@ from savs_analyze.report.layout import (
     papers_table,
     spread,
 )
-from savs_analyze.report.notes import LEFT_OUT, TESTED, footnotes, papers_notes, score_notes
+from savs_analyze.report.notes import LEFT_OUT, TESTED, footnotes, papers_notes, score_notes, shortened
 from savs_analyze.report.reliability import Diagram, diagrams
 from savs_analyze.runs.results import CellResult
 from savs_metrics import OF_CLASSES, OF_SCORES
@@ -40,8 +40,6 @@ from savs_metrics import OF_CLASSES, OF_SCORES
 PAPERS_HEADS = 20
 # With more classes, a table of each against each has no room in memory, nor a reader.
 MOST_CONFUSED = 4096
-# Every error that occurs names two classes.
-MOST_NAME = 100
 KEYS = ("benchmark", "model", "task", "metric")
 
 
@@ -299,8 +297,8 @@ def classes(found: Findings) -> Section:
                 continue
             counts = np.sum([confusion(*_answers(cell, best.setting), facts.classes) for cell in cells], axis=0)
             names = facts.class_names or list(map(str, range(facts.classes)))  # older results have none
-            names = [name if len(name) <= MOST_NAME else f"{name[: MOST_NAME - 1]}…" for name in names]
-            blocks.append(Classes(f"{found.title(best.benchmark, best.model, task)}: {best.column}", names, counts))
+            title = f"{found.title(best.benchmark, best.model, task)}: {best.column}"
+            blocks.append(Classes(title, list(map(shortened, names)), counts))
     note = (
         "The best method of every benchmark, the answers of all its draws together: how often each class is right, "
         "and in percent of each class (lines) what it is taken for (columns)."

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from savs_analyze.measure.metrics import METRICS, origins_of
+from savs_analyze.measure.units import Units
 from savs_analyze.runs.cells import Cell
 from savs_analyze.runs.draw_pass import run_cells
 from savs_analyze.runs.results import CellResult, Results, missing_metric
@@ -117,9 +118,12 @@ def _rows(results: Results, keys: list[str], loaded: dict[str, CellResult]) -> F
     if missing := next(filter(None, (missing_metric(result.facts) for result in loaded.values())), ""):
         return Finding("rows", None, missing)
     for key, result in loaded.items():
+        measured: dict[tuple[str, str], Units] = {}
         for row in result.rows:
-            units = result.units(result.facts.columns.index(row["setting"]), row["split"])
-            found = units.values()[row["metric"]], len(units.unit)
+            of = row["setting"], row["split"]
+            if of not in measured:
+                measured[of] = result.units(result.facts.columns.index(row["setting"]), row["split"])
+            found = measured[of].values().get(row["metric"]), len(measured[of].unit)
             least = OF_SCORES if row["metric"] in OF_KEPT_SCORES else 0.0
             if not (_is_close(found[0], row["value"], least=least) and found[1] == row["n"]):
                 return Finding("rows", False, f"cell {key}: {row['metric']} of {row['setting']} is not {row['value']}")
