@@ -112,7 +112,7 @@ def _measure(family: list[CellResult], places: Sequence[int]) -> dict[tuple[int,
 
 def _measure_setting(draws: Sequence[Units]) -> dict[str, Measurement]:
     values = pd.DataFrame([units.values() for units in draws])
-    influences = [np.column_stack([units.influences()[metric] for metric in values]) for units in draws]
+    influences = [np.column_stack([*units.influences().values()]) for units in draws]
     clusters = on_clusters([(units.cluster, one) for units, one in zip(draws, influences, strict=True)])
     found = noise(values.to_numpy(), clusters)
     tested = round(np.mean([len(units.unit) for units in draws]))
