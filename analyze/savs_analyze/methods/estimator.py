@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -84,10 +84,7 @@ class SAVClassifier(HeadClassifier):
         """
         nested = {name.removeprefix(NESTED): params.pop(name) for name in list(params) if name.startswith(NESTED)}
         super().set_params(**params)
-        defaults = _defaults(self.method)
-        if unknown := set(nested) - set(defaults):
-            has = ", ".join(defaults) or "nothing to set"
-            raise ValueError(f"{NESTED}{min(unknown)}: {self.method} has no {min(unknown)}; it has {has}")
+        _check_names(nested, self.method)
         if nested:
             self.parameters = {**(self.parameters or {}), **nested}
         return self
@@ -138,17 +135,26 @@ class SAVClassifier(HeadClassifier):
         given = {} if self.parameters is None else self.parameters
         if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
             raise ValueError(f"parameters={given!r}: must be a dict of numbers by name, such as {{'temperature': 0.1}}")
+        _check_names(given, make_setting(self.method).name)
+        taken: dict[str, Any] = {"k": heads} if "k" in _defaults(self.method) else {}
         own = {name: finite_number(f"parameters[{name!r}]", value) for name, value in given.items()}
-        taken = {"k": heads} if "k" in _defaults(self.method) else {}
         return make_setting(self.method, **{**taken, **own}).method
 
     def _places(self) -> tuple[Int[np.ndarray, " head"], Int[np.ndarray, " head"]]:
         """Return the layer of every head, and its place in the layer."""
         heads = self._shape[0]
-        width = whole_number("heads_per_layer", self.heads_per_layer, none="one layer holds all heads") or heads
+        given, none = self.heads_per_layer, "one layer holds all heads"
+        width = heads if given is None else whole_number("heads_per_layer", given, none)
         if heads % width:
             raise ValueError(f"heads_per_layer={width}: {heads} heads are not a whole number of layers")
         return np.divmod(np.arange(heads), width)
+
+
+def _check_names(given: Iterable[str], method: Any) -> None:
+    """Raise ValueError for a hyperparameter that the method does not have."""
+    if unknown := sorted(set(given) - set(_defaults(method))):
+        has = ", ".join(_defaults(method)) or "nothing to set"
+        raise ValueError(f"{method} has no {', '.join(unknown)}; it has {has}")
 
 
 def _defaults(method: Any) -> Mapping[str, int | float]:

@@ -15,15 +15,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 LARGEST_SEED = 2**32 - 1
 
 
-def whole_number(name: str, value: Any, least: int = 1, none: str = "") -> int | None:
-    """Return a parameter as an int, or None where that has a meaning: `none` says which.
+def whole_number(name: str, value: Any, none: str = "") -> int:
+    """Return a parameter as an int above 0; `none` says what None would mean.
 
     Raises ValueError naming the parameter and its value.
     """
-    if none and value is None:
-        return None
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name}={value!r}: must be a whole number from {least} on{none and f', or None: {none}'}")
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name}={value!r}: must be a whole number from 1 on{none and f', or None: {none}'}")
     return int(value)
 
 
@@ -104,7 +102,8 @@ def _width(head_dim: Any, features: int, shape: tuple[int, int] | None) -> int:
 
     Raises ValueError where `head_dim` is not that of X, does not divide the features, or leaves one head of them.
     """
-    dim = whole_number("head_dim", head_dim, none="X is [sample, head, dim], or one head holds all features")
+    none = "X is [sample, head, dim], or one head holds all features"
+    dim = None if head_dim is None else whole_number("head_dim", head_dim, none)
     if shape is not None:
         if dim not in (None, shape[1]):
             raise ValueError(f"head_dim={dim}, but X is [sample, {shape[0]}, {shape[1]}]: leave head_dim out")
