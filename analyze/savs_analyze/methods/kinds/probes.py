@@ -79,6 +79,8 @@ class Gaussian(Probe):
         from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
         context.check_classes("gaussian")
+        if len(context.labels) <= context.classes:
+            raise ValueError("gaussian needs two samples of a class at least: every class has one")
         found = [
             LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(of_head, context.labels)
             for of_head in context.vectors[:, heads].astype(np.float64).transpose(1, 0, 2)
