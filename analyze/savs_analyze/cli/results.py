@@ -31,7 +31,7 @@ def table(
     found = Findings.of_folder(results, all_settings, include or ())
     summary, notes = found.table(), footnotes(found.cells, found.choices, found.compared, found.notes)
     lay_out = spread if columns_of(summary).nunique() <= MOST_COLUMNS else listed
-    print_rows(summary, form, lay_out(summary, all_metrics), notes)
+    print_rows(summary, form, lay_out(summary, all_metrics), notes, lambda: listed(summary, all_metrics))
 
 
 def compare(
