@@ -48,7 +48,7 @@ class SAVClassifier(HeadClassifier):
     ----------
     heads_ : array, heads that the method needs, best first where they are ranked: `[n, 2]` of layer and place in it
     where `heads_per_layer` is given, else `[n]`, places on the axis of heads.
-    counts_ : array [head], training samples that each head alone classifies right.
+    counts_ : array [head], training samples that each head alone classifies right, or the sum of their weights.
     centroids_ : array [class, n, dim], of the heads that the method needs.
     classes_, n_features_in_ : as everywhere in scikit-learn.
 
@@ -89,19 +89,26 @@ class SAVClassifier(HeadClassifier):
             self.parameters = {**(self.parameters or {}), **nested}
         return self
 
-    def fit(self, X: Any, y: Any) -> SAVClassifier:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> SAVClassifier:
         """Fit on X `[sample, head, dim]`, or `[sample, head * dim]` with `head_dim`, and labels y `[sample]`.
 
-        Raises ValueError where the features are not a whole number of heads, for an unknown method, and for
-        parameters that are none, naming them.
+        A sample of weight 2 counts as two, one of weight 0 is as if it were not there. Methods that leave samples out,
+        look at neighbours or estimate covariances take no weights.
+
+        Raises ValueError where the features are not a whole number of heads, for an unknown method, for weights that
+        a method does not take, and for parameters that are none, naming them.
         """
         method, seed = self._chosen(), seed_of(self.random_state)
-        X, y = self._seen(X, y, np.float64)
+        if sample_weight is not None and not method.weighs:
+            raise ValueError(f"{self.method} takes no sample_weight: leave it out")
+        X, y, weights = self._seen(X, y, sample_weight, np.float64)
         self.classes_, labels = np.unique(y, return_inverse=True)
         layer, place = self._places()
-        context = Context(X.reshape(len(X), *self._shape), labels, len(self.classes_), layer, seed)
+        vectors = X.reshape(len(X), *self._shape)
+        context = Context(vectors, labels, len(self.classes_), layer, seed, weights=weights)
         [self._fitted] = learn([method], context)
-        self.counts_ = context.scores(BY_COUNT).value.astype(int)
+        counts = context.scores(BY_COUNT).value
+        self.counts_ = counts.astype(int) if weights is None else counts * weights.mean()
         needed = self._fitted.heads
         self.heads_ = needed if self.heads_per_layer is None else np.stack([layer, place], axis=1)[needed]
         self.centroids_ = context.centroids[:, needed]

@@ -6,11 +6,11 @@ import math
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 LARGEST_SEED = 2**32 - 1
 
@@ -68,14 +68,23 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         return tags
 
-    def _seen(self, X: Any, y: Any, dtype: Any) -> tuple[Shaped[np.ndarray, "sample feature"], np.ndarray]:
-        """Return features and labels to fit on, and note how features are heads."""
+    def _seen(
+        self, X: Any, y: Any, sample_weight: Any, dtype: Any
+    ) -> tuple[Shaped[np.ndarray, "sample feature"], np.ndarray, Float[np.ndarray, " sample"] | None]:
+        """Return features, labels and weights to fit on, and note how features are heads.
+
+        A sample of weight 0 is left out, as if it were not there.
+        """
         X, shape = _flat(X)
         X, y = validate_data(self, X, y, dtype=dtype)
         check_classification_targets(y)
         dim = _width(self.head_dim, X.shape[1], shape)
         self._shape = X.shape[1] // dim, dim
-        return X, y
+        if sample_weight is None:
+            return X, y, None
+        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        kept = weights > 0
+        return X[kept], y[kept], weights[kept]
 
     def _unseen(self, X: Any, dtype: Any) -> Shaped[np.ndarray, "sample feature"]:
         """Return features of the same heads."""

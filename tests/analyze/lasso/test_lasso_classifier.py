@@ -15,6 +15,11 @@ from savs_analyze.lasso.estimator import (
 )
 from savs_stores import BenchmarkInfo, write_store
 
+SINGLE = {
+    "check_sample_weight_equivalence_on_dense_data": "sums of other samples round otherwise in single precision, and "
+    "fits stop at their tolerance"
+}
+
 
 @pytest.mark.filterwarnings("ignore:not certified")  # the checks allow five steps
 @parametrize_with_checks(
@@ -24,7 +29,8 @@ from savs_stores import BenchmarkInfo, write_store
         SparseGroupLogisticRegression(head_dim=1),
         LassoLogisticRegression(head_dim=1),
         LassoLogisticRegression(loss="one-vs-rest", intercept="penalised", scaling="feature_std", precision="single"),
-    ]
+    ],
+    expected_failed_checks=lambda estimator: SINGLE if estimator.precision == "single" else {},
 )
 def test_scikit_learn_accepts_it(estimator, check):
     check(estimator)

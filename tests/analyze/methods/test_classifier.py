@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
+from sklearn.metrics import accuracy_score
+from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -21,6 +23,21 @@ NAMES = [name for name in METHODS if name != ZERO_SHOT]
 # One of every way to learn and to vote; the others are tried when asked for.
 FAST = ["savs-l2", "savs-soft", "savs-loo", "class-favoured", "class-similarity-balanced", "layers", "random"]
 FAST += ["knn", "gaussian", "ridge", "last-layer-probe"]
+# They leave samples out, count neighbours, or estimate covariances.
+UNWEIGHTED = ["savs-loo", "savs-loo-margin", "knn", "gaussian", "auto"]
+REFUSED_WEIGHTS = {
+    f"check_{check}": "the method refuses weights"
+    for check in (
+        "sample_weights_pandas_series",
+        "sample_weights_not_an_array",
+        "sample_weights_list",
+        "sample_weights_shape",
+        "sample_weights_not_overwritten",
+        "sample_weight_equivalence_on_dense_data",
+        "all_zero_sample_weights_error",
+        "classifiers_one_label_sample_weights",
+    )
+}
 
 
 def classifier(name, **settings):
@@ -46,7 +63,9 @@ def test_scikit_learn_accepts_it(estimator, check):
 
 @pytest.mark.parametrize("name", [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in NAMES])
 def test_scikit_learn_accepts_it_by_every_method(name):
-    check_estimator(SAVClassifier(method=name), on_skip=None)
+    check_estimator(
+        SAVClassifier(method=name), on_skip=None, expected_failed_checks=REFUSED_WEIGHTS if name in UNWEIGHTED else None
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -177,6 +196,58 @@ def test_attributes_tell_the_heads(planted, name):
     assert model.centroids_[1] == pytest.approx(means[4 * layer + place])
     plain = classifier("savs", heads_per_layer=None).fit(seen, labels)
     assert plain.heads_.tolist() == (classifier("savs").fit(seen, labels).heads_ @ [4, 1]).tolist()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in UNWEIGHTED])
+@pytest.mark.parametrize("seed", range(3))
+def test_whole_weights_are_samples_given_several_times(planted, name, seed):
+    seen, labels, unseen, _ = planted
+    generator = np.random.default_rng(seed)
+    weights = generator.integers(0, 4, 30)
+    noisy = seen + 2 * generator.normal(size=seen.shape)
+    several = np.repeat(np.arange(30), weights)
+    model = classifier(name).fit(noisy, labels, weights)
+    expected = classifier(name).fit(noisy[several], labels[several])
+    assert model.heads_.tolist() == expected.heads_.tolist()
+    assert model.counts_ == pytest.approx(expected.counts_)
+    assert model.centroids_ == pytest.approx(expected.centroids_)
+    within = 1e-3 if name == "mlp-probe" else 1e-6  # whose steps are not as many
+    assert model.predict_proba(unseen) == pytest.approx(expected.predict_proba(unseen), abs=within)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in NAMES if n.startswith(("savs", "paper", "class", "layers", "random")) and n not in UNWEIGHTED]
+)
+@pytest.mark.parametrize("factor", [1e-12, 0.3, 1e9])
+def test_only_the_proportions_of_weights_count_where_heads_vote(planted, name, factor):
+    seen, labels, unseen, _ = planted
+    generator = np.random.default_rng(4)
+    noisy, weights = seen + 2 * generator.normal(size=seen.shape), generator.uniform(0.1, 3, 30)
+    one, other = (classifier(name).fit(noisy, labels, by * weights) for by in (1, factor))
+    assert other.heads_.tolist() == one.heads_.tolist()
+    assert other.counts_ == pytest.approx(factor * one.counts_)
+    assert other.predict_proba(unseen) == pytest.approx(one.predict_proba(unseen), abs=1e-9)
+
+
+def test_centroids_and_counts_of_weighted_samples_are_weighted(planted):
+    seen, labels, _, _ = planted
+    weights = np.random.default_rng(5).uniform(0, 3, 30)
+    model = SAVClassifier(n_heads=12, head_dim=6).fit(seen, labels, weights)
+    vectors = seen.reshape(30, 12, 6)
+    for head, place in enumerate(model.heads_):
+        means = [np.average(vectors[labels == c, place], axis=0, weights=weights[labels == c]) for c in model.classes_]
+        assert model.centroids_[:, head] == pytest.approx(np.array(means))
+        found = model.classes_[cosine_similarity(vectors[:, place], means).argmax(axis=1)]
+        assert model.counts_[place] == pytest.approx(
+            accuracy_score(labels, found, normalize=False, sample_weight=weights)
+        )
+
+
+@pytest.mark.parametrize("name", UNWEIGHTED)
+def test_weights_are_refused_where_a_method_has_no_use_for_them(planted, name):
+    seen, labels, _, _ = planted
+    with pytest.raises(ValueError, match=f"{name} takes no sample_weight"):
+        classifier(name).fit(seen, labels, np.ones(30))
 
 
 def test_other_seeds_choose_other_random_heads(planted):

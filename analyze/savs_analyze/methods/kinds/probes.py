@@ -107,6 +107,10 @@ class Strong(Probe):
             raise ValueError(f"strength must be above 0, got {self.strength}")
 
     @property
+    def weighs(self) -> bool:
+        return True
+
+    @property
     def scorings(self) -> tuple[Scoring, ...]:
         return () if self.last_layer else (BY_COUNT,)
 
@@ -123,7 +127,7 @@ class Strong(Probe):
 
         context.check_classes(name)
         features = context.vectors[:, heads].astype(np.float64).reshape(len(context.labels), -1)
-        scaler = StandardScaler().fit(features)
+        scaler = StandardScaler().fit(features, sample_weight=context.weights)
         return Standard(scaler.mean_, scaler.scale_), scaler.transform(features)
 
 
@@ -136,7 +140,7 @@ class Logistic(Strong):
 
         name = "last-layer-probe" if self.last_layer else "linear-probe"
         standard, features = self.standardised(context, heads, name)
-        model = LogisticRegression(C=self.strength, max_iter=1000).fit(features, context.labels)
+        model = LogisticRegression(C=self.strength, max_iter=1000).fit(features, context.labels, context.weights)
         return LinearVotes(
             heads=heads,
             restricted=self.restricted,
@@ -157,7 +161,7 @@ class Ridge(Strong):
         from sklearn.linear_model import RidgeClassifier
 
         standard, features = self.standardised(context, heads, "ridge")
-        model = RidgeClassifier(alpha=1 / self.strength).fit(features, context.labels)
+        model = RidgeClassifier(alpha=1 / self.strength).fit(features, context.labels, context.weights)
         return LinearVotes(
             heads=heads,
             restricted=self.restricted,
@@ -179,7 +183,7 @@ class Perceptron(Strong):
         standard, features = self.standardised(context, heads, "mlp-probe")
         model = MLPClassifier(
             (64,), solver="lbfgs", alpha=1e-3 / self.strength, max_iter=300, random_state=context.seed
-        ).fit(features, context.labels)
+        ).fit(features, context.labels, context.weights)
         return PerceptronVotes(
             heads=heads,
             restricted=self.restricted,

@@ -59,6 +59,10 @@ class Sparse(Method):
         return replace(self, value=1, restricted=False)
 
     @property
+    def weighs(self) -> bool:
+        return self.solver != "group-lasso"
+
+    @property
     def solving(self) -> tuple[str, str]:
         return self.solver, self.scaling
 
@@ -113,10 +117,10 @@ def _fit_path(methods: Sequence[Sparse], context: Context) -> dict[int | float, 
         solver=one.solver,
         max_iter=SOLVER_STEPS[one.solver],
     )
-    grid = 1 / (values * len(vectors)) if one.knob == "C" else values
+    grid = 1 / (values * context.size) if one.knob == "C" else values
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the report says so
-        models = estimator.path(vectors, context.labels, grid, relative=one.knob == "share")
+        models = estimator.path(vectors, context.labels, grid, one.knob == "share", context.weights)
     return dict(zip(weights, models, strict=True))
 
 
