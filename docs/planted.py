@@ -75,12 +75,10 @@ def make_store(folder: Path, classes: int) -> ModelVectors:
 def coded_accuracy(vectors: ModelVectors, support: list[int], test: np.ndarray) -> list[float]:
     """Return, for each share, the accuracy of a two-class model of "not the first class" that answers 0 or 1."""
     heads = np.flatnonzero(vectors.heads.layer >= LAYERS - LAST).tolist()
-    flat = [vectors.read(of, heads).reshape(len(of), -1).astype(np.float64) for of in (np.array(support), test)]
+    seen, unseen = (vectors.read(of, heads).astype(np.float64) for of in (np.array(support), test))
     labels = vectors.store.samples.label
-    models = SparseGroupLogisticRegression(head_dim=DIM, scaling="head_rms").path(
-        flat[0], labels[support] != 0, SHARES, relative=True
-    )
-    return [float((model.predict(flat[1]).astype(int) == labels[test]).mean()) for model in models]
+    models = SparseGroupLogisticRegression(scaling="head_rms").path(seen, labels[support] != 0, SHARES, relative=True)
+    return [float((model.predict(unseen).astype(int) == labels[test]).mean()) for model in models]
 
 
 def measure(vectors: ModelVectors, out: Path, draws: int = DRAWS) -> tuple[pd.DataFrame, list[dict]]:

@@ -16,11 +16,14 @@ def chances(scores):
     return expit(scores) if scores.shape[1] == 1 else softmax(scores, axis=1)
 
 
-def loss(scores, targets):
+def loss(scores, targets, share=None):
+    """Return the mean loss; samples have equal shares of it, or those that are given."""
     if scores.shape[1] == 1:
         signs = 2 * targets - 1
-        return np.log1p(np.exp(-np.abs(scores))).mean() + np.maximum(-signs * scores, 0).mean()
-    return -(targets * log_softmax(scores, axis=1)).sum(axis=1).mean()
+        each = (np.log1p(np.exp(-np.abs(scores))) + np.maximum(-signs * scores, 0))[:, 0]
+    else:
+        each = -(targets * log_softmax(scores, axis=1)).sum(axis=1)
+    return each.mean() if share is None else each @ share
 
 
 def penalty(coef, groups, l1_ratio, weights):
@@ -46,25 +49,27 @@ def dual_norm(gradient, groups, l1_ratio, weights):
     return max(roots)
 
 
-def best_intercept(scores, targets, start):
+def best_intercept(scores, targets, start, share=None):
     """Return the intercept at which predictions meet the class counts; of a softmax the first stays as it is."""
     fixed = start[: scores.shape[1] > 1]
 
     def off(free):
-        return (chances(scores + np.concatenate([fixed, free])) - targets).mean(axis=0)[len(fixed) :]
+        residual = chances(scores + np.concatenate([fixed, free])) - targets
+        return (residual.mean(axis=0) if share is None else share @ residual)[len(fixed) :]
 
     return np.concatenate([fixed, root(off, start[len(fixed) :], tol=1e-15).x])
 
 
-def certificate(features, targets, coef, intercept, alpha, l1_ratio, groups, weights=None, free=True):
+def certificate(features, targets, coef, intercept, alpha, l1_ratio, groups, weights=None, free=True, share=None):
     """Return (objective, gap) of coef [feature, output]; targets [sample, output]."""
+    share = np.full(len(features), 1 / len(features)) if share is None else share
     weights = np.sqrt(np.bincount(groups)) if weights is None else weights
-    objective = loss(features @ coef + intercept, targets) + alpha * penalty(coef, groups, l1_ratio, weights)
-    best = best_intercept(features @ coef, targets, intercept) if free else intercept
+    objective = loss(features @ coef + intercept, targets, share) + alpha * penalty(coef, groups, l1_ratio, weights)
+    best = best_intercept(features @ coef, targets, intercept, share) if free else intercept
     residual = targets - chances(features @ coef + best)
-    norm = dual_norm(features.T @ residual / len(features), groups, l1_ratio, weights)
+    norm = dual_norm(features.T @ (share[:, None] * residual), groups, l1_ratio, weights)
     point = np.clip(targets - residual * min(1, alpha / norm), 0, 1)
-    entropy = -xlogy(point, point).sum()
+    entropy = -xlogy(point, point)
     if targets.shape[1] == 1:
-        entropy -= xlogy(1 - point, 1 - point).sum()
-    return objective, objective - entropy / len(features)
+        entropy -= xlogy(1 - point, 1 - point)
+    return objective, objective - share @ entropy.sum(axis=1)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from savs_analyze.findings.comparisons import DIFFER, Paired, line_of, tests
-from savs_analyze.measure.crossed import noise
+from savs_analyze.measure.crossed import Noise, noise
 from savs_analyze.measure.intervals import interval_of_share
 
 # Log-odds: how much samples differ, for all methods and for each.
@@ -99,11 +99,12 @@ def verdicts(world: World, tables: int, first: int = 0) -> tuple[list[bool], lis
     return false, found
 
 
-def held(world: World, tables: int) -> list[bool]:
-    """Return of every method of every table whether the interval of its mean holds its truth."""
+def held(world: World, tables: int, tasks: int = 1) -> list[bool]:
+    """Return of every method, on means over so many tasks, whether the interval holds its truth."""
     found = []
     for seed in range(tables):
-        line = line_of(names(world.methods), world.table(seed))
-        low, high = interval_of_share(line.values.mean(axis=0), noise(line.values, line.influences))
+        lines = [line_of(names(world.methods), world.table(tasks * seed + task)) for task in range(tasks)]
+        value = np.mean([line.values.mean(axis=0) for line in lines], axis=0)
+        low, high = interval_of_share(value, Noise.over_tasks([noise(line.values, line.influences) for line in lines]))
         found += list((low <= world.truth()) & (world.truth() <= high))
     return found

@@ -38,6 +38,6 @@ def test_the_snippets_run_and_know_a_new_leaf(leaves, snippets):
     names = {}
     for snippet in snippets:
         exec(snippet, names)  # noqa: S102
-    assert names["classifier"].predict(names["new"].reshape(1, -1)).tolist() == ["yes"]
+    assert names["classifier"].predict(names["new"]).tolist() == ["yes"]
     assert set(names["findings"].table()["method"]) == {"zero-shot", "savs", "ridge"}
     assert len(names["findings"].answers())

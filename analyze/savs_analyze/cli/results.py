@@ -36,7 +36,7 @@ def table(
     summary, notes = found.table(), footnotes(found.cells, found.choices, found.compared, found.notes)
     notes += score_notes(found.cells) if all_metrics else []
     lay_out = spread if columns_of(summary).nunique() <= MOST_COLUMNS else listed
-    print_rows(summary, form, lay_out(summary, all_metrics), notes)
+    print_rows(summary, form, lay_out(summary, all_metrics), notes, lambda: listed(summary, all_metrics))
 
 
 def compare(

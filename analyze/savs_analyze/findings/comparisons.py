@@ -193,7 +193,7 @@ def _noise(
                 line.values[:, learning] - line.values[:, [still]], mean[:, learning] - mean[:, [still]]
             )
         found = found.with_pool(*pools.T)
-    return found.without_draws(fixed).with_two_samples_more()
+    return found.without_draws(fixed).with_two_samples_more(line.n)
 
 
 def _spread(values: Float[np.ndarray, "draw setting"], mean: Float[np.ndarray, "cluster setting"]) -> tuple:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -56,6 +57,7 @@ def mean_jaccard(draws: Sequence[Collection]) -> float:
     return float(np.mean(found)) if found else float("nan")
 
 
+@cache
 def chance_jaccard(one: int, other: int, total: int) -> float:
     """Return the expected Jaccard index of random sets of these sizes out of so many heads."""
     if not one + other:

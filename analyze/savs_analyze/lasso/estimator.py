@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 from scipy.special import expit, log_expit, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from savs_analyze.lasso.path import Fit, path, run
 from savs_analyze.lasso.penalty import Penalty
 from savs_analyze.lasso.problem import Problem, probabilities
 from savs_analyze.lasso.references import group_lasso, liblinear
+from savs_analyze.parts.given import HeadClassifier, finite_number, positive_number, whole_number
+from savs_analyze.votes.voting import decided
 
 PAPER_GRID = 10.0 ** np.arange(-5, 3)
 RELATIVE_GRID = 10.0 ** -np.linspace(0, 4, 9)
@@ -32,18 +32,20 @@ CHOICES = {
     "solver": SOLVERS,
     "precision": ("double", "single"),
 }
+FLOATS = [np.float64, np.float32]
 SATURATED = 0.01  # of the loss without features
 
 
-class SparseGroupLogisticRegression(ClassifierMixin, BaseEstimator):
+class SparseGroupLogisticRegression(HeadClassifier):
     """Logistic regression that uses few heads, and few features of each, with a duality gap for every fit.
 
-    It minimises, with n samples and W_g the coefficients of head g for all outputs,
+    It minimises, with n samples (or the sum n of their weights) and W_g the coefficients of head g for all outputs,
 
-        1/n sum_i loss(y_i, W x_i + b) + alpha * (l1_ratio * |W|_1 + (1 - l1_ratio) * sum_g sqrt(d_g) * |W_g|_2)
+        1/n sum_i w_i loss(y_i, W x_i + b) + alpha * (l1_ratio * |W|_1 + (1 - l1_ratio) * sum_g sqrt(d_g) * |W_g|_2)
 
-    where loss is the negative log-likelihood in nats and d_g the width of the head. Two classes have one output
-    (sigmoid); more have one each (softmax). One-vs-rest sums the objective of each class against the others.
+    where w_i is 1 or the sample's weight, loss the negative log-likelihood in nats and d_g the width of the head. Two
+    classes have one output (sigmoid); more have one each (softmax). One-vs-rest sums the objective of each class
+    against the others.
 
     The knob `alpha` in the terms of others:
 
@@ -60,7 +62,8 @@ class SparseGroupLogisticRegression(ClassifierMixin, BaseEstimator):
     l1_ratio : float, default 0.5
         Share of the l1 term: 1 is the lasso, 0 the group lasso.
     head_dim : int or None, default None
-        Width of a head: features are `[head * dim]`, head after head. None: one head holds all features.
+        Width of a head, where X is `[sample, head * dim]`, head after head. None: X is `[sample, head, dim]` as a
+        store's `read()` gives it, or one head holds all features.
     groups : array [feature] or None, default None
         The head of each feature, where heads are not of one width.
     loss : {"multinomial", "one-vs-rest"}
@@ -120,17 +123,24 @@ class SparseGroupLogisticRegression(ClassifierMixin, BaseEstimator):
         self.max_iter = max_iter
         self.precision = precision
 
-    def fit(self, X: Any, y: Any) -> SparseGroupLogisticRegression:
-        """Fit on X `[sample, feature]` and labels y `[sample]`.
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> SparseGroupLogisticRegression:
+        """Fit on X `[sample, head, dim]`, or `[sample, feature]`, and labels y `[sample]`.
+
+        A sample of weight 2 counts as two, one of weight 0 is as if it were not there.
 
         Raises ValueError for one class, for a setting that does not exist, and where heads do not fit the features.
         """
-        problems = self._problems(X, y)
-        alpha = self._alpha(getattr(self, self._knob), problems[0])
+        problems = self._problems(X, y, sample_weight)
+        alpha = self._alpha(getattr(self, self._knob))
         return self._take(self._solve(problems, np.array([alpha]))[0], problems)
 
     def path(
-        self, X: Any, y: Any, grid: Sequence | np.ndarray = PAPER_GRID, relative: bool = False
+        self,
+        X: Any,
+        y: Any,
+        grid: Sequence | np.ndarray = PAPER_GRID,
+        relative: bool = False,
+        sample_weight: Any = None,
     ) -> list[SparseGroupLogisticRegression]:
         """Return a fitted copy for each value of the knob (`alpha`, or `C` of the lasso), solved together.
 
@@ -138,23 +148,23 @@ class SparseGroupLogisticRegression(ClassifierMixin, BaseEstimator):
         as `RELATIVE_GRID`: they mean the same whatever the scale and number of samples. Raises as `fit`.
         """
         base = clone(self)
-        problems = base._problems(X, y)
+        problems = base._problems(X, y, sample_weight)
         values = np.asarray(grid, dtype=np.float64)
         if relative:
             # Of features that tell nothing, no share is smaller than another.
             alphas = (self._largest(problems) or 1.0) * values
-            values = np.array([base._alpha(alpha, problems[0]) for alpha in alphas])
+            values = np.array([base._alpha(alpha) for alpha in alphas])
         else:
-            alphas = np.array([base._alpha(value, problems[0]) for value in values])
+            alphas = np.array([base._alpha(value) for value in values])
         models = [copy.copy(base).set_params(**{self._knob: float(value)}) for value in values]
         return [model._take(fits, problems) for model, fits in zip(models, base._solve(problems, alphas), strict=True)]
 
-    def largest_alpha(self, X: Any, y: Any) -> float:
+    def largest_alpha(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the least alpha at which no feature is used, exactly.
 
         Raises ValueError for a penalised intercept, whose value at that alpha would have to be found first.
         """
-        return self._largest(clone(self)._problems(X, y))
+        return self._largest(clone(self)._problems(X, y, sample_weight))
 
     def _largest(self, problems: list[Problem]) -> float:
         if not problems[0].free:
@@ -164,24 +174,25 @@ class SparseGroupLogisticRegression(ClassifierMixin, BaseEstimator):
 
     def decision_function(self, X: Any) -> Float[np.ndarray, "*shape"]:
         """Return scores `[sample]` of the second of two classes, or `[sample, class]`; only `features_` are read."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        X = self._unseen(X, FLOATS)
         scores = X[:, self.features_] @ self._alive_coef.T + self.intercept_
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def predict(self, X: Any) -> Shaped[np.ndarray, " sample"]:
-        """Return the class of each sample of X `[sample, feature]`."""
-        scores = self.decision_function(X)
-        return self.classes_[(scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)]
+        """Return the class of each sample of X, which is as in `fit`: the most probable one."""
+        winners = _winners(self.decision_function(X))
+        return self.classes_[winners]
 
     def predict_proba(self, X: Any) -> Float[np.ndarray, "sample class"]:
         """Return the probability of each class; one-vs-rest: those of each class against the rest, normalised."""
         scores = self.decision_function(X)
         if scores.ndim == 1:
-            return np.stack([expit(-scores), expit(scores)], axis=1)
-        if self.loss == "multinomial" and self.solver != "liblinear":
-            return probabilities(scores.T).T
-        return softmax(log_expit(scores), axis=1)
+            found = np.stack([expit(-scores), expit(scores)], axis=1)
+        elif self.loss == "multinomial" and self.solver != "liblinear":
+            found = probabilities(scores.T).T
+        else:
+            found = softmax(log_expit(scores), axis=1)
+        return decided(found, _winners(scores))
 
     def _settle_ties(self) -> None:
         """Give classes of one size without coefficients the same intercept: last digits must not decide a tie."""
@@ -206,7 +217,7 @@ class SparseGroupLogisticRegression(ClassifierMixin, BaseEstimator):
     def _scores(self, features: np.ndarray) -> Int[np.ndarray, " sample"]:
         """Return the place of the class that each sample is given."""
         scores = features[:, self.features_].astype(np.float64) @ self._alive_coef.T + self.intercept_
-        return (scores[:, 0] > 0).astype(np.int64) if scores.shape[1] == 1 else scores.argmax(axis=1)
+        return _winners(scores[:, 0] if scores.shape[1] == 1 else scores)
 
     @property
     def coef_(self) -> Float[np.ndarray, "output feature"]:
@@ -214,54 +225,53 @@ class SparseGroupLogisticRegression(ClassifierMixin, BaseEstimator):
         coef[:, self.features_] = self._alive_coef
         return coef
 
-    def _alpha(self, value: int | float, problem: Problem) -> float:
+    def _alpha(self, value: Any) -> float:
         """Return alpha from the knob, and the knob from alpha.
 
         Raises ValueError where it is not positive and finite.
         """
-        if not 0 < value < np.inf:
-            raise ValueError(f"{self._knob}={value}: must be positive and finite")
-        return float(value)
+        return positive_number(self._knob, value)
 
-    def _problems(self, X: Any, y: Any) -> list[Problem]:
+    def _check_settings(self) -> None:
         for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in known:
                 raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(known)}")
-        if not (self.tol > 0 and self.max_iter > 0):
-            raise ValueError(f"tol={self.tol}, max_iter={self.max_iter}: both must be above 0")
-        if not 0 <= self.l1_ratio <= 1:
+        positive_number("tol", self.tol)
+        whole_number("max_iter", self.max_iter)
+        if not 0 <= finite_number("l1_ratio", self.l1_ratio) <= 1:
             raise ValueError(f"l1_ratio={self.l1_ratio}: must be from 0 to 1")
         if self.solver == "liblinear" and self.l1_ratio != 1:
             raise ValueError("solver='liblinear' knows the lasso only: l1_ratio=1")
-        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32])
-        check_classification_targets(y)
-        self.classes_, labels, self._class_counts = np.unique(y, return_inverse=True, return_counts=True)
+
+    def _problems(self, X: Any, y: Any, sample_weight: Any) -> list[Problem]:
+        self._check_settings()
+        X, y, weights = self._seen(X, y, sample_weight, FLOATS)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        self._class_counts = np.bincount(labels, weights)
         if len(self.classes_) < 2:
             raise ValueError(f"all samples are of one class, {self.classes_[0]!r}: at least two are needed")
         groups = self._groups(X.shape[1])
-        factors = _factors(X, groups, self.scaling)
-        weights = np.sqrt(np.bincount(groups))
+        factors = _factors(X, groups, self.scaling, weights)
+        prices = np.sqrt(np.bincount(groups))
         if penalised := self.intercept == "penalised" or self.solver == "liblinear":
             X, factors = np.column_stack([X, np.ones(len(X), X.dtype)]), np.append(factors, 1.0)
-            groups, weights = np.append(groups, len(weights)), np.append(weights, 1.0)
-        penalty = Penalty(self.l1_ratio, groups, weights)
+            groups, prices = np.append(groups, len(prices)), np.append(prices, 1.0)
+        penalty = Penalty(self.l1_ratio, groups, prices)
+        relative = None if weights is None else weights / weights.mean()
         targets = (labels == np.arange(len(self.classes_))[:, None]).astype(np.float64)
         if len(targets) == 2:
             parts = [targets[1:]]
         else:
             apart = self.loss == "one-vs-rest" or self.solver == "liblinear"
             parts = np.split(targets, len(targets)) if apart else [targets]
-        return [Problem(X, factors, part, penalty, not penalised) for part in parts]
+        return [Problem(X, factors, part, penalty, not penalised, relative) for part in parts]
 
     def _groups(self, features: int) -> Int[np.ndarray, " feature"]:
         if self.groups is not None:
             if np.shape(self.groups) != (features,):
                 raise ValueError(f"groups of shape {np.shape(self.groups)} for {features} features")
             return np.unique(self.groups, return_inverse=True)[1]
-        dim = self.head_dim or features
-        if features % dim:
-            raise ValueError(f"{features} features are not a whole number of heads of {dim}")
-        return np.arange(features) // dim
+        return np.arange(features) // self._shape[1]
 
     def _solve(self, problems: list[Problem], alphas: Float[np.ndarray, " alpha"]) -> list[tuple[Fit, ...]]:
         """Return the models of all problems, for each alpha."""
@@ -341,22 +351,39 @@ class LassoLogisticRegression(SparseGroupLogisticRegression):
         self.max_iter = max_iter
         self.precision = precision
 
-    def _alpha(self, value: int | float, problem: Problem) -> float:
-        return 1 / (problem.targets.shape[1] * super()._alpha(value, problem))
+    def _alpha(self, value: Any) -> float:
+        return 1 / (float(self._class_counts.sum()) * super()._alpha(value))
+
+
+def _winners(scores: Float[np.ndarray, "*shape"]) -> Int[np.ndarray, " _"]:
+    """Return the place of the class with the largest score; one score a sample is that of the second class."""
+    return (scores > 0).astype(np.int64) if scores.ndim == 1 else scores.argmax(axis=1)
 
 
 def _factors(
-    X: Float[np.ndarray, "sample feature"], groups: Int[np.ndarray, " feature"], scaling: str
+    X: Float[np.ndarray, "sample feature"],
+    groups: Int[np.ndarray, " feature"],
+    scaling: str,
+    weights: Float[np.ndarray, " sample"] | None,
 ) -> Float[np.ndarray, " feature"]:
     """Return what features are multiplied by; zero for those that do not vary."""
     if scaling == "none":
         return np.ones(X.shape[1])
-    parts = [X[:, part : part + 1024] for part in range(0, X.shape[1], 1024)]
-    variance = np.concatenate([part.var(axis=0, dtype=np.float64) for part in parts])
-    variance[variance <= (1e-10 * X.mean(axis=0, dtype=np.float64)) ** 2] = 0
+    parts = [_moments(X[:, part : part + 1024], weights) for part in range(0, X.shape[1], 1024)]
+    mean, variance = np.concatenate(parts, axis=1)
+    variance[variance <= (1e-10 * mean) ** 2] = 0
     if scaling == "head_rms":
         variance = (np.bincount(groups, variance) / np.bincount(groups))[groups]
     return np.divide(1, np.sqrt(variance), out=np.zeros_like(variance), where=variance > 0)
+
+
+def _moments(
+    X: Float[np.ndarray, "sample feature"], weights: Float[np.ndarray, " sample"] | None
+) -> Float[np.ndarray, "2 feature"]:
+    """Return the mean and the variance of features."""
+    X = X.astype(np.float64, copy=False)
+    mean = np.average(X, axis=0, weights=weights)
+    return np.stack([mean, np.average((X - mean) ** 2, axis=0, weights=weights)])
 
 
 def _scaled(problems: list[Problem]) -> tuple[list[Problem], float]:

@@ -4,11 +4,12 @@ With W `[output, feature]` the objective is
 
     mean over samples of loss(W x + b) + alpha * (l1_ratio * |W|_1 + (1 - l1_ratio) * sum_g weight_g * |W_g|_2)
 
-The loss is softmax where there are several outputs and sigmoid where there is one; a group is some features with
-their coefficients of all outputs; b is free. A path goes down the alphas. At each, a working set (the support and
-the worst violators) is solved by proximal steps with momentum and restarts (greedy FISTA: Liang, Luo, Schönlieb,
-SIAM J. Sci. Comput. 2022). Then one pass over all features gives the gap and the next violators. The dual point is
-the residual, scaled until it is feasible (Ndiaye et al., Gap safe screening rules, JMLR 2017).
+Means are weighted where samples are. The loss is softmax where there are several outputs and sigmoid where there is
+one; a group is some features with their coefficients of all outputs; b is free. A path goes down the alphas. At each,
+a working set (the support and the worst violators) is solved by proximal steps with momentum and restarts (greedy
+FISTA: Liang, Luo, Schönlieb, SIAM J. Sci. Comput. 2022). Then one pass over all features gives the gap and the next
+violators. The dual point is the residual, scaled until it is feasible (Ndiaye et al., Gap safe screening rules, JMLR
+2017).
 """
 
 from __future__ import annotations
@@ -49,17 +50,17 @@ class Fit:
     converged: bool
 
 
-def _divergence(found: Scores, change: Scores) -> float:
-    """Return how much the mean loss exceeds its tangent at these probabilities when the scores change."""
+def _divergence(found: Scores, change: Scores) -> Float[np.ndarray, " sample"]:
+    """Return how much each loss exceeds its tangent at these probabilities when the scores change."""
     if len(found) > 1:
         change = change - (found * change).sum(axis=0)
         top = change.max(axis=0)
         near = np.log1p((found * (np.expm1(np.minimum(change, 1)) - change)).sum(axis=0).clip(0))
         far = top + np.log((found * np.exp(change - top)).sum(axis=0).clip(1e-300))
-        return float(np.where(top > 1, far, near).mean())
+        return np.where(top > 1, far, near)
     far = np.logaddexp(np.log1p(-found.clip(0, 1 - 1e-16)), np.log(found.clip(1e-300)) + change)
     near = np.log1p(found * np.expm1(np.minimum(change, 1)))
-    return float((np.where(change > 1, far, near) - found * change).mean())
+    return (np.where(change > 1, far, near) - found * change)[0]
 
 
 def _minimise(
@@ -74,7 +75,7 @@ def _minimise(
     scores = coef @ columns.T
     found = problem.settle(scores, intercept)[1] + problem.targets
     spread = 2 * (found * (1 - found)).mean(axis=0)
-    metric = (spread + 0.2 * spread.mean()) @ (columns * columns) / len(columns)
+    metric = problem.weighted(spread + 0.2 * problem.weighted(spread).mean()) @ (columns * columns) / len(columns)
     metric = np.maximum(metric, 1e-12 * metric.max())
     before, before_scores, momentum, null_step = coef, scores, False, 1e-24 if coef.dtype == np.float64 else 1e-10
     for step in range(max_iter + 1):
@@ -83,14 +84,15 @@ def _minimise(
         if momentum:
             point, point_scores = 2 * coef - before, 2 * scores - before_scores
         intercept, residual = problem.settle(point_scores, intercept, check)
-        gradient = residual @ columns
+        gradient = problem.weighted(residual) @ columns
         gradient /= len(columns)
         if check:
             best, own = problem.settle(scores, intercept)
             primal = problem.loss(scores + best) + alpha * penalty.value(coef)
             near = primal - problem.dual(residual, np.abs(gradient), alpha) <= goal
             if near and momentum:  # the gap must hold for the residual of coef, not of point
-                near = primal - problem.dual(own, np.abs(own @ columns / len(columns)), alpha) <= goal
+                sizes = np.abs(problem.weighted(own) @ columns / len(columns))
+                near = primal - problem.dual(own, sizes, alpha) <= goal
             if near or step == max_iter:
                 break
         for _ in range(100):
@@ -101,7 +103,8 @@ def _minimise(
             length = float(squared_norms(move) @ metric)
             if length <= null_step * float(squared_norms(trial) @ metric):
                 return coef, 0.5, step, True
-            bend = 2 * _divergence(residual + problem.targets, trial_scores - point_scores) / length
+            above = problem.weighted(_divergence(residual + problem.targets, trial_scores - point_scores))
+            bend = 2 * float(above.mean()) / length
             if bend <= 1.2 * curvature:
                 curvature *= 0.98 if bend > 0.4 * curvature else 0.8
                 break
@@ -116,9 +119,9 @@ def _stretch(problem: Problem, scores: Scores, intercept: Intercept, price: floa
     factor, before = 1.0, problem.loss(scores + intercept) + price
     for _ in range(6):
         intercept, residual = problem.settle(factor * scores, intercept)
-        weighted = (residual + problem.targets) * scores
-        bend = (weighted * scores).sum(axis=0).mean() - (weighted.sum(axis=0) ** 2).mean()
-        change = ((residual * scores).sum(axis=0).mean() + price) / max(bend, 1e-12)
+        expected = (residual + problem.targets) * scores
+        bend = problem.weighted((expected * scores).sum(axis=0) - expected.sum(axis=0) ** 2).mean()
+        change = (problem.weighted((residual * scores).sum(axis=0)).mean() + price) / max(bend, 1e-12)
         factor -= float(np.clip(change, -factor / 2, factor / 2))
         if abs(change) < 0.01 * factor:
             break
@@ -179,7 +182,8 @@ def path(
             intercept, residual = problem.settle(scores, intercept)
             gradient = yield residual
         raw = coef * problem.factors[kept]
-        shift = raw @ problem.features[:, kept].mean(axis=0, dtype=np.float64) if problem.free else 0.0
+        columns = problem.features[:, kept].T.astype(np.float64, copy=False)
+        shift = raw @ problem.weighted(columns).mean(axis=1) if problem.free else 0.0
         model = kept, raw, intercept[:, 0] - shift
         fits[alpha] = _record(problem, alpha, model, scores + intercept, price, dual, tol, taken)
     return [fits[float(alpha)] for alpha in alphas]

@@ -20,7 +20,8 @@ Intercept = Float[np.ndarray, "output 1"]
 class Problem:
     """What is fitted: features times factors, targets (one row of 0 and 1: sigmoid), penalty, free intercept or none.
 
-    Features may be of any float type; passes over all of them are made in double precision.
+    Features may be of any float type; passes over all of them are made in double precision. Weights of samples have
+    mean 1; without any, each counts the same.
     """
 
     features: Float[np.ndarray, "sample feature"]
@@ -28,23 +29,31 @@ class Problem:
     targets: Scores
     penalty: Penalty
     free: bool = True
+    weights: Float[np.ndarray, " sample"] | None = None
+
+    def weighted(self, values: Float[np.ndarray, "*row sample"]) -> Float[np.ndarray, "*row sample"]:
+        """Return numbers of samples times the samples' weights."""
+        return values if self.weights is None else values * self.weights
 
     def restricted(self, kept: Features) -> Problem:
         """Return the problem with these features only: scaled, and centred where an intercept makes up for it."""
         columns = self.features.take(kept, axis=1).astype(np.float64, copy=False)
         if self.free:
-            columns -= columns.mean(axis=0)
+            columns -= self.weighted(columns.T).mean(axis=1)
         columns *= self.factors[kept]
-        return Problem(columns, np.ones(len(kept)), self.targets, self.penalty.restricted(kept), self.free)
+        return replace(self, features=columns, factors=np.ones(len(kept)), penalty=self.penalty.restricted(kept))
 
     def single(self) -> Problem:
         """Return the problem in single precision."""
-        return replace(self, features=self.features.astype(np.float32), targets=self.targets.astype(np.float32))
+        features, targets = self.features.astype(np.float32), self.targets.astype(np.float32)
+        weights = None if self.weights is None else self.weights.astype(np.float32)
+        return replace(self, features=features, targets=targets, weights=weights)
 
     def gradient(self, residual: Scores) -> Coef:
         """Return the gradient of the mean loss. A free intercept centres the residual, so features need not be."""
         if self.free:
-            residual = residual - residual.mean(axis=1, keepdims=True)
+            residual = residual - self.weighted(residual).mean(axis=1, keepdims=True)
+        residual = self.weighted(residual)
         if self.features.dtype == np.float64:
             gradient = residual @ self.features
         else:
@@ -57,35 +66,37 @@ class Problem:
         """Return the mean loss of scores that hold the intercept."""
         scores = scores.astype(np.float64, copy=False)
         if len(scores) == 1:
-            return float((np.logaddexp(0, scores) - self.targets * scores).mean())
+            return float(self.weighted(np.logaddexp(0, scores) - self.targets * scores).mean())
         top = scores.max(axis=0)
-        return float((np.log(np.exp(scores - top).sum(axis=0)) + top - (self.targets * scores).sum(axis=0)).mean())
+        each = np.log(np.exp(scores - top).sum(axis=0)) + top - (self.targets * scores).sum(axis=0)
+        return float(self.weighted(each).mean())
 
     def dual(self, residual: Scores, sizes: Coef, alpha: float) -> float:
         """Return the dual objective, an entropy, of the residual scaled until alpha holds its gradient's sizes.
 
         It is minus infinity where the residual is not that of a settled intercept.
         """
-        if self.free and np.abs(residual.mean(axis=1)).max() > 1e3 * _settled(residual):
+        if self.free and np.abs(self.weighted(residual).mean(axis=1)).max() > 1e3 * _settled(residual):
             return -np.inf
         point = self.targets.astype(np.float64) + alpha / self.penalty.dual_norm(sizes, alpha) * residual
         np.clip(point, 0, 1, out=point)
-        rest = xlogy(1 - point, 1 - point).sum() if len(point) == 1 else 0
-        return float(-(xlogy(point, point).sum() + rest) / point.shape[1])
+        rest = self.weighted(xlogy(1 - point, 1 - point)).sum() if len(point) == 1 else 0
+        return float(-(self.weighted(xlogy(point, point)).sum() + rest) / point.shape[1])
 
     def settle(self, scores: Scores, intercept: Intercept, exact: bool = True) -> tuple[Intercept, Scores]:
         """Return the best intercept, where it is free, by Newton steps (halved if they overshoot), and the residual."""
         residual, reach = probabilities(scores + intercept) - self.targets, 4.0
         for _ in range(50 if self.free else 0):
-            off = residual.mean(axis=1)
+            off = self.weighted(residual).mean(axis=1)
             size = np.abs(off).max()
             if size <= (_settled(scores) if exact else ROUGHLY):
                 break
             found = residual + self.targets
             if len(found) == 1:
-                step = off / max((found * (1 - found)).mean(), 1e-12)
+                step = off / max(self.weighted(found * (1 - found)).mean(), 1e-12)
             else:
-                hessian = np.diag(found.mean(axis=1) + 1e-12) - found @ found.T / found.shape[1] + 1 / len(found)
+                each = self.weighted(found)
+                hessian = np.diag(each.mean(axis=1) + 1e-12) - each @ found.T / found.shape[1] + 1 / len(found)
                 step = np.linalg.solve(hessian, off)
             far = np.abs(step).max() > reach  # on a plateau: go on, ever faster
             step *= min(1.0, reach / np.abs(step).max())
@@ -93,7 +104,7 @@ class Problem:
             for _ in range(20):
                 trial = intercept - step[:, None].astype(scores.dtype)
                 residual = probabilities(scores + trial) - self.targets
-                if np.abs(residual.mean(axis=1)).max() < size * (1 + far * 1e-9):
+                if np.abs(self.weighted(residual).mean(axis=1)).max() < size * (1 + far * 1e-9):
                     break
                 step, reach = step / 2, 4.0
             else:
@@ -112,7 +123,7 @@ class Problem:
         residual = self.null()[1]
         sizes = np.abs(self.gradient(residual))
         lengths = np.sqrt(np.einsum("sf,sf->f", self.features, self.features, dtype=np.float64)) * self.factors
-        noise = 1e-13 * np.linalg.norm(residual) * lengths / len(self.features)
+        noise = 1e-13 * np.linalg.norm(self.weighted(residual)) * lengths / len(self.features)
         return self.penalty.dual_norm(np.where(sizes > noise, sizes, 0))
 
 

@@ -16,6 +16,8 @@ def group_lasso(problem: Problem, alpha: float, tol: float, max_iter: int) -> Fi
 
     if not problem.free:
         raise ValueError("solver='group-lasso' has no penalised intercept")
+    if problem.weights is not None:
+        raise ValueError("solver='group-lasso' takes no sample_weight")
     penalty, binary = problem.penalty, len(problem.targets) == 1
     labels = problem.targets[0].astype(int) if binary else problem.targets.argmax(axis=0)
     weights = alpha * (1 - penalty.l1_ratio) / 2 * penalty.weights * (np.sqrt(2) if binary else 1)
@@ -44,5 +46,5 @@ def liblinear(problem: Problem, alpha: float, tol: float, max_iter: int) -> Fit:
     model = LogisticRegression(
         solver="liblinear", l1_ratio=1, C=C, tol=tol, max_iter=max_iter, random_state=0, fit_intercept=False
     )
-    model.fit(problem.features * problem.factors, problem.targets[0])
+    model.fit(problem.features * problem.factors, problem.targets[0], problem.weights)
     return certify(problem, model.coef_ * problem.factors, np.zeros(1), alpha, tol, int(model.n_iter_.max()))

@@ -62,13 +62,12 @@ class Noise:
         own, pooled = np.where(fixed, self.residual, self.own), np.where(fixed, 0.0, self.pooled)
         return replace(self, own=own, pooled=pooled, freedom=np.where(fixed, EXACT, self.freedom))
 
-    def with_two_samples_more(self) -> Noise:
-        """Return the noise as if each side had won one more sample: of few that differ the variance is not known.
+    def with_two_samples_more(self, count: int) -> Noise:
+        """Return the noise as if each side had won one more of so many: of few that differ little is known.
 
         Bonett and Price (2012), for differences of shares.
         """
-        samples = (self.clusters**2 * self.samples + 2) / (self.clusters + 2) ** 2
-        return replace(self, samples=samples)
+        return replace(self, samples=(count**2 * self.samples + 2) / (count + 2) ** 2)
 
     def variance(self) -> Float[np.ndarray, " value"]:
         """Return the variance of each value; what is not known of draws is left out."""

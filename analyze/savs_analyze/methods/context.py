@@ -23,7 +23,8 @@ Value = TypeVar("Value")
 class Context:
     """The labelled samples of one draw: vectors of all heads, labels 0, 1 ..., each head's layer, the draw's seed.
 
-    `methods` are all that learn from it. Samples of one `cluster` belong together, by default each is alone.
+    `methods` are all that learn from it. Samples of one `cluster` belong together, by default each is alone. Those
+    with `weights` are for methods that weigh.
     """
 
     vectors: Shaped[np.ndarray, "sample head dim"]
@@ -33,30 +34,41 @@ class Context:
     seed: int = 0
     methods: Sequence[Method] = ()
     cluster: Int[np.ndarray, " sample"] | None = None
+    weights: Float[np.ndarray, " sample"] | None = None
     _known: dict[Hashable, object] = field(default_factory=dict, repr=False)
 
     @cached_property
     def centroids(self) -> Float[np.ndarray, "class head dim"]:
-        return class_means(self.vectors, self.labels, self.classes)
+        return class_means(self.vectors, self.labels, self.classes, self.weights)
+
+    @property
+    def size(self) -> int | float:
+        """The number of samples, or the sum of their weights."""
+        return len(self.labels) if self.weights is None else float(self.weights.sum())
 
     @cached_property
     def layers(self) -> list[Context]:
         """Each layer as one head."""
         return [
-            Context(vectors, self.labels, self.classes, np.zeros(1, dtype=np.int64), self.seed)
+            replace(self, vectors=vectors, layer=np.zeros(1, dtype=np.int64), methods=(), _known={})
             for vectors in layer_vectors(self.vectors, self.layer)
         ]
 
     @cached_property
     def _scores(self) -> dict[Scoring, HeadScores]:
         wanted = [scoring for method in self.methods for scoring in method.scorings]
-        return score_heads(self.vectors, self.labels, self.centroids, wanted)
+        return self._score(wanted)
 
     def scores(self, scoring: Scoring) -> HeadScores:
         """Return the scores of all heads; those that any method wants are computed together."""
         if scoring not in self._scores:
-            self._scores.update(score_heads(self.vectors, self.labels, self.centroids, [scoring]))
+            self._scores.update(self._score([scoring]))
         return self._scores[scoring]
+
+    def _score(self, scorings: Sequence[Scoring]) -> dict[Scoring, HeadScores]:
+        # Of weights only the proportions count.
+        weights = None if self.weights is None else self.weights / self.weights.mean()
+        return score_heads(self.vectors, self.labels, self.centroids, scorings, weights)
 
     def shared(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """Return what several methods compute once under a key of theirs."""
@@ -67,7 +79,9 @@ class Context:
     def of(self, samples: Bool[np.ndarray, " sample"]) -> Context:
         """Return the context of some of its samples."""
         cluster = None if self.cluster is None else self.cluster[samples]
-        return replace(self, vectors=self.vectors[samples], labels=self.labels[samples], cluster=cluster, _known={})
+        weights = None if self.weights is None else self.weights[samples]
+        vectors, labels = self.vectors[samples], self.labels[samples]
+        return replace(self, vectors=vectors, labels=labels, cluster=cluster, weights=weights, _known={})
 
     def check_classes(self, name: str) -> None:
         """Raise ValueError where all samples are of one class, naming the method that cannot learn from them."""

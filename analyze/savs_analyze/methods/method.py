@@ -31,6 +31,11 @@ class Method(ABC):
         return 1
 
     @property
+    def weighs(self) -> bool:
+        """Whether weights of samples reach it."""
+        return False
+
+    @property
     def ranks(self) -> bool:
         """Whether it keeps the best heads, for which the papers' code has an order of its own."""
         return False

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from savs_analyze.registry import Registry
 
-Judge = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Judge = Callable[..., np.ndarray]
+Weights = Float[np.ndarray, " sample"] | None
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Criterion:
     One that is `per_class` takes them to `[class, head]`. What the algebra says of it: `by_order`, where only the
     order of a sample's scores counts, and `same_as`, which criterion then ranks heads alike in a draw, whose classes
     have equally many samples; `of_differences`, where only differences between classes count; `of_the_others`, where
-    it says nothing unless the scores compare a class with the others.
+    it says nothing unless the scores compare a class with the others. `weighs` says that `judge` takes the weights of
+    samples as well, None for equal ones.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Criterion:
     same_as: str = ""
     of_differences: bool = False
     of_the_others: bool = False
+    weighs: bool = False
 
 
 def head_criterion(
@@ -65,20 +68,25 @@ def find_criterion(name: str, per_class: bool) -> Criterion:
     raise ValueError(f"unknown {of} {name!r}; there are {', '.join(known.name for known in there)}")
 
 
-def _count(scores: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, " head"]:
-    return (scores.argmax(axis=1) == labels[:, None]).sum(axis=0).astype(np.float64)
+def _count(scores: np.ndarray, labels: np.ndarray, weights: Weights = None) -> Float[np.ndarray, " head"]:
+    return _counted(scores.argmax(axis=1) == labels[:, None], weights).astype(np.float64)
 
 
-def _balanced(scores: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, " head"]:
-    return _recall(scores, labels).mean(axis=0)
+def _balanced(scores: np.ndarray, labels: np.ndarray, weights: Weights = None) -> Float[np.ndarray, " head"]:
+    return _recall(scores, labels, weights).mean(axis=0)
 
 
-def _margin(scores: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, " head"]:
-    return true_class_margins(scores, labels).mean(axis=0)
+def _margin(scores: np.ndarray, labels: np.ndarray, weights: Weights = None) -> Float[np.ndarray, " head"]:
+    return np.average(true_class_margins(scores, labels), axis=0, weights=weights)
 
 
-def _score(scores: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, " head"]:
-    return scores[np.arange(len(labels)), labels].mean(axis=0)
+def _score(scores: np.ndarray, labels: np.ndarray, weights: Weights = None) -> Float[np.ndarray, " head"]:
+    return np.average(scores[np.arange(len(labels)), labels], axis=0, weights=weights)
+
+
+def _counted(flags: Bool[np.ndarray, "*class sample head"], weights: Weights) -> np.ndarray:
+    """Return how many samples have a flag, each counted with its weight."""
+    return flags.sum(axis=-2) if weights is None else np.einsum("...sh,s->...h", flags, weights)
 
 
 def _given(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -87,15 +95,16 @@ def _given(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return np.stack([predicted == label for label in classes]), np.stack([labels == label for label in classes])
 
 
-def _recall(scores: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, "class head"]:
+def _recall(scores: np.ndarray, labels: np.ndarray, weights: Weights = None) -> Float[np.ndarray, "class head"]:
     given, own = _given(scores, labels)
-    return (given & own[:, :, None]).sum(axis=1) / own.sum(axis=1)[:, None]
+    return _counted(given & own[:, :, None], weights) / _counted(own[:, :, None], weights)
 
 
-def _one_vs_rest(scores: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, "class head"]:
+def _one_vs_rest(scores: np.ndarray, labels: np.ndarray, weights: Weights = None) -> Float[np.ndarray, "class head"]:
     given, own = _given(scores, labels)
-    rest = np.maximum(len(labels) - own.sum(axis=1), 1)
-    return (_recall(scores, labels) + 1 - (given & ~own[:, :, None]).sum(axis=1) / rest[:, None]) / 2
+    rest = _counted(~own[:, :, None], weights)
+    taken = _counted(given & ~own[:, :, None], weights) / np.where(rest > 0, rest, 1)
+    return (_recall(scores, labels, weights) + 1 - taken) / 2
 
 
 def true_class_margins(
@@ -111,20 +120,24 @@ def true_class_margins(
 
 
 def class_margins(
-    margins: Float[np.ndarray, "sample head"], labels: Int[np.ndarray, " sample"], classes: int
+    margins: Float[np.ndarray, "sample head"],
+    labels: Int[np.ndarray, " sample"],
+    classes: int,
+    weights: Weights = None,
 ) -> Float[np.ndarray, "class head"]:
     """Return the mean margin over each class's samples."""
-    return np.stack([margins[labels == label].mean(axis=0) for label in range(classes)])
+    own = [labels == label for label in range(classes)]
+    return np.stack([np.average(margins[of], axis=0, weights=None if weights is None else weights[of]) for of in own])
 
 
 CRITERIA = Registry(
     "criterion",
     (
-        Criterion("count", _count, by_order=True, same_as="count"),
-        Criterion("balanced", _balanced, by_order=True, same_as="count"),
-        Criterion("margin", _margin, of_differences=True),
-        Criterion("score", _score, of_the_others=True),
-        Criterion("recall", _recall, per_class=True, by_order=True),
-        Criterion("one-vs-rest", _one_vs_rest, per_class=True, by_order=True),
+        Criterion("count", _count, by_order=True, same_as="count", weighs=True),
+        Criterion("balanced", _balanced, by_order=True, same_as="count", weighs=True),
+        Criterion("margin", _margin, of_differences=True, weighs=True),
+        Criterion("score", _score, of_the_others=True, weighs=True),
+        Criterion("recall", _recall, per_class=True, by_order=True, weighs=True),
+        Criterion("one-vs-rest", _one_vs_rest, per_class=True, by_order=True, weighs=True),
     ),
 )

@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from savs_analyze.parts.criterion import CRITERIA, Criterion, class_margins, find_criterion, true_class_margins
+from savs_analyze.parts.criterion import (
+    CRITERIA,
+    Criterion,
+    Weights,
+    class_margins,
+    find_criterion,
+    true_class_margins,
+)
 from savs_analyze.parts.transform import NONE, TRANSFORMS, Transform, transformed
 from savs_analyze.registry import Origin
 from savs_analyze.votes.similarity import (
@@ -45,6 +52,11 @@ class Scoring:
     @property
     def judged_by(self) -> Criterion:
         return find_criterion(self.per_class or self.criterion, bool(self.per_class))
+
+    @property
+    def weighs(self) -> bool:
+        """Whether samples may have weights: left out of its own centroid, one of weight 2 is still there once."""
+        return self.judged_by.weighs and not self.leave_one_out
 
     @property
     def origins(self) -> frozenset[Origin]:
@@ -91,12 +103,13 @@ def score_heads(
     labels: Int[np.ndarray, " sample"],
     centroids: Float[np.ndarray, "class head dim"],
     scorings: Iterable[Scoring] = (BY_COUNT,),
+    weights: Weights = None,
 ) -> dict[Scoring, HeadScores]:
     """Score every head as a nearest-centroid classifier on the support, in blocks of heads.
 
     Similarities that several scorings need are computed once a block. They are compared to twelve digits: of
     a head that is constant, but for rounding, all classes are equally near, and the first is its answer.
-    Raises ValueError for leave-one-out on a class with one sample.
+    Weights of samples are for scorings that weigh. Raises ValueError for leave-one-out on a class with one sample.
     """
     wanted = sorted(dict.fromkeys(scorings), key=lambda scoring: (repr(scoring.similarity.base), scoring.leave_one_out))
     samples, heads = vectors.shape[:2]
@@ -108,7 +121,7 @@ def score_heads(
         for scoring in wanted:
             if key != (key := (scoring.similarity.base, scoring.leave_one_out)):
                 found = _base_similarities(scoring, vectors[:, block], labels, centroids[:, block])
-            parts[scoring].append(_block_scores(scoring, found, labels))
+            parts[scoring].append(_block_scores(scoring, found, labels, weights))
     return {
         scoring: HeadScores(
             np.concatenate([part.value for part in of_blocks], axis=-1),
@@ -131,13 +144,13 @@ def _base_similarities(
     return np.round(found / largest, 12) * largest
 
 
-def _block_scores(scoring: Scoring, found: np.ndarray, labels: np.ndarray) -> HeadScores:
+def _block_scores(scoring: Scoring, found: np.ndarray, labels: np.ndarray, weights: Weights) -> HeadScores:
     scores = transformed(scoring.transform, of_base(scoring.similarity, found))
     margins = true_class_margins(found, labels)
-    value = scoring.judged_by.judge(scores, labels)
-    return HeadScores(
-        value, class_margins(margins, labels, found.shape[1]) if scoring.per_class else margins.mean(axis=0)
-    )
+    value = scoring.judged_by.judge(scores, labels, *([] if weights is None else [weights]))
+    if scoring.per_class:
+        return HeadScores(value, class_margins(margins, labels, found.shape[1], weights))
+    return HeadScores(value, np.average(margins, axis=0, weights=weights))
 
 
 def rank_heads(value: Float[np.ndarray, " head"], margin: Float[np.ndarray, " head"]) -> Int[np.ndarray, " head"]:

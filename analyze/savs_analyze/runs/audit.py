@@ -28,6 +28,7 @@ from savs_analyze.runs.spreadsheet import csv_text
 from savs_analyze.runs.sweep import base_cell
 from savs_metrics import OF_SCORES as OF_KEPT_SCORES
 from savs_stores import ModelVectors, StoreError, open_store
+from savs_stores.terminal import counted
 
 OF_SCORES, OF_SOLVERS = 1e-9, 1e-6
 # What a solver tells of how it ended; the gap is a small part of its objective.
@@ -101,7 +102,7 @@ def _files(keys: list[str], loaded: dict[str, CellResult], sources: list[dict[st
         return Finding(
             "files", None, f"{unchecked:,} of {len(keys):,} cells have no checksum: an older version wrote them"
         )
-    return Finding("files", True, f"{len(keys):,} cells")
+    return Finding("files", True, counted(len(keys), "cell"))
 
 
 def _key_of(result: CellResult) -> str:
@@ -129,7 +130,7 @@ def _rows(results: Results, keys: list[str], loaded: dict[str, CellResult]) -> F
                 return Finding("rows", False, f"cell {key}: {row['metric']} of {row['setting']} is not {row['value']}")
     rows = [row for key in keys for row in loaded[key].rows]
     same = _same_tables(results.folder / "rows.csv", pd.DataFrame(rows))
-    return Finding("rows", same, f"{len(rows):,} rows" if same else "rows.csv is not what the cells hold")
+    return Finding("rows", same, counted(len(rows), "row") if same else "rows.csv is not what the cells hold")
 
 
 def _store(source: dict[str, Any], folder: Path, loaded: dict[str, CellResult]) -> tuple[Finding, ModelVectors | None]:
@@ -145,7 +146,7 @@ def _store(source: dict[str, Any], folder: Path, loaded: dict[str, CellResult]) 
     of_store = [loaded[key] for key in source["cells"] if key in loaded]
     pinned = ("fingerprint", "index_hash", "records", "metric")
     changed = {name for result in of_store for name in pinned if getattr(result.facts, name) != getattr(base, name)}
-    words = f"{path}: {model}, {len(of_store):,} cells"
+    words = f"{path}: {model}, {counted(len(of_store), 'cell')}"
     if changed:
         words = f"{path}: {model} has another {', '.join(sorted(changed))} than the results"
     return Finding("store", not changed, words), vectors

@@ -33,7 +33,7 @@ FORMAT = 2
 MOST_SAMPLES = 2**20
 MOST_CLASSES = 2**15
 MOST_SETTINGS = 10_000
-# A bootstrap holds so many sums for each of its replicates.
+# A unit has so many counts.
 MOST_COUNTED = 2**20
 MOST_ROW_COLUMNS = 100
 MOST_DRAWS = 10**6
@@ -91,25 +91,26 @@ def read_arrays(content: bytes) -> dict[str, np.ndarray]:
         names = sorted(member.filename.removesuffix(".npy") for member in members)
         _demand(names in (sorted(ARRAYS), sorted(ARRAYS | SCORES)), "other arrays")
         _demand(sum(member.file_size for member in members) <= MOST_ARRAY_BYTES, "its arrays are too large")
+        found = {}
         for member in members:
+            name = member.filename.removesuffix(".npy")
             with archive.open(member) as file:
-                kinds = (ARRAYS | SCORES)[member.filename.removesuffix(".npy")]
-                _check_header(cast(zipfile.ZipExtFile, file), member.file_size, kinds)
-    with np.load(BytesIO(content), allow_pickle=False) as arrays:
-        return dict(arrays)
+                found[name] = _read_array(cast(zipfile.ZipExtFile, file), member.file_size, (ARRAYS | SCORES)[name])
+        return found
 
 
-def _check_header(file: zipfile.ZipExtFile, size: int, kinds: str) -> None:
-    """Raise ValueError where an array has other values than numbers of these kinds, or not as many as it says."""
+def _read_array(file: zipfile.ZipExtFile, size: int, kinds: str) -> np.ndarray:
+    """Return an array. Raises ValueError where its values are no numbers of these kinds, or not as many as it says."""
     version = np.lib.format.read_magic(file)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     _demand(version in readers, "an array of an unknown version")
     try:
-        shape, _, dtype = readers[version](file)
+        shape, by_columns, dtype = readers[version](file)
     except Exception as error:  # numpy has Python parse it, which raises whatever a crafted one makes it raise
         raise ValueError(f"an array whose header is none ({type(error).__name__})") from None
     _demand(dtype.kind in kinds, f"an array of {dtype} instead of numbers")
     _demand(prod(shape) * dtype.itemsize == size - file.tell(), f"an array that is not as large as it says: {shape}")
+    return np.frombuffer(bytearray(file.read()), dtype).reshape(shape, order="F" if by_columns else "C")
 
 
 def check_run(run: Mapping[str, Any]) -> None:
@@ -177,13 +178,11 @@ def _wrong_heads(facts: Mapping[str, Any]) -> Iterator[str]:
     kept: Any = facts.get("kept")
     if not (_are(table, list) and len(table) == 2 and len(table[0]) == len(table[1]) > 0):
         yield "its head table is none"
-    elif not all(_is_whole(place, 0, MOST_PLACES) for axis in table for place in axis):
+    elif not all(_are_whole(axis, 0, MOST_PLACES) for axis in table):
         yield "its head table has no numbers"
     if not (_are(kept, list) and len(kept) == len(facts["settings"]) and all(_are(heads, list) for heads in kept)):
         yield "its settings have no heads"
-    elif not all(
-        len(head) == 2 and all(_is_whole(at, 0, MOST_PLACES) for at in head) for heads in kept for head in heads
-    ):
+    elif not all(len(head) == 2 and _are_whole(head, 0, MOST_PLACES) for heads in kept for head in heads):
         yield "a setting keeps what is no head"
 
 
@@ -227,13 +226,15 @@ def _wrong_rows(rows: Any) -> Iterator[str]:
 
 def _are(values: Any, kind: type) -> bool:
     """Tell whether something is a list of values of one kind; truth values are no numbers."""
-    return isinstance(values, list) and all(
-        isinstance(value, kind) and not (kind is int and isinstance(value, bool)) for value in values
-    )
+    return isinstance(values, list) and set(map(type, values)) <= {kind}
 
 
 def _is_whole(value: Any, least: int, most: int) -> bool:
-    return _are([value], int) and least <= value <= most
+    return _are_whole([value], least, most)
+
+
+def _are_whole(values: Any, least: int, most: int) -> bool:
+    return _are(values, int) and (not values or least <= min(values) <= max(values) <= most)
 
 
 def _demand(fulfilled: object, otherwise: str) -> None:

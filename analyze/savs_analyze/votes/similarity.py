@@ -91,18 +91,25 @@ class Similarity:
 
 
 def class_means(
-    vectors: Float[np.ndarray, "sample head dim"], labels: Int[np.ndarray, " sample"], classes: int
+    vectors: Float[np.ndarray, "sample head dim"],
+    labels: Int[np.ndarray, " sample"],
+    classes: int,
+    weights: Float[np.ndarray, " sample"] | None = None,
 ) -> Float[np.ndarray, "class head dim"]:
     """Return every head's mean vector of each class, in float64 (SAVs, arXiv 2412.00142: class centroids).
 
-    Raises ValueError naming a class without a sample, and one with NaN among its vectors.
+    Means are weighted where samples have weights. Raises ValueError naming a class without a sample, and one with NaN
+    among its vectors.
     """
     means = np.empty((classes, *vectors.shape[1:]))
     for label in range(classes):
         of_class = vectors[labels == label]
         if not len(of_class):
             raise ValueError(f"class {label} has no sample to take a mean of")
-        means[label] = of_class.mean(axis=0, dtype=np.float64)
+        if weights is None:
+            means[label] = of_class.mean(axis=0, dtype=np.float64)
+        else:
+            means[label] = np.average(of_class.astype(np.float64), axis=0, weights=weights[labels == label])
         if not np.isfinite(means[label]).all():
             raise ValueError(f"class {label} has vectors that are not finite")
     return means

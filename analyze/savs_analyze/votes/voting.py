@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 Allowed = Bool[np.ndarray, "sample class"] | None
+HAIR = 1e-9  # that the winner of equal classes is more probable: more than rounding errors, less than any evidence
 
 
 @dataclass(frozen=True)
@@ -124,3 +125,18 @@ def shares(votes: Float[np.ndarray, "sample class"]) -> Float[np.ndarray, "sampl
 def softmax(scores: Float[np.ndarray, "sample class"]) -> Float[np.ndarray, "sample class"]:
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
+
+
+def decided(
+    probabilities: Float[np.ndarray, "sample class"], predicted: Int[np.ndarray, " sample"]
+) -> Float[np.ndarray, "sample class"]:
+    """Return probabilities whose one largest is that of the class that wins, a hair above any that is as large."""
+    rows = np.arange(len(predicted))
+    won = probabilities[rows, predicted]
+    others = probabilities.copy()
+    others[rows, predicted] = -np.inf
+    lead = won - others.max(axis=1)
+    share = np.where(lead > 0, 0.0, np.minimum(HAIR - lead, 1.0))
+    found = probabilities * (1 - share)[:, None]
+    found[rows, predicted] += share
+    return found

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
@@ -265,6 +266,114 @@ def test_single_precision_is_certified_in_double(classes):
     assert tight.objective_ == pytest.approx(fitted(features, labels).objective_, abs=1e-8)
 
 
+# Weights of samples
+
+
+def weights_of(samples, seed=0):
+    """Return whole weights, some of them 0, and the samples that these stand for."""
+    weights = np.random.default_rng(seed).integers(0, 4, samples)
+    return weights.astype(float), np.repeat(np.arange(samples), weights)
+
+
+@pytest.mark.parametrize("loss", ["multinomial", "one-vs-rest"])
+@pytest.mark.parametrize("scaling", ["none", "head_rms", "feature_std"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_whole_weights_are_samples_given_several_times(classes, scaling, loss):
+    features, labels = planted(classes)
+    weights, several = weights_of(60)
+    model = SparseGroupLogisticRegression(0.02, head_dim=DIM, loss=loss, scaling=scaling, tol=TIGHT)
+    expected = clone(model).fit(features[several], labels[several])
+    model.fit(features, labels, weights)
+    assert model.objective_ == pytest.approx(expected.objective_, rel=1e-7)
+    np.testing.assert_allclose(model.predict_proba(features), expected.predict_proba(features), atol=1e-4)
+    largest = clone(model).largest_alpha(features, labels, weights)
+    assert largest == pytest.approx(model.largest_alpha(features[several], labels[several]), rel=1e-9)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("C", [0.1, 1.0])
+def test_the_weighted_lasso_is_scikit_learns(classes, C):
+    features, labels = planted(classes)
+    features = (features - features.mean(axis=0)) / features.std(axis=0)
+    weights = np.random.default_rng(1).uniform(0.1, 5, 60)
+    own = LassoLogisticRegression(C, tol=TIGHT).fit(features, labels, weights)
+    known = LogisticRegression(C=C, l1_ratio=1, solver="saga", tol=1e-7, max_iter=20_000, random_state=0)
+    known.fit(features, labels, weights)
+    np.testing.assert_allclose(own.predict_proba(features), known.predict_proba(features), atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:not certified")  # liblinear's tolerance is another one
+@pytest.mark.parametrize("solver", ["working-set", "liblinear"])
+@pytest.mark.parametrize("C", [0.1, 1.0])
+def test_c_of_weighted_samples_is_scikit_learns(C, solver):
+    features, labels = planted(2)
+    weights = np.random.default_rng(1).uniform(0.1, 5, 60)
+    own = LassoLogisticRegression(C, intercept="penalised", solver=solver, tol=TIGHT, max_iter=100_000)
+    own.fit(features, labels, weights)
+    known = LogisticRegression(C=C, l1_ratio=1, solver="liblinear", tol=1e-10, max_iter=100_000, random_state=0)
+    known.fit(features, labels, weights)
+    np.testing.assert_allclose(own.coef_, known.coef_, atol=1e-4)
+    np.testing.assert_allclose(own.intercept_, known.intercept_, atol=1e-4)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+@pytest.mark.parametrize("l1_ratio", [0, 0.5, 1])
+@pytest.mark.parametrize("precision", ["double", "single"])
+def test_gaps_of_weighted_samples_hold_on_the_whole_path(classes, l1_ratio, precision):
+    features, labels = planted(classes)
+    weights = np.random.default_rng(2).uniform(0.01, 10, 60)
+    settings = {"l1_ratio": l1_ratio, "head_dim": DIM, "precision": precision}
+    for model in SparseGroupLogisticRegression(**settings).path(
+        features, labels, [1, 0.3, 0.1, 0.03, 0.01], relative=True, sample_weight=weights
+    ):
+        assert model.converged_
+        objective, gap = certificate(
+            features,
+            one_hot(labels),
+            model.coef_.T,
+            model.intercept_,
+            model.alpha_,
+            l1_ratio,
+            GROUPS,
+            share=weights / weights.sum(),
+        )
+        assert model.objective_ == pytest.approx(objective, rel=1e-9)
+        assert model.gap_ == pytest.approx(gap, rel=1e-3, abs=1e-9)
+
+
+def test_only_the_proportions_of_weights_count_but_for_c():
+    features, labels = planted(3)
+    weights = np.random.default_rng(3).uniform(0.01, 10, 60)
+    one, other = (fitted_by(features, labels, factor * weights) for factor in (1.0, 1e-6))
+    np.testing.assert_allclose(other.coef_, one.coef_, atol=1e-5)
+    assert LassoLogisticRegression(2.0).fit(features, labels, weights).alpha_ == pytest.approx(
+        LassoLogisticRegression(1.0).fit(features, labels, 2 * weights).alpha_
+    )
+
+
+def fitted_by(features, labels, weights):
+    return SparseGroupLogisticRegression(0.02, head_dim=DIM, tol=TIGHT).fit(features, labels, weights)
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        (np.ones(59), "sample_weight.shape"),
+        (-np.ones(60), "Negative values"),
+        (np.zeros(60), "non-zero"),
+        (np.eye(3)[np.arange(60) % 3][:, 1], "all samples are of one class"),
+    ],
+)
+def test_weights_that_are_none_are_refused(weights, words):
+    with pytest.raises(ValueError, match=words):
+        fitted_by(*planted(3), weights)
+
+
+def test_group_lasso_takes_no_weights():
+    with pytest.raises(ValueError, match="solver='group-lasso' takes no sample_weight"):
+        SparseGroupLogisticRegression(solver="group-lasso").fit(*planted(3), np.ones(60))
+
+
 # Large and small numbers
 
 
@@ -282,7 +391,7 @@ def test_a_large_step_does_not_look_flat(outputs, size):
     whole = np.stack([1 - found[0], found[0]]) if outputs == 1 else found
     moved = np.stack([np.zeros(20), change[0]]) if outputs == 1 else change
     exact = logsumexp(np.log(whole) + moved, axis=0) - (whole * moved).sum(axis=0)
-    assert _divergence(found, change) == pytest.approx(exact.mean(), rel=1e-6, abs=1e-15 + 1e-16 * size)
+    assert _divergence(found, change).mean() == pytest.approx(exact.mean(), rel=1e-6, abs=1e-15 + 1e-16 * size)
 
 
 @pytest.mark.parametrize("power", range(2, 13))

@@ -15,14 +15,22 @@ from savs_analyze.lasso.estimator import (
 )
 from savs_stores import BenchmarkInfo, write_store
 
+SINGLE = {
+    "check_sample_weight_equivalence_on_dense_data": "sums of other samples round otherwise in single precision, and "
+    "fits stop at their tolerance"
+}
+
 
 @pytest.mark.filterwarnings("ignore:not certified")  # the checks allow five steps
 @parametrize_with_checks(
     [
         SparseGroupLogisticRegression(),
         LassoLogisticRegression(),
+        SparseGroupLogisticRegression(head_dim=1),
+        LassoLogisticRegression(head_dim=1),
         LassoLogisticRegression(loss="one-vs-rest", intercept="penalised", scaling="feature_std", precision="single"),
-    ]
+    ],
+    expected_failed_checks=lambda estimator: SINGLE if estimator.precision == "single" else {},
 )
 def test_scikit_learn_accepts_it(estimator, check):
     check(estimator)
@@ -86,6 +94,19 @@ def test_probabilities(loss, classes):
         ({"head_dim": 7}, "96 features are not a whole number of heads of 7"),
         ({"groups": [0, 1]}, "for 96 features"),
         ({"alpha": 0}, "alpha=0: must be positive"),
+        ({"alpha": "x"}, "alpha='x': must be positive and finite"),
+        ({"alpha": None}, "alpha=None: must be positive and finite"),
+        ({"alpha": np.nan}, "alpha=nan: must be positive and finite"),
+        ({"alpha": True}, "alpha=True: must be positive and finite"),
+        ({"tol": None}, "tol=None: must be positive and finite"),
+        ({"tol": "1e-4"}, "tol='1e-4': must be positive and finite"),
+        ({"max_iter": 2.5}, "max_iter=2.5: must be a whole number from 1 on"),
+        ({"max_iter": 0}, "max_iter=0: must be a whole number from 1 on"),
+        ({"l1_ratio": "a"}, "l1_ratio='a': must be a finite number"),
+        ({"loss": None}, "loss=None: choose one of multinomial"),
+        ({"precision": ["double"]}, r"precision=\['double'\]: choose one of double, single"),
+        ({"head_dim": "8"}, "head_dim='8': must be a whole number from 1 on, or None"),
+        ({"groups": "heads"}, r"groups of shape \(\) for 96 features"),
         ({"alpha": np.inf}, "must be positive and finite"),
         ({"l1_ratio": 2}, "from 0 to 1"),
         ({"loss": "hinge"}, "choose one of multinomial, one-vs-rest"),
@@ -97,6 +118,33 @@ def test_probabilities(loss, classes):
 def test_bad_settings_are_named(settings, words):
     with pytest.raises(ValueError, match=words):
         SparseGroupLogisticRegression(**settings).fit(*planted(3))
+
+
+@pytest.mark.parametrize(("C", "words"), [("1", "C='1': must be positive and finite"), (0, "C=0: must be positive")])
+def test_the_knob_of_the_lasso_is_named(C, words):
+    with pytest.raises(ValueError, match=words):
+        LassoLogisticRegression(C).fit(*planted(3))
+
+
+@pytest.mark.parametrize("loss", ["multinomial", "one-vs-rest"])
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("factor", [0, 1, 100])
+def test_what_is_predicted_is_most_probable_whatever_saturates(loss, classes, factor):
+    """Far from the data, chances of one-vs-rest models are all 1 and tied."""
+    features, labels = planted(classes)
+    model = fitted(features, labels, loss=loss, alpha=1e-4, tol=1e-4)
+    chances = model.predict_proba(factor * features)
+    np.testing.assert_array_equal(model.classes_[chances.argmax(axis=1)], model.predict(factor * features))
+
+
+def test_heads_as_a_store_gives_them_are_the_same_as_features():
+    features, labels = planted(3)
+    vectors = features.reshape(60, HEADS, DIM)
+    plain, deep = fitted(features, labels), fitted(vectors, labels, head_dim=None)
+    assert deep.heads_.tolist() == plain.heads_.tolist()
+    assert (deep.coef_ == plain.coef_).all()
+    assert (deep.predict_proba(vectors) == plain.predict_proba(features)).all()
+    assert deep.largest_alpha(vectors, labels) == plain.largest_alpha(features, labels)
 
 
 def test_bad_data_is_refused():
@@ -122,7 +170,7 @@ def test_a_tolerance_that_cannot_be_met_ends(problem):
     features, labels = flat(problem, 2)
     with pytest.warns(ConvergenceWarning):
         assert SparseGroupLogisticRegression(tol=1e-300, max_iter=200).fit(features, labels).gap_ >= 0
-    with pytest.raises(ValueError, match="tol=0, max_iter=10000: both must be above 0"):
+    with pytest.raises(ValueError, match="tol=0: must be positive and finite"):
         SparseGroupLogisticRegression(tol=0).fit(features, labels)
 
 

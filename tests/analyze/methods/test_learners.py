@@ -410,6 +410,6 @@ def test_a_probe_that_stops_early_says_so(problem, monkeypatch, name):
     assert done.report == {}
     for kind in (LogisticRegression, MLPClassifier):
         fit = kind.fit
-        monkeypatch.setattr(kind, "fit", lambda self, X, y, fit=fit: fit(self.set_params(max_iter=1), X, y))
+        monkeypatch.setattr(kind, "fit", lambda self, *given, fit=fit: fit(self.set_params(max_iter=1), *given))
     [stopped], _ = run([make_setting(name).method], vectors, labels, vectors, 3)
     assert stopped.report == {"converged": False}

@@ -14,6 +14,7 @@ from savs_analyze.votes.voting import (
     class_favoured_votes,
     class_similarities,
     count_votes,
+    decided,
     first_best,
     majority_vote,
     restrict,
@@ -54,6 +55,33 @@ def test_no_class_has_more_votes_than_the_winner(votes):
 def test_unanimous_heads_cannot_be_overruled():
     votes = np.full((3, 5), 2)
     assert majority_vote(votes, 4).tolist() == [2, 2, 2]
+
+
+@settings(max_examples=100)
+@given(
+    arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 5)), elements=st.sampled_from([0, 1e-300, 1, 1, 2])),
+    seeds,
+)
+def test_the_class_that_wins_is_the_most_probable_one(votes, seed):
+    """Of equal ones it is a hair more probable; nothing else changes by more than a hair."""
+    found = shares(votes)
+    largest = found == found.max(axis=1, keepdims=True)
+    predicted = (largest * np.random.default_rng(seed).uniform(1, 2, found.shape)).argmax(axis=1)
+    told = decided(found, predicted)
+    others = told.copy()
+    others[np.arange(len(told)), predicted] = -1
+    assert (told[np.arange(len(told)), predicted] > others.max(axis=1)).all()
+    assert told == pytest.approx(found, abs=2e-9)
+    assert told.sum(axis=1) == pytest.approx(1, abs=1e-12)
+    assert (told >= 0).all()
+    alone = largest.sum(axis=1) == 1
+    assert (told[alone] == found[alone]).all()
+
+
+def test_a_winner_with_less_than_the_largest_share_gets_a_hair_more_than_that():
+    assert decided(np.array([[0.7, 0.3], [1.0, 0.0]]), np.array([1, 1])) == pytest.approx(
+        np.array([[0.42, 0.58], [0.0, 1.0]]), abs=2e-9
+    )
 
 
 @pytest.mark.parametrize(

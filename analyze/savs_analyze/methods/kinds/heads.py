@@ -56,6 +56,10 @@ class Savs(Method):
         return 2 if self.scoring.leave_one_out else 1
 
     @property
+    def weighs(self) -> bool:
+        return self.scoring.weighs
+
+    @property
     def ranks(self) -> bool:
         return self.selection == "top"
 

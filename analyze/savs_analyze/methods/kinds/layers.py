@@ -8,7 +8,7 @@ import numpy as np
 
 from savs_analyze.methods.context import Context
 from savs_analyze.methods.method import Method
-from savs_analyze.parts.selection import BY_COUNT, Scoring, rank_heads, score_heads, tied_at_cut
+from savs_analyze.parts.selection import BY_COUNT, Scoring, rank_heads, tied_at_cut
 from savs_analyze.parts.transform import NONE
 from savs_analyze.registry import Origin
 from savs_analyze.votes.heads import LayerVotes
@@ -32,6 +32,10 @@ class Layers(Method):
         return 2 if self.scoring.leave_one_out else 1
 
     @property
+    def weighs(self) -> bool:
+        return self.scoring.weighs
+
+    @property
     def origins(self) -> frozenset[Origin]:
         return self.scoring.origins | self.voting.origins
 
@@ -46,9 +50,7 @@ class Layers(Method):
         return scoring.transform != NONE, scoring.similarity != scoring.similarity.base, scoring.criterion != "count"
 
     def learn(self, context: Context) -> LayerVotes:
-        found = [
-            score_heads(one.vectors, one.labels, one.centroids, [self.scoring])[self.scoring] for one in context.layers
-        ]
+        found = [one.scores(self.scoring) for one in context.layers]
         value = np.concatenate([scores.value for scores in found])
         best = rank_heads(value, np.concatenate([scores.margin for scores in found]))[: self.k]
         numbers = np.unique(context.layer)

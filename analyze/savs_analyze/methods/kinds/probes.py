@@ -79,6 +79,8 @@ class Gaussian(Probe):
         from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
         context.check_classes("gaussian")
+        if len(context.labels) <= context.classes:
+            raise ValueError("gaussian needs two samples of a class at least: every class has one")
         found = [
             LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(of_head, context.labels)
             for of_head in context.vectors[:, heads].astype(np.float64).transpose(1, 0, 2)
@@ -105,6 +107,10 @@ class Strong(Probe):
             raise ValueError(f"strength must be above 0, got {self.strength}")
 
     @property
+    def weighs(self) -> bool:
+        return True
+
+    @property
     def scorings(self) -> tuple[Scoring, ...]:
         return () if self.last_layer else (BY_COUNT,)
 
@@ -121,7 +127,7 @@ class Strong(Probe):
 
         context.check_classes(name)
         features = context.vectors[:, heads].astype(np.float64).reshape(len(context.labels), -1)
-        scaler = StandardScaler().fit(features)
+        scaler = StandardScaler().fit(features, sample_weight=context.weights)
         return Standard(scaler.mean_, scaler.scale_), scaler.transform(features)
 
 
@@ -134,7 +140,7 @@ class Logistic(Strong):
 
         name = "last-layer-probe" if self.last_layer else "linear-probe"
         standard, features = self.standardised(context, heads, name)
-        model = LogisticRegression(C=self.strength, max_iter=1000).fit(features, context.labels)
+        model = LogisticRegression(C=self.strength, max_iter=1000).fit(features, context.labels, context.weights)
         return LinearVotes(
             heads=heads,
             restricted=self.restricted,
@@ -155,7 +161,7 @@ class Ridge(Strong):
         from sklearn.linear_model import RidgeClassifier
 
         standard, features = self.standardised(context, heads, "ridge")
-        model = RidgeClassifier(alpha=1 / self.strength).fit(features, context.labels)
+        model = RidgeClassifier(alpha=1 / self.strength).fit(features, context.labels, context.weights)
         return LinearVotes(
             heads=heads,
             restricted=self.restricted,
@@ -177,7 +183,7 @@ class Perceptron(Strong):
         standard, features = self.standardised(context, heads, "mlp-probe")
         model = MLPClassifier(
             (64,), solver="lbfgs", alpha=1e-3 / self.strength, max_iter=300, random_state=context.seed
-        ).fit(features, context.labels)
+        ).fit(features, context.labels, context.weights)
         return PerceptronVotes(
             heads=heads,
             restricted=self.restricted,

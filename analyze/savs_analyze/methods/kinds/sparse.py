@@ -59,6 +59,10 @@ class Sparse(Method):
         return replace(self, value=1, restricted=False)
 
     @property
+    def weighs(self) -> bool:
+        return self.solver != "group-lasso"
+
+    @property
     def solving(self) -> tuple[str, str]:
         return self.solver, self.scaling
 
@@ -74,10 +78,11 @@ class Sparse(Method):
         of_path = [one for one in context.methods if isinstance(one, Sparse) and one.path == self.path] or [self]
         models = context.shared(self.path, lambda: _fit_path(of_path, context))
         heads = candidates(context, self.layers)
-        return self._votes(models[self.value], heads)
+        return self._votes(models[self.value], heads, context.vectors.shape[2])
 
-    def _votes(self, model: SparseGroupLogisticRegression, heads: Int[np.ndarray, " candidate"]) -> SparseVotes:
-        dim = model.head_dim
+    def _votes(
+        self, model: SparseGroupLogisticRegression, heads: Int[np.ndarray, " candidate"], dim: int
+    ) -> SparseVotes:
         # A model that uses no feature reads one head all the same.
         needed = heads[model.heads_] if len(model.heads_) else heads[:1]
         return SparseVotes(
@@ -102,21 +107,20 @@ def _fit_path(methods: Sequence[Sparse], context: Context) -> dict[int | float, 
     """Return the models of methods that differ in the penalty's weight alone, by that weight."""
     context.check_classes("the lasso")
     one = methods[0]
-    features = context.vectors[:, candidates(context, one.layers)].reshape(len(context.labels), -1).astype(np.float64)
+    vectors = context.vectors[:, candidates(context, one.layers)].astype(np.float64)
     weights = list(dict.fromkeys(method.value for method in methods))
     values = np.array(weights, dtype=np.float64)
     estimator = SparseGroupLogisticRegression(
         l1_ratio=one.l1_ratio,
-        head_dim=context.vectors.shape[2],
         loss=one.loss,
         scaling=one.scaling,
         solver=one.solver,
         max_iter=SOLVER_STEPS[one.solver],
     )
-    grid = 1 / (values * len(features)) if one.knob == "C" else values
+    grid = 1 / (values * context.size) if one.knob == "C" else values
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the report says so
-        models = estimator.path(features, context.labels, grid, relative=one.knob == "share")
+        models = estimator.path(vectors, context.labels, grid, one.knob == "share", context.weights)
     return dict(zip(weights, models, strict=True))
 
 
