@@ -10,6 +10,16 @@ from jaxtyping import Float, Int
 
 # Beside every metric: the mean of the classes' recalls, and the mean of their F1 scores.
 OF_CLASSES = ("balanced_accuracy", "macro_f1")
+# Where the scores of all classes are kept; the first four of two classes.
+OF_SCORES = (
+    "auroc",
+    "average_precision",
+    "recall_at_1_percent",
+    "recall_at_5_percent",
+    "log_loss",
+    "brier_score",
+    "calibration_error",
+)
 
 # As many slots as a sample may name.
 MOST_SLOTS = 4
@@ -49,6 +59,8 @@ class Metric:
         scores = self.score(predicted, label)
         if not scores:
             raise ValueError("it gives no scores")
+        if taken := [name for name in scores if name in OF_CLASSES + OF_SCORES]:
+            raise ValueError(f"{taken[0]} is reported beside every metric: give its scores another name")
         for name, values in scores.items():
             found = np.asarray(values, dtype=np.float64)
             if found.shape != (64,) or not ((found >= 0) & (found <= 1)).all():

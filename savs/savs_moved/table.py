@@ -161,6 +161,7 @@ RENAMED = {
     "savs_analyze.papers.laid_out": "savs_analyze.report.layout.papers_table",
     "savs_analyze.saved.MOST_COLUMNS": "savs_analyze.runs.saved.MOST_ROW_COLUMNS",
     "savs_analyze.sections.Found": "savs_analyze.findings.findings.Findings",
+    "savs_analyze.sections.MOST_NAME": "savs_analyze.report.notes.MOST_NAME",
     "savs_analyze.sections.MOST_COLUMNS": "savs_analyze.report.layout.MOST_COLUMNS",
     "savs_analyze.similarity.SIMILARITIES": "savs_analyze.votes.similarity.KERNELS",
     "savs_analyze.transfer.Task": "savs_analyze.draws.task.Task",

@@ -23,7 +23,7 @@ from savs_stores.place.group import METADATA, Group
 from savs_stores.place.keys import StorePath
 from savs_stores.place.model_group import is_changed
 from savs_stores.place.place import place_of
-from savs_stores.terminal import printable
+from savs_stores.terminal import counted, printable
 from savs_stores.vectors import RESTORE, ModelVectors, SampleChoice
 
 # Characters of a command from elsewhere.
@@ -133,7 +133,9 @@ class Store:
     def __repr__(self) -> str:
         benchmark, table = self.benchmark, self.samples
         counts = [(name, int(table.in_split(name).sum())) for name in SPLITS]
-        tasks = ", ".join(f"{task} ({len(classes)} classes)" for task, classes in benchmark.tasks.items())
+        tasks = ", ".join(
+            f"{task} ({counted(len(classes), 'class', 'classes')})" for task, classes in benchmark.tasks.items()
+        )
         lines = [
             f"<savs store {self.path}, format {self.version}>",
             f"benchmark  {benchmark.name}: tasks {tasks}; metric {benchmark.metric}",

@@ -117,6 +117,11 @@ def size(count: int | float) -> str:
     return f"{count:,.1f} TB"
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """Return a count in words: `1 sample`, `2,000 samples`; `many` is how more are called, where not with an s."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
 def _stop(message: str, code: int) -> None:
     say(*message.split("\n"), file=sys.stderr)
     raise SystemExit(code) from None

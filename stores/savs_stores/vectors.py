@@ -34,7 +34,7 @@ from savs_stores.place import local as direct
 from savs_stores.place.group import Group
 from savs_stores.place.keys import Place, StorePath
 from savs_stores.place.model_group import check_lengths, described, is_changed, plan_of, read_texts
-from savs_stores.terminal import command, printable
+from savs_stores.terminal import command, counted, printable
 
 BLOCK_BYTES = 16 * 2**20
 PLAIN_NAME = re.compile(r"[\w.-]+")
@@ -204,7 +204,7 @@ class ModelVectors:
         done = int(self.finished.sum())
         failed = int((self.finished & ~self.usable).sum())
         parts = [f"{self.name}: {self.heads.describe()}, float16, {self.plan.total_bytes / 1e6:,.1f} MB"]
-        parts.append(f"{done:,} of {self.plan.samples:,} samples" + (" (unfinished)" if self.missing else ""))
+        parts.append(f"{done:,} of {counted(self.plan.samples, 'sample')}" + (" (unfinished)" if self.missing else ""))
         if failed:
             parts.append(f"{failed:,} failed")
         parts += [] if self.store.checked else ["reads not checked"]

@@ -24,18 +24,27 @@ from savs_stores import terminal
 
 def figures(
     results: ResultsArgument,
-    out: Annotated[Path | None, typer.Option("--out", help="Default: RESULTS/heads.svg.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The maps; default: RESULTS/heads.svg. The diagram lies beside it.")
+    ] = None,
     k: Annotated[
         int | None, typer.Option("--k", min=1, help="Heads counted as selected; default: all that vote.")
     ] = None,
+    include: IncludeOption = None,
 ) -> None:
-    """Draw which heads are selected, layer by head, one map a task."""
+    """Draw which heads are selected, layer by head, and how far the probabilities of the best methods are true."""
+    from savs_analyze.findings.findings import Findings
     from savs_analyze.report.head_maps import draw_head_maps, most_heads, selection_frequency
-    from savs_analyze.runs.results import Results
+    from savs_analyze.report.reliability import diagrams, draw_reliability
 
-    cells = list(Results(results).loaded())
-    heads = k or most_heads(cells)
-    print(draw_head_maps(selection_frequency(cells, heads), heads, out or results / "heads.svg"))
+    found = Findings.of_folder(results, include=include or ())
+    heads = k or most_heads(found.cells)
+    path = out or results / "heads.svg"
+    print(draw_head_maps(selection_frequency(found.cells, heads), heads, path))
+    if every := diagrams(found):
+        print(draw_reliability(every, path.with_name(f"{f'{path.stem}-' if out else ''}reliability{path.suffix}")))
+    else:
+        terminal.say("no reliability diagram: these results keep no scores", file=sys.stderr)
 
 
 def transfer(

@@ -22,11 +22,12 @@ class CellProgress:
         self.task = self.bar.add_task("cells", total=None)
 
     def __enter__(self) -> CellProgress:
-        self.bar.start()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.bar.stop()
 
     def update(self, done: int, total: int) -> None:
+        """Show how far it is; the bar begins with the first cell, so that what is asked wrongly shows none."""
+        self.bar.start()
         self.bar.update(self.task, completed=done, total=total)

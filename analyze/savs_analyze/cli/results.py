@@ -16,7 +16,11 @@ def table(
     results: ResultsArgument,
     form: TableFormatOption = TableFormat.table,
     all_metrics: Annotated[
-        bool, typer.Option("--all-metrics", help="Also balanced accuracy and macro-F1; csv and json have them.")
+        bool,
+        typer.Option(
+            "--all-metrics",
+            help="Also balanced accuracy, macro-F1, AUROC, log loss and others; csv and json have them.",
+        ),
     ] = False,
     all_settings: Annotated[
         bool, typer.Option("--all-settings", help="Not only the hyperparameters that validation chooses.")
@@ -26,10 +30,11 @@ def table(
     """Print means over draws with 95 % intervals, of each method with the hyperparameters that validation chooses."""
     from savs_analyze.findings.findings import Findings
     from savs_analyze.report.layout import MOST_COLUMNS, columns_of, listed, spread
-    from savs_analyze.report.notes import footnotes
+    from savs_analyze.report.notes import footnotes, score_notes
 
     found = Findings.of_folder(results, all_settings, include or ())
     summary, notes = found.table(), footnotes(found.cells, found.choices, found.compared, found.notes)
+    notes += score_notes(found.cells) if all_metrics else []
     lay_out = spread if columns_of(summary).nunique() <= MOST_COLUMNS else listed
     print_rows(summary, form, lay_out(summary, all_metrics), notes, lambda: listed(summary, all_metrics))
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Float16, Int, Shaped
 
+from savs_analyze.measure.probabilities import to_scores
 from savs_analyze.methods.learners import predict
 from savs_analyze.votes.batch import Batch
 from savs_analyze.votes.fitted import Fitted
@@ -21,16 +22,23 @@ SIMILARITY_BYTES = 100_000_000
 
 @dataclass
 class Tested:
-    """What was learnt from one support, and what it predicts on the sorted samples `test`, filled in by a pass."""
+    """What was learnt from one support, and what it predicts on the sorted samples `test`, filled in by a pass.
+
+    `scoring` are the places of the methods whose scores of all classes are kept; `scores` lacks those of a method that
+    gives no probabilities.
+    """
 
     fitted: Sequence[Fitted]
     test: Int[np.ndarray, " test"]
     classes: int
+    scoring: Collection[int] = ()
     predicted: Int[np.ndarray, "method test"] = field(init=False)
+    scores: dict[int, Float16[np.ndarray, "test class"]] = field(init=False)
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.predicted = np.full((len(self.fitted), len(self.test)), -1, dtype=np.int16)
+        self.scores = {method: np.zeros((len(self.test), self.classes), np.float16) for method in self.scoring}
 
     @property
     def heads(self) -> Int[np.ndarray, " head"]:
@@ -87,3 +95,9 @@ def _predict(tested: Tested, samples: Int[np.ndarray, " some"], batch: Batch) ->
     places = np.searchsorted(tested.test, samples)
     for method, votes in enumerate(predict(tested.fitted, batch)):
         tested.predicted[method, places] = votes.predicted
+        if method in tested.scores:
+            scores = to_scores(tested.fitted[method].probabilities(votes.scores))
+            if scores is None:
+                del tested.scores[method]
+            else:
+                tested.scores[method][places] = scores

@@ -17,6 +17,7 @@ from savs_analyze.findings.comparisons import compare
 from savs_analyze.findings.stability import stability
 from savs_analyze.findings.summary import summarize
 from savs_analyze.measure.metrics import METRICS
+from savs_analyze.measure.probabilities import from_scores
 from savs_analyze.methods.rooms import add_rooms
 from savs_analyze.runs.results import CellResult, Results, missing_metric
 
@@ -53,7 +54,10 @@ class Findings:
         return self.compared
 
     def answers(self) -> pd.DataFrame:
-        """Return a row a test sample of every draw and setting: what it is and what it was taken for."""
+        """Return a row a test sample of every draw and setting: what it is and what it was taken for.
+
+        `score` is the probability of the answer, NaN where the cell keeps no scores.
+        """
         return pd.concat([_answers(cell) for cell in self.cells], ignore_index=True)
 
     @cached_property
@@ -113,12 +117,18 @@ class Findings:
         rows = self.overall(rows)
         return rows[rows["metric"] == rows["benchmark"].map(metrics)]
 
+    def best(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the row of the best method on each benchmark and model, by its first metric over all tasks."""
+        rows = self.headlines(rows)
+        return rows.loc[rows.groupby(["benchmark", "model"], sort=False)["value"].idxmax()]
+
 
 def _answers(cell: CellResult) -> pd.DataFrame:
     facts, arrays = cell.facts, cell.arrays
     names = np.array(facts.class_names, dtype=object)
     tables = []
-    for setting, predicted in zip(facts.columns, arrays["predicted"], strict=True):
+    for place, (setting, predicted) in enumerate(zip(facts.columns, arrays["predicted"], strict=True)):
+        scores, rows = cell.scores(place), np.arange(len(predicted))
         described = {name: getattr(facts, name) for name in ("benchmark", "model", "task", "method", "shots", "draw")}
         found = pd.DataFrame(
             {
@@ -126,10 +136,11 @@ def _answers(cell: CellResult) -> pd.DataFrame:
                 "split": np.where(arrays["validation"], "validation", "test"),
                 "label": names[arrays["label"]],
                 "answer": names[predicted],
+                "score": np.nan if scores is None else from_scores(scores)[rows, predicted],
                 "correct": predicted == arrays["label"],
             }
         )
         tables.append(found.assign(setting=setting, **described))
     columns = ["benchmark", "model", "task", "method", "setting", "shots", "draw"]
-    columns += ["sample", "split", "label", "answer", "correct"]
+    columns += ["sample", "split", "label", "answer", "score", "correct"]
     return pd.concat(tables, ignore_index=True)[columns]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from jaxtyping import Float
 from savs_analyze.findings.choice import Choice, kept_places
 from savs_analyze.findings.comparisons import indistinct, mean_name
 from savs_analyze.measure.crossed import Noise, noise, on_clusters
-from savs_analyze.measure.intervals import interval_of_share
+from savs_analyze.measure.intervals import interval_of_mean, interval_of_share
+from savs_analyze.measure.scored import OF_RANKS, PLAIN, WITHOUT_INTERVAL
 from savs_analyze.measure.units import Units
 from savs_analyze.methods.settings import Setting
 from savs_analyze.runs.results import CellResult
@@ -47,7 +49,7 @@ def summarize(
     independent.
     """
     near = {} if compared is None else indistinct(compared)
-    rows = [keys | numbers(found) for keys, found in measured(cells, choices)]
+    rows = [keys | numbers(found, keys["metric"]) for keys, found in measured(cells, choices)]
     place = {benchmark: i for i, benchmark in enumerate(dict.fromkeys(row["benchmark"] for row in rows))}
     for row in rows:
         row["close"] = _is_close(row, near)
@@ -89,36 +91,58 @@ def _is_close(row: Mapping[str, Any], near: Mapping[tuple, set[str]]) -> bool:
     return bool(found) and all(row["setting"] in names for names in found)
 
 
-def numbers(measured: Measurement) -> dict[str, int | float]:
-    """Return n, value, sd, low, high of a measurement."""
-    ((low,), (high,)) = interval_of_share(np.array([measured.value]), measured.noise)
+def numbers(measured: Measurement, metric: str) -> dict[str, int | float]:
+    """Return n, value, sd, low, high of a measurement: Wilson's interval of shares, Student's of other means."""
+    low, high = _interval(measured, metric)
     spread = float(measured.values.std(ddof=1)) if len(measured.values) > 1 else float("nan")
-    return {"n": measured.units, "value": measured.value, "sd": spread, "low": float(low), "high": float(high)}
+    return {"n": measured.units, "value": measured.value, "sd": spread, "low": low, "high": high}
+
+
+def _interval(measured: Measurement, metric: str) -> tuple[float, float]:
+    if metric in WITHOUT_INTERVAL:
+        return float("nan"), float("nan")
+    of_kind = interval_of_mean if metric in PLAIN else interval_of_share
+    ((low,), (high,)) = of_kind(np.array([measured.value]), measured.noise)
+    return max(0.0, float(low)), float(high)
 
 
 def _measure(family: list[CellResult], places: Sequence[int]) -> dict[tuple[int, str], Measurement]:
     """Return what every setting at these places is worth over the draws of a family, by setting and metric."""
     # Settings that predict the same are measured once.
     first_like: dict[bytes, int] = {}
-    like = {
-        setting: first_like.setdefault(
-            b"".join(cell.arrays["predicted"][setting].tobytes() for cell in family), setting
-        )
-        for setting in places
-    }
+    like = {setting: first_like.setdefault(_said(family, setting), setting) for setting in places}
     measured = {first: _measure_setting([cell.units(first) for cell in family]) for first in first_like.values()}
     return {(setting, metric): one for setting, first in like.items() for metric, one in measured[first].items()}
 
 
+def _said(family: Sequence[CellResult], setting: int) -> bytes:
+    """Return a hash of all that a setting says of samples."""
+    found = hashlib.sha256()
+    for cell in family:
+        for name in ("predicted", "scores"):
+            found.update(cell.arrays[name][setting].tobytes() if name in cell.arrays else b"none")
+    return found.digest()
+
+
 def _measure_setting(draws: Sequence[Units]) -> dict[str, Measurement]:
-    values = pd.DataFrame([units.values() for units in draws])
-    influences = [np.column_stack([*units.influences().values()]) for units in draws]
+    """Return what every metric that all draws have is worth."""
+    every, moved = [units.values() for units in draws], [units.influences() for units in draws]
+    metrics = [metric for metric in every[0] if all(metric in values for values in every)]
+    values = np.array([[values[metric] for metric in metrics] for values in every])
+    influences = [np.column_stack([of_draw[metric] for metric in metrics]) for of_draw in moved]
     clusters = on_clusters([(units.cluster, one) for units, one in zip(draws, influences, strict=True)])
-    found = noise(values.to_numpy(), clusters)
+    found = noise(values, clusters)
     tested = round(np.mean([len(units.unit) for units in draws]))
     return {
-        metric: Measurement(values[metric].to_numpy(), found.of(place), tested) for place, metric in enumerate(values)
+        metric: Measurement(values[:, place], _of_clusters(found.of(place), draws, metric), tested)
+        for place, metric in enumerate(metrics)
     }
+
+
+def _of_clusters(found: Noise, draws: Sequence[Units], metric: str) -> Noise:
+    """Return the noise with the number of clusters that a metric of ranks is a mean over, in the draw of fewest."""
+    counts = [units.scored.clusters(metric, units.cluster) for units in draws if units.scored and metric in OF_RANKS]
+    return replace(found, clusters=np.array([[float(max(2, min(counts)))]])) if counts else found
 
 
 def _mean(measurements: list[Measurement]) -> Measurement:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float16, Int
 from scipy.sparse import coo_array, csr_array
 
+from savs_analyze.measure.scored import Scored
 from savs_analyze.measure.units import Units
 from savs_analyze.registry import HERE, Origin, Registry
 from savs_metrics import METRICS as OURS
@@ -34,8 +35,9 @@ def unit_scores(
     group: Int[np.ndarray, " sample"],
     slot: Int[np.ndarray, " sample"],
     classes: int,
+    scores: Float16[np.ndarray, "sample class"] | None = None,
 ) -> Units:
-    """Return the units that a benchmark's metric scores, with their scores.
+    """Return the units that a benchmark's metric scores, with their scores; `scores` are those of all classes.
 
     Of one slot a unit is a sample, clustered by its group; otherwise it is a whole group.
     Raises ValueError for an unknown metric and for a group that lacks a slot.
@@ -50,9 +52,11 @@ def unit_scores(
             raise ValueError(f"every group needs the slots {', '.join(map(str, range(size)))} once each")
         unit = clusters = group[order][::size]
     predicted, label = predicted[order], label[order]
-    scores = scoring.score(predicted.reshape(-1, size), label.reshape(-1, size))
-    floats = {name: np.asarray(values, dtype=np.float64) for name, values in scores.items()}
-    return Units(unit, clusters, floats, _counts(predicted, label, np.repeat(np.arange(len(unit)), size), classes))
+    found = scoring.score(predicted.reshape(-1, size), label.reshape(-1, size))
+    floats = {name: np.asarray(values, dtype=np.float64) for name, values in found.items()}
+    place = np.repeat(np.arange(len(unit)), size)
+    scored = None if scores is None else Scored(scores[order], predicted, label, place, len(unit))
+    return Units(unit, clusters, floats, _counts(predicted, label, place, classes), scored)
 
 
 def _counts(

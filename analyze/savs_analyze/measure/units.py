@@ -8,29 +8,38 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
+from savs_analyze.measure.scored import Scored
+
 
 @dataclass(frozen=True)
 class Units:
     """What is scored as a whole: a sample, or a group of them.
 
     `unit` names each across draws, `cluster` says which ones must be resampled together. `counts` is
-    `[unit, 3 * class]`: how many samples of the unit have the class as label, as prediction, as both.
+    `[unit, 3 * class]`: how many samples of the unit have the class as label, as prediction, as both. `scored` are
+    the samples with scores of all classes, where there are any.
     """
 
     unit: Int[np.ndarray, " unit"]
     cluster: Int[np.ndarray, " unit"]
     scores: dict[str, Float[np.ndarray, " unit"]]
     counts: csr_array
+    scored: Scored | None = None
 
     def values(self) -> dict[str, float]:
         """Return every metric."""
         means = {name: float(scores.mean()) for name, scores in self.scores.items()}
-        return means | {name: float(value) for name, value in class_metrics(self.counts.sum(axis=0)).items()}
+        of_classes = {name: float(value) for name, value in class_metrics(self.counts.sum(axis=0)).items()}
+        return means | of_classes | (self.scored.values() if self.scored else {})
 
     def influences(self) -> dict[str, Float[np.ndarray, " unit"]]:
-        """Return by how much every unit moves every metric: to first order, so that they sum to 0."""
+        """Return by how much every unit moves every metric: to first order, so that they sum to 0.
+
+        NaN for a metric whose variance is not known.
+        """
         found = {name: (scores - scores.mean()) / len(scores) for name, scores in self.scores.items()}
-        return found | {name: self.counts @ slopes for name, slopes in class_slopes(self.counts.sum(axis=0)).items()}
+        found |= {name: self.counts @ slopes for name, slopes in class_slopes(self.counts.sum(axis=0)).items()}
+        return found | (self.scored.influences() if self.scored else {})
 
 
 def class_slopes(counts: Float[np.ndarray, " counted"]) -> dict[str, Float[np.ndarray, " counted"]]:

@@ -105,7 +105,7 @@ def beside_published(cells: Iterable[CellResult]) -> pd.DataFrame:
         parameters = dict(settings[keys["method"], keys["setting"]].parameters)
         for theirs in counterparts(keys, figures).to_dict("records"):
             fits = parse_settings(theirs["settings"]).items() <= parameters.items()
-            rows.append((fits, _beside(keys | numbers(found), theirs, fits, found.noise)))
+            rows.append((fits, _beside(keys | numbers(found, keys["metric"]), theirs, fits, found.noise)))
     # The method with its published settings, where it was run with them.
     matched = {_pair(row) for fits, row in rows if fits}
     return pd.DataFrame([row for fits, row in rows if fits or _pair(row) not in matched], columns=COLUMNS)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from savs_analyze.report.curves import Curve
 from savs_analyze.report.drawing import empty_figure, svg_of
+from savs_analyze.report.reliability import Diagram, draw_answers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,6 +41,17 @@ def inline_curves(curves: Sequence[Curve], level: float | None, name: str) -> st
         if level is not None:
             _draw_level(axes, level)
         _draw_frame(axes, sorted({x for curve in curves for x in curve.x}))
+        return _inline(svg_of(figure))
+
+
+def inline_reliability(diagram: Diagram) -> str:
+    """Return SVG elements of a reliability diagram, as those of curves."""
+    with empty_figure(WIDTH, HEIGHT, STYLE | {"svg.hashsalt": f"reliability {diagram.title}"}) as figure:
+        axes = figure.subplots()
+        draw_answers(axes, diagram, [*LINES, OTHERS], MARKERS + "x", INK)
+        axes.grid(axis="y", linewidth=0.6)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(length=0)
         return _inline(svg_of(figure))
 
 

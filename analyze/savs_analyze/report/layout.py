@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 
 from savs_analyze.across.transfer import OWN
+from savs_analyze.measure.scored import LOWER_IS_BETTER, PLAIN
 from savs_analyze.methods.recipes import displayed
 from savs_analyze.report.notes import used_notes
-from savs_metrics import OF_CLASSES
+from savs_metrics import OF_CLASSES, OF_SCORES
 
 # With more settings, a table has a line for each.
 MOST_COLUMNS = 5
+# What the benchmark's own metric stands beside, if it is asked for.
+FURTHER = OF_CLASSES + OF_SCORES
 SHOWN = [
     "model",
     "benchmark",
@@ -31,23 +34,46 @@ SHOWN = [
 
 @dataclass(frozen=True)
 class Number:
-    """A number of a table with its interval, shares of 1; `close` says that it is as good as the best of its line."""
+    """A number of a table with its interval; `close` says that it is as good as the best of its line.
+
+    Shares of 1 are shown in percent, losses as they are; where no interval is known there is none.
+    """
 
     value: float
     low: float
     high: float
     close: bool = False
+    metric: str = ""
+
+    @property
+    def text(self) -> str:
+        return self._shown(self.value)
 
     @property
     def interval(self) -> str:
-        return f"[{100 * self.low:.1f}, {100 * self.high:.1f}]"
+        return "" if np.isnan(self.low) else f"[{self._shown(self.low)}, {self._shown(self.high)}]"
+
+    @property
+    def goodness(self) -> float:
+        """What is the larger the better."""
+        return -self.value if self.metric in LOWER_IS_BETTER else self.value
+
+    def _shown(self, value: float) -> str:
+        return f"{value:.3f}" if self.metric in PLAIN else f"{100 * value:.1f}"
 
     def __str__(self) -> str:
-        return f"{100 * self.value:.1f} {self.interval}{' °' if self.close else ''}"
+        return f"{self.text} {self.interval}{' °' if self.close else ''}".rstrip()
 
 
-def _numbers(summary: pd.DataFrame) -> list[Number]:
-    columns = (summary[name] for name in ("value", "low", "high", "close"))
+def metric_words(name: str) -> str:
+    """Return the name of a metric as it stands in a text."""
+    words = {"auroc": "AUROC", "brier_score": "Brier score"}
+    words |= {f"recall_at_{rate}_percent": f"recall at {rate} % false positives" for rate in (1, 5)}
+    return words.get(name, name.replace("_", " ").replace("f1", "F1"))
+
+
+def numbers_of(summary: pd.DataFrame) -> list[Number]:
+    columns = (summary[name] for name in ("value", "low", "high", "close", "metric"))
     return [Number(*row) for row in zip(*columns, strict=True)]
 
 
@@ -66,14 +92,14 @@ def columns_of(summary: pd.DataFrame) -> pd.Series:
 def spread(summary: pd.DataFrame, all_metrics: bool = False) -> pd.DataFrame:
     """Return the table for people: one line a benchmark, model, task and metric, one column a method, `Number`s.
 
-    `n` lists the numbers of tested units, of the first columns first, where methods differ in them. Balanced
-    accuracy and macro-F1 have lines with `all_metrics` only.
+    `n` lists the numbers of tested units, of the first columns first, where methods differ in them. What
+    stands beside the benchmark's own metric has lines with `all_metrics` only.
     """
     if not all_metrics:
-        summary = summary[~summary["metric"].isin(OF_CLASSES)]
+        summary = summary[~summary["metric"].isin(FURTHER)]
     lines = summary.assign(
         column=columns_of(summary),
-        number=_numbers(summary),
+        number=numbers_of(summary),
     )
     index = ["benchmark", "model", "task", "metric"]
     columns = list(dict.fromkeys(lines["column"]))
@@ -86,12 +112,12 @@ def spread(summary: pd.DataFrame, all_metrics: bool = False) -> pd.DataFrame:
 def listed(summary: pd.DataFrame, all_metrics: bool = False) -> pd.DataFrame:
     """Return the table for people where there are many methods: one line a method, `Number`s."""
     if not all_metrics:
-        summary = summary[~summary["metric"].isin(OF_CLASSES)]
+        summary = summary[~summary["metric"].isin(FURTHER)]
     # Here a chosen setting can be named for each model.
     labels = summary["setting"]
     if summary.loc[summary["shots"] > 0, "shots"].nunique() > 1:
         labels = labels.where(summary["shots"] == 0, labels + ", " + summary["shots"].astype(str) + " shots")
-    lines = summary.assign(setting=labels, result=_numbers(summary), n=summary["n"].map("{:,}".format)).rename(
+    lines = summary.assign(setting=labels, result=numbers_of(summary), n=summary["n"].map("{:,}".format)).rename(
         columns={"same_as": "same as"}
     )
     index = ["benchmark", "model", "task", "metric"]

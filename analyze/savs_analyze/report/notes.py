@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
@@ -9,6 +10,9 @@ import pandas as pd
 from savs_analyze.across.transfer import ALL
 from savs_analyze.findings.choice import Choice
 from savs_analyze.findings.comparisons import LEVEL, ONE_DRAW, indistinct
+from savs_analyze.measure.probabilities import LEAST
+from savs_analyze.measure.ranking import LEAST_NEGATIVES
+from savs_analyze.measure.scored import POSITIVE
 from savs_analyze.methods.recipes import SAVS, ZERO_SHOT
 from savs_analyze.papers.published import NOTES
 from savs_analyze.runs.results import CellResult
@@ -29,6 +33,12 @@ TESTED = (
     "of its pair's test, is without 0.",
     "Too few draws: they would differ if it were known how much draws vary.",
 )
+# Why cells of the first version of the format have no scores.
+OLDER = (
+    "they are of an older version, which kept none; a finished cell is not computed again, so sweep into a new folder"
+)
+# A name may be of any length.
+MOST_NAME = 100
 LEFT_OUT = {
     "leaked": "because the support shows their image or belongs to their group",
     "failed": "because they have no vectors",
@@ -78,7 +88,47 @@ def footnotes(
         notes.append("Leaks kept: some test samples show an image or belong to a group of the support.")
     for name in rows.loc[rows["partial"], "benchmark"].unique():
         notes.append(f"{name}: from an unfinished store, finished samples only.")
-    return [*notes, *noted]
+    return [*notes, *_without_scores(cells), *noted]
+
+
+def shortened(name: str) -> str:
+    """Return the name of a class as it stands in a text."""
+    return name if len(name) <= MOST_NAME else f"{name[: MOST_NAME - 1]}…"
+
+
+def _without_scores(cells: Sequence[CellResult]) -> list[str]:
+    """Return how many cells keep no scores of all classes, and why, if any do."""
+    without = [cell for cell in cells if "scores" not in cell.arrays]
+    reasons = Counter(cell.facts.without_scores or OLDER for cell in without)
+    return [
+        f"{count} of {len(cells)} cells keep no scores of all classes, so that their methods lack what is made of them "
+        f"(log loss, AUROC ...): {why}."
+        for why, count in reasons.items()
+    ]
+
+
+def score_notes(cells: Iterable[CellResult]) -> list[str]:
+    """Return what a reader of metrics that are made of scores must know."""
+    scored = [cell.facts for cell in cells if "scores" in cell.arrays]
+    if not scored:
+        return []
+    notes = [
+        f"Log loss is in nats (a probability of 0 counts as {LEAST:g}), the Brier score from 0 to 2, the calibration "
+        "error in points, without its own bias and without an interval; of all three less is better. They take "
+        "probabilities as methods give them: votes of heads are shares of the votes."
+    ]
+    two: dict[str, dict[str, None]] = {}
+    for facts in scored:
+        if facts.classes == 2 and facts.class_names:
+            two.setdefault(facts.benchmark, {})[f"{shortened(facts.class_names[POSITIVE])!r}"] = None
+    if two:
+        named = ", ".join(f"{' or '.join(names)} of {benchmark}" for benchmark, names in two.items())
+        least = ", ".join(f"{count} for {100 * rate:.0f} %" for rate, count in LEAST_NEGATIVES.items())
+        notes.append(
+            f"AUROC, average precision and recall at 1 % and 5 % false positives take the second of two classes as "
+            f"positive: {named}. Recall is left out where the negatives are too few ({least})."
+        )
+    return notes
 
 
 def _validation_notes(cells: Sequence[CellResult], choices: Sequence[Choice]) -> list[str]:

@@ -17,20 +17,29 @@ from savs_analyze.methods.recipes import SAVS, ZERO_SHOT, displayed
 from savs_analyze.methods.settings import Setting
 from savs_analyze.papers import published as papers
 from savs_analyze.report.blocks import Chart, Classes, Entry, HeadMap, Section, Table
-from savs_analyze.report.charts import inline_curves
+from savs_analyze.report.charts import inline_curves, inline_reliability
 from savs_analyze.report.curves import Curve
 from savs_analyze.report.head_maps import most_heads, most_shots, selection_frequency
-from savs_analyze.report.layout import MOST_COLUMNS, Number, columns_of, differences, papers_table, spread
-from savs_analyze.report.notes import LEFT_OUT, TESTED, footnotes, papers_notes
+from savs_analyze.report.layout import (
+    FURTHER,
+    MOST_COLUMNS,
+    Number,
+    columns_of,
+    differences,
+    metric_words,
+    numbers_of,
+    papers_table,
+    spread,
+)
+from savs_analyze.report.notes import LEFT_OUT, TESTED, footnotes, papers_notes, score_notes, shortened
+from savs_analyze.report.reliability import Diagram, diagrams
 from savs_analyze.runs.results import CellResult
-from savs_metrics import OF_CLASSES
+from savs_metrics import OF_CLASSES, OF_SCORES
 
 # Maps and curves against shots are of the papers' number of heads, or the nearest that there is.
 PAPERS_HEADS = 20
 # With more classes, a table of each against each has no room in memory, nor a reader.
 MOST_CONFUSED = 4096
-# Every error that occurs names two classes.
-MOST_NAME = 100
 KEYS = ("benchmark", "model", "task", "metric")
 
 
@@ -47,6 +56,7 @@ def sections(found: Findings) -> list[Section]:
         stability_of,
         classes,
         metrics_of_classes,
+        probabilities,
         left_out,
     )
     return [section for make in makers if (section := make(found)) is not None]
@@ -57,7 +67,7 @@ def results(found: Findings) -> Section:
     first, *others = footnotes(
         found.cells, compared=found.compared, noted=found.notes
     )  # choices have a section of their own
-    rows = found.chosen[~found.chosen["metric"].isin(OF_CLASSES)]
+    rows = found.chosen[~found.chosen["metric"].isin(FURTHER)]
     if columns_of(rows).nunique() <= MOST_COLUMNS:
         tables = [_wide(rows)]
     else:
@@ -129,6 +139,34 @@ def metrics_of_classes(found: Findings) -> Section:
     return Section("Balanced accuracy and macro-F1", note, [lay_out(rows)])
 
 
+def probabilities(found: Findings) -> Section | None:
+    """Return for the best method of every benchmark, and zero-shot, how far its probabilities are to be believed."""
+    every = diagrams(found)
+    if not every:
+        return None
+    charts = [Chart(diagram.title, inline_reliability(diagram)) for diagram in every]
+    names = dict.fromkeys(answers.name for diagram in every for answers in diagram.answers)
+    note = (
+        "How often an answer is right, against the probability that its method gives it: on the dashed line as often "
+        "as it says, below it less often. Bins of about as many answers, with 95 % intervals; the best method of "
+        "every benchmark, all its draws together, and zero-shot."
+    )
+    numbers = [line for diagram in every for line in _numbers_of_scores(found, diagram)]
+    return Section("Probabilities", note, charts, [*numbers, *score_notes(found.cells)], list(names))
+
+
+def _numbers_of_scores(found: Findings, diagram: Diagram) -> list[str]:
+    """Return a line of numbers for each method of a diagram."""
+    rows = found.overall(found.chosen[found.chosen["metric"].isin(OF_SCORES)])
+    rows = rows[(rows["benchmark"] == diagram.benchmark) & (rows["model"] == diagram.model)]
+    lines = []
+    for answers, (setting, shots) in zip(diagram.answers, diagram.settings, strict=True):
+        own = rows[(rows["setting"] == setting) & (rows["shots"] == shots)]
+        texts = [f"{metric_words(number.metric)} {number}" for number in numbers_of(own)]
+        lines.append(f"{diagram.title}, {answers.name}: {', '.join(texts)}.")
+    return lines
+
+
 def _wide(summary: pd.DataFrame) -> Table:
     """Return a table with a line a benchmark, task and metric, and a column a setting."""
     settings, lines = _settings_and_lines(summary)
@@ -166,22 +204,18 @@ def _labels(lines: pd.DataFrame) -> tuple[Entry, list[Entry]]:
     """
     first, *others = [key for key in KEYS if lines[key].nunique() > 1] or ["benchmark"]
     rest = [key for key in KEYS if key in (*others, "task") and key != first]
-    lines = lines.assign(metric=lines["metric"].map(_metric), task=lines["task"].replace("all", ""))
+    lines = lines.assign(metric=lines["metric"].map(metric_words), task=lines["task"].replace("all", ""))
     corner = Entry(first, "" if lines["metric"].nunique() > 1 else lines["metric"].iloc[0])
     labels = [Entry(line[first], ", ".join(filter(None, map(line.get, rest)))) for line in lines.to_dict("records")]
     return corner, labels
 
 
-def _metric(name: str) -> str:
-    return name.replace("_", " ").replace("f1", "F1")
-
-
 def _best(numbers: Sequence[Number | str]) -> list[Entry]:
     """Return the number of every setting as a cell, "" where it has none; the best is marked where there are others."""
-    there = [number.value for number in numbers if isinstance(number, Number)]
+    there = [number.goodness for number in numbers if isinstance(number, Number)]
     most = max(there) if len(there) > 1 else None
     return [
-        Entry(f"{100 * number.value:.1f}", number.interval, best=number.value == most, close=number.close)
+        Entry(number.text, number.interval, best=number.goodness == most, close=number.close)
         if isinstance(number, Number)
         else Entry("")
         for number in numbers
@@ -245,7 +279,7 @@ def _against(found: Findings, x: str, title: str, rows: pd.DataFrame) -> Section
         ]
         if curves:
             level = next(iter(100 * of_family.loc[of_family["method"] == ZERO_SHOT, "value"]), None)
-            caption = f"{found.title(*family)}: {_metric(of_family['metric'].iloc[0])}"
+            caption = f"{found.title(*family)}: {metric_words(of_family['metric'].iloc[0])}"
             charts.append(Chart(caption, inline_curves(curves, level, f"{x} {caption}")))
     note = "Percent; bands are 95 % intervals, the dashed line is zero-shot."
     return Section(title, note, charts, legend=list(places)) if charts else None
@@ -254,8 +288,7 @@ def _against(found: Findings, x: str, title: str, rows: pd.DataFrame) -> Section
 def classes(found: Findings) -> Section:
     """Return for the best method of every benchmark how often each class is right, and what it is taken for."""
     blocks = []
-    rows = found.headlines(found.chosen.assign(column=columns_of(found.chosen)))
-    for best in rows.loc[rows.groupby(["benchmark", "model"], sort=False)["value"].idxmax()].itertuples():
+    for best in found.best(found.chosen.assign(column=columns_of(found.chosen))).itertuples():
         for task in found.tasks(best.benchmark, best.model):
             of_best = {"method": best.method, "shots": best.shots}
             cells = found.of(benchmark=best.benchmark, model=best.model, task=task, **of_best)
@@ -264,8 +297,8 @@ def classes(found: Findings) -> Section:
                 continue
             counts = np.sum([confusion(*_answers(cell, best.setting), facts.classes) for cell in cells], axis=0)
             names = facts.class_names or list(map(str, range(facts.classes)))  # older results have none
-            names = [name if len(name) <= MOST_NAME else f"{name[: MOST_NAME - 1]}…" for name in names]
-            blocks.append(Classes(f"{found.title(best.benchmark, best.model, task)}: {best.column}", names, counts))
+            title = f"{found.title(best.benchmark, best.model, task)}: {best.column}"
+            blocks.append(Classes(title, list(map(shortened, names)), counts))
     note = (
         "The best method of every benchmark, the answers of all its draws together: how often each class is right, "
         "and in percent of each class (lines) what it is taken for (columns)."

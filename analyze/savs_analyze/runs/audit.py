@@ -11,7 +11,7 @@ import io
 import json
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,16 @@ import numpy as np
 import pandas as pd
 
 from savs_analyze.measure.metrics import METRICS, origins_of
+from savs_analyze.measure.units import Units
 from savs_analyze.runs.cells import Cell
 from savs_analyze.runs.draw_pass import run_cells
 from savs_analyze.runs.results import CellResult, Results, missing_metric
 from savs_analyze.runs.saved import MOST_JSON_BYTES, read_bytes
 from savs_analyze.runs.spreadsheet import csv_text
 from savs_analyze.runs.sweep import base_cell
+from savs_metrics import OF_SCORES as OF_KEPT_SCORES
 from savs_stores import ModelVectors, StoreError, open_store
+from savs_stores.terminal import counted
 
 OF_SCORES, OF_SOLVERS = 1e-9, 1e-6
 # What a solver tells of how it ended; the gap is a small part of its objective.
@@ -99,7 +102,7 @@ def _files(keys: list[str], loaded: dict[str, CellResult], sources: list[dict[st
         return Finding(
             "files", None, f"{unchecked:,} of {len(keys):,} cells have no checksum: an older version wrote them"
         )
-    return Finding("files", True, f"{len(keys):,} cells")
+    return Finding("files", True, counted(len(keys), "cell"))
 
 
 def _key_of(result: CellResult) -> str:
@@ -116,14 +119,18 @@ def _rows(results: Results, keys: list[str], loaded: dict[str, CellResult]) -> F
     if missing := next(filter(None, (missing_metric(result.facts) for result in loaded.values())), ""):
         return Finding("rows", None, missing)
     for key, result in loaded.items():
+        measured: dict[tuple[str, str], Units] = {}
         for row in result.rows:
-            units = result.units(result.facts.columns.index(row["setting"]), row["split"])
-            found = units.values()[row["metric"]], len(units.unit)
-            if not (_is_close(found[0], row["value"]) and found[1] == row["n"]):
+            of = row["setting"], row["split"]
+            if of not in measured:
+                measured[of] = result.units(result.facts.columns.index(row["setting"]), row["split"])
+            found = measured[of].values().get(row["metric"]), len(measured[of].unit)
+            least = OF_SCORES if row["metric"] in OF_KEPT_SCORES else 0.0
+            if not (_is_close(found[0], row["value"], least=least) and found[1] == row["n"]):
                 return Finding("rows", False, f"cell {key}: {row['metric']} of {row['setting']} is not {row['value']}")
     rows = [row for key in keys for row in loaded[key].rows]
     same = _same_tables(results.folder / "rows.csv", pd.DataFrame(rows))
-    return Finding("rows", same, f"{len(rows):,} rows" if same else "rows.csv is not what the cells hold")
+    return Finding("rows", same, counted(len(rows), "row") if same else "rows.csv is not what the cells hold")
 
 
 def _store(source: dict[str, Any], folder: Path, loaded: dict[str, CellResult]) -> tuple[Finding, ModelVectors | None]:
@@ -139,7 +146,7 @@ def _store(source: dict[str, Any], folder: Path, loaded: dict[str, CellResult]) 
     of_store = [loaded[key] for key in source["cells"] if key in loaded]
     pinned = ("fingerprint", "index_hash", "records", "metric")
     changed = {name for result in of_store for name in pinned if getattr(result.facts, name) != getattr(base, name)}
-    words = f"{path}: {model}, {len(of_store):,} cells"
+    words = f"{path}: {model}, {counted(len(of_store), 'cell')}"
     if changed:
         words = f"{path}: {model} has another {', '.join(sorted(changed))} than the results"
     return Finding("store", not changed, words), vectors
@@ -152,7 +159,9 @@ def _again(places: dict[str, Any], loaded: dict[str, CellResult], seed: int | No
     key = sorted(places)[int(np.random.default_rng(seed).integers(len(places)))]
     known = loaded[key]
     [(_, result)] = run_cells(places[key], [Cell.from_json(known.facts.to_json())])
-    differing = [name for name in known.arrays if not np.array_equal(result.arrays[name], known.arrays[name])]
+    if "scores" not in known.arrays and not known.facts.without_scores:
+        result = _as_first_format(result)
+    differing = [name for name in known.arrays if not _same_arrays(result.arrays.get(name), known.arrays[name])]
     differing += [] if json.loads(json.dumps(result.facts.to_json())) == known.facts.to_json() else ["facts"]
     differing += [] if _same_rows(result.rows, known.rows) else ["rows"]
     facts = known.facts
@@ -160,18 +169,38 @@ def _again(places: dict[str, Any], loaded: dict[str, CellResult], seed: int | No
     return Finding("again", not differing, f"{words}: {'other ' + ', '.join(differing) if differing else 'the same'}")
 
 
+def _as_first_format(result: CellResult) -> CellResult:
+    """Return a cell without scores and all that is made of them."""
+    arrays = {name: array for name, array in result.arrays.items() if name != "scores"}
+    rows = [row for row in result.rows if row["metric"] not in OF_KEPT_SCORES]
+    return CellResult(replace(result.facts, without_scores=None), rows, arrays)
+
+
+def _same_arrays(found: np.ndarray | None, known: np.ndarray) -> bool:
+    """Tell whether two arrays hold the same; kept scores may be the next float16, as last digits round either way."""
+    if found is None or found.shape != known.shape:
+        return False
+    if known.dtype != np.float16:
+        return np.array_equal(found, known)
+    return bool(((found == known) | (np.nextafter(found, known) == known)).all())
+
+
 def _same_rows(found: list[dict[str, Any]], known: list[dict[str, Any]]) -> bool:
     return len(found) == len(known) and all(map(_same_row, json.loads(json.dumps(found)), known))
 
 
 def _same_row(found: dict[str, Any], known: dict[str, Any]) -> bool:
-    """Tell whether two rows measure the same."""
+    """Tell whether two rows measure the same.
+
+    Values of scores are those of the known scores, which rows were compared with: a last digit may move them further.
+    """
     if list(found) != list(known):
         return False
+    passed = {"seconds", "value"} if known["metric"] in OF_KEPT_SCORES else {"seconds"}
     scale = abs(known["objective"]) if isinstance(known.get("objective"), float) else 0.0
     for name in known:
         tolerance, least = (OF_SOLVERS, OF_SOLVERS * scale) if name in REPORTED else (OF_SCORES, 0.0)
-        if name != "seconds" and not _is_close(found[name], known[name], tolerance, least):
+        if name not in passed and not _is_close(found[name], known[name], tolerance, least):
             return False
     return True
 
@@ -189,13 +218,15 @@ def _same_tables(written: Path, rows: pd.DataFrame) -> bool:
     if list(found.columns) != list(known.columns) or found.shape != known.shape:
         return False
     unlike = found.to_numpy() != known.to_numpy()
-    return all(map(_same_texts, found.to_numpy()[unlike], known.to_numpy()[unlike]))
+    # An error of calibration is a small difference of larger numbers, and often 0.
+    least = np.where(known["metric"].isin(OF_KEPT_SCORES), OF_SCORES, 0.0)[np.nonzero(unlike)[0]]
+    return all(map(_same_texts, found.to_numpy()[unlike], known.to_numpy()[unlike], least))
 
 
-def _same_texts(found: str, known: str) -> bool:
+def _same_texts(found: str, known: str, least: float) -> bool:
     """Tell whether two texts are close numbers; whole ones must be the same text."""
     try:
-        return "." in known + found and _is_close(float(found), float(known))
+        return "." in known + found and _is_close(float(found), float(known), least=least)
     except ValueError:
         return False
 

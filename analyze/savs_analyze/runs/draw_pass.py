@@ -19,6 +19,7 @@ from savs_analyze.methods.settings import Setting
 from savs_analyze.runs.cells import Cell, of_one_draw
 from savs_analyze.runs.facts import CellFacts
 from savs_analyze.runs.results import CellResult
+from savs_analyze.runs.saved import MOST_SCORES
 from savs_analyze.votes.fitted import Fitted
 from savs_stores import ModelVectors
 
@@ -69,7 +70,13 @@ def learn_group(vectors: ModelVectors, cells: list[Cell]) -> Group:
     learns = any(method.learns for method in methods)
     draw = task.draw(first.shots, first.draw, first.keep_leaks) if learns else task.draw_nothing()
     fitted = learn(methods, task.context(draw))
-    tested = Tested(fitted, draw.test, len(task.classes), time.perf_counter() - started)
+    scoring = {
+        methods.index(setting.method.canonical)
+        for cell in cells
+        for setting in cell.settings
+        if len(cell.settings) * len(draw.test) * len(task.classes) <= MOST_SCORES
+    }
+    tested = Tested(fitted, draw.test, len(task.classes), scoring, time.perf_counter() - started)
     return Group(cells, draw, methods, tested)
 
 
@@ -110,8 +117,13 @@ def _result(vectors: ModelVectors, group: Group, cell: Cell) -> CellResult:
         "slot": table.slot[test],
         "validation": cell.validation.samples(table, vectors.store.benchmark)[test],
     }
+    facts = _facts(vectors, group, cell)
+    if why := _without_scores(vectors, group, cell, places):
+        facts["without_scores"] = why
+    else:
+        arrays["scores"] = np.stack([group.tested.scores[place] for place in places])
     shared = _shared_columns(vectors, group, cell)
-    result = CellResult(CellFacts.from_json(cell.to_json() | _facts(vectors, group, cell)), [], arrays)
+    result = CellResult(CellFacts.from_json(cell.to_json() | facts), [], arrays)
     splits = ["validation", "test"] if arrays["validation"].any() else ["test"]
     for place, setting in enumerate(cell.settings):
         described = {
@@ -127,6 +139,18 @@ def _result(vectors: ModelVectors, group: Group, cell: Cell) -> CellResult:
                 measured = {"split": split, "metric": metric, "value": value, "n": len(units.unit)}
                 result.rows.append(shared | described | measured | dict(report))
     return result
+
+
+def _without_scores(vectors: ModelVectors, group: Group, cell: Cell, places: list[int]) -> str:
+    """Return why a cell keeps no scores, "" where it does: whatever runs beside it makes no difference."""
+    classes = len(vectors.store.benchmark.tasks[cell.task])
+    count = len(places) * len(group.draw.test) * classes
+    if count > MOST_SCORES:
+        return (
+            f"{len(places):,} settings, {len(group.draw.test):,} samples and {classes:,} classes make {count:,} "
+            f"scores, and a cell keeps at most {MOST_SCORES:,}"
+        )
+    return "" if set(places) <= set(group.tested.scores) else "the method's scores make no probabilities"
 
 
 def _shared_columns(vectors: ModelVectors, group: Group, cell: Cell) -> dict[str, Any]:

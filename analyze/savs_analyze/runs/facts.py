@@ -14,7 +14,7 @@ class CellFacts:
     The first fields are those of the plan's `Cell`, which decide the result. `settings` are JSON, `columns` what tables
     call them; `chooses` says whether its benchmark chooses hyperparameters. Of what learns: the `kept` (layer, head) of
     every setting, the head table as [layers, places], and the rows of the `support`. A cell with a `fault` says why
-    there is no result.
+    there is no result; `without_scores` says why there are none of all classes.
     """
 
     benchmark: str
@@ -40,6 +40,7 @@ class CellFacts:
     head_table: Sequence[Sequence[int]] = ()
     support: Sequence[int] = ()
     fault: str | None = None
+    without_scores: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return what a cell's file says, without what is not there."""

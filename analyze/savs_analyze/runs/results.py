@@ -3,7 +3,10 @@
 results/demo/run.json          the command, settings and versions
 results/demo/rows.csv          one measurement a row
 results/demo/cells/KEY.json    a cell's settings, facts and rows; written last, so its being there means done
-results/demo/cells/KEY.npz     its predictions, for intervals and tests
+results/demo/cells/KEY.npz     its predictions and the scores of all classes, for intervals and tests
+
+Both JSON files name the version of their `format`. The first had no scores and no such name; its cells are read, stay
+finished, and lack the metrics that need scores.
 
 A cell's JSON holds the SHA-256 of itself and its arrays, which every reader compares. That finds damage: whoever
 changes a cell on purpose can change its checksum too.
@@ -25,11 +28,22 @@ from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float16
 
 from savs_analyze.measure.metrics import METRICS, origins_of, unit_scores
 from savs_analyze.measure.units import Units
 from savs_analyze.runs.facts import CellFacts
-from savs_analyze.runs.saved import MOST_ARRAY_BYTES, check_cell, check_run, read_arrays, read_bytes, read_json
+from savs_analyze.runs.saved import (
+    FORMAT,
+    MOST_ARRAY_BYTES,
+    NewerFormatError,
+    check_cell,
+    check_format,
+    check_run,
+    read_arrays,
+    read_bytes,
+    read_json,
+)
 from savs_analyze.runs.spreadsheet import csv_text
 from savs_stores.place.folder import enclosing_store
 from savs_stores.terminal import command
@@ -56,6 +70,7 @@ class CellResult:
 
     `facts` are its settings and what was found; `predicted` is `[setting, sample]`, and `sample`, `label`,
     `group`, `slot` describe the samples; those in `validation` choose hyperparameters, the others are tested.
+    `scores` are `[setting, sample, class]` as `to_scores` makes them, where there are any.
     """
 
     facts: CellFacts
@@ -67,7 +82,13 @@ class CellResult:
         of_split = self.arrays["validation"] == (split == "validation")
         described = {name: self.arrays[name][of_split] for name in ("label", "sample", "group", "slot")}
         predicted = self.arrays["predicted"][setting][of_split]
-        return unit_scores(self.facts.metric, predicted, **described, classes=self.facts.classes)
+        scores = self.scores(setting)
+        kept = None if scores is None else scores[of_split]
+        return unit_scores(self.facts.metric, predicted, **described, classes=self.facts.classes, scores=kept)
+
+    def scores(self, setting: int) -> Float16[np.ndarray, "sample class"] | None:
+        """Return the kept scores of one setting, None where the cell has none."""
+        return self.arrays["scores"][setting] if "scores" in self.arrays else None
 
 
 def missing_metric(facts: CellFacts) -> str:
@@ -92,7 +113,7 @@ class Results:
 
     def save(self, key: str, result: CellResult) -> None:
         """Write a cell: arrays first, then the file that says it is finished."""
-        saved: dict[str, Any] = {"facts": result.facts.to_json(), "rows": result.rows}
+        saved: dict[str, Any] = {"format": FORMAT, "facts": result.facts.to_json(), "rows": result.rows}
         with replaced(self.cells / f"{key}.npz") as arrays:
             with arrays.open("wb") as file:
                 np.savez_compressed(file, allow_pickle=False, **result.arrays)
@@ -100,13 +121,18 @@ class Results:
         _write_text(self.cells / f"{key}.json", json.dumps(saved, indent=1))
 
     def load(self, key: str) -> CellResult:
-        """Return a cell. Raises OSError naming its file where it is not as it was saved."""
+        """Return a cell. Raises OSError naming its file where it is not as it was saved, or of a later format."""
         return self._read(key)[0]
 
     def is_intact(self, key: str) -> bool | None:
-        """Tell whether a cell is there, as it was saved; None for one of an older version, without a checksum."""
+        """Tell whether a cell is there, as it was saved; None for one of an older version, without a checksum.
+
+        Raises NewerFormatError for one of a later format.
+        """
         try:
             return True if self._read(key)[1] else None
+        except NewerFormatError:
+            raise
         except OSError:
             return False
 
@@ -115,6 +141,7 @@ class Results:
         path = self.cells / f"{key}.json"
         try:
             saved = read_json(path)
+            check_format(path, saved)
             content = read_bytes(path.with_suffix(".npz"), MOST_ARRAY_BYTES)
             digest = saved.pop("sha256", None)
             if digest is not None and digest != _digest(saved, content):
@@ -122,6 +149,8 @@ class Results:
             arrays = read_arrays(content)
             check_cell(saved["facts"], saved["rows"], arrays)
             return CellResult(CellFacts.from_json(saved["facts"]), saved["rows"], arrays), digest is not None
+        except NewerFormatError:
+            raise
         except DAMAGE as error:
             raise OSError(
                 f"{path}, or the .npz beside it, is damaged ({error}): run the same sweep into this folder again, "
@@ -140,7 +169,7 @@ class Results:
             faulty += [cell.facts] if cell.facts.fault else []
         if faulty and not rows:
             raise ValueError(f"no draw can be learnt from: {faulty[0].fault}")
-        noted = run | {"notes": [*run.get("notes", ()), *_notes_of(faulty)]}
+        noted = {"format": FORMAT} | run | {"notes": [*run.get("notes", ()), *_notes_of(faulty)]}
         _write_text(self.folder / "run.json", json.dumps(noted, indent=1))
         _write_text(self.folder / "rows.csv", csv_text(pd.DataFrame(rows)))
         return self.folder / "rows.csv"
@@ -188,8 +217,11 @@ class Results:
             raise FileNotFoundError(f"{self.folder} {self._how_to_begin()}")
         try:
             found = read_json(run)
+            check_format(run, found)
             check_run(found)
             return found
+        except NewerFormatError:
+            raise
         except DAMAGE as error:
             raise OSError(f"{run} is damaged ({error}): run the same sweep into this folder again") from error
 

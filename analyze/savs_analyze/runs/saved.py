@@ -26,6 +26,10 @@ from savs_analyze.methods.settings import Setting
 
 MOST_JSON_BYTES = 2**26
 MOST_ARRAY_BYTES = 2**30
+# Of all settings, samples and classes of a cell: 32 MiB. Of more than these, none are kept.
+MOST_SCORES = 2**24
+# What results are written as; the first version has no scores, and does not name itself.
+FORMAT = 2
 MOST_SAMPLES = 2**20
 MOST_CLASSES = 2**15
 MOST_SETTINGS = 10_000
@@ -38,7 +42,24 @@ MOST_PLACES = 2**12
 
 KEY = re.compile(r"[\w-]{1,64}", re.ASCII)
 ARRAYS = {"predicted": "iu", "sample": "iu", "label": "iu", "group": "iu", "slot": "iu", "validation": "b"}
+# What cells of the first version lack, and those that say why.
+SCORES = {"scores": "f"}
 TEXTS = ("benchmark", "model", "task", "method", "fingerprint", "index_hash", "records")
+
+
+class NewerFormatError(OSError):
+    """Results of a later version of savs, which are whole: they are neither read nor written over."""
+
+
+def check_format(path: Path, found: Mapping[str, Any]) -> None:
+    """Raise NewerFormatError for results of a later format, ValueError where the format is none."""
+    version: Any = found.get("format", 1)
+    _demand(_is_whole(version, 1, 2**31), "its format is no number")
+    if version > FORMAT:
+        raise NewerFormatError(
+            f"{path} is of version {version} of the format of results, and this savs reads versions 1 to {FORMAT}: "
+            "update savs"
+        )
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -67,15 +88,14 @@ def read_arrays(content: bytes) -> dict[str, np.ndarray]:
     """
     with zipfile.ZipFile(BytesIO(content)) as archive:
         members = archive.infolist()
-        _demand(
-            sorted(member.filename for member in members) == sorted(f"{name}.npy" for name in ARRAYS), "other arrays"
-        )
+        names = sorted(member.filename.removesuffix(".npy") for member in members)
+        _demand(names in (sorted(ARRAYS), sorted(ARRAYS | SCORES)), "other arrays")
         _demand(sum(member.file_size for member in members) <= MOST_ARRAY_BYTES, "its arrays are too large")
         found = {}
         for member in members:
             name = member.filename.removesuffix(".npy")
             with archive.open(member) as file:
-                found[name] = _read_array(cast(zipfile.ZipExtFile, file), member.file_size, ARRAYS[name])
+                found[name] = _read_array(cast(zipfile.ZipExtFile, file), member.file_size, (ARRAYS | SCORES)[name])
         return found
 
 
@@ -112,7 +132,8 @@ def check_cell(facts: Any, rows: Any, arrays: Mapping[str, np.ndarray]) -> None:
     """Raise ValueError where a cell is not what a sweep writes: what readers make of it follows from its sizes."""
     _demand(isinstance(facts, dict), "its facts are no object")
     # One after the other: each relies on what those before it found right.
-    for wrong in chain(_wrong_facts(facts), _wrong_heads(facts), _wrong_arrays(facts, arrays), _wrong_rows(rows)):
+    checks = _wrong_facts(facts), _wrong_heads(facts), _wrong_arrays(facts, arrays), _wrong_scores(facts, arrays)
+    for wrong in chain(*checks, _wrong_rows(rows)):
         raise ValueError(wrong)
 
 
@@ -123,6 +144,8 @@ def _wrong_facts(facts: Mapping[str, Any]) -> Iterator[str]:
         yield f"its metric is unknown: {str(metric)[:40]!r}"
     if not isinstance(facts.get("fault", ""), str):
         yield "its fault is no text"
+    if not isinstance(facts.get("without_scores", ""), str):
+        yield "why it has no scores is no text"
     origins: Any = facts.get("origins", [])
     if not (_are(origins, dict) and all(_are([one.get("source"), one.get("sha256")], str) for one in origins)):
         yield "its origins are none"
@@ -168,13 +191,27 @@ def _wrong_arrays(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
     samples = arrays["sample"].size
     if samples > MOST_SAMPLES or settings * classes > MOST_COUNTED:
         yield f"{samples:,} samples, {settings:,} settings and {classes:,} classes are too many"
-    for name, array in arrays.items():
+    for name in ARRAYS:
+        array = arrays[name]
         if array.shape != ((settings, samples) if name == "predicted" else (samples,)):
             yield f"{name!r} has another shape: {array.shape}"
         elif name in ("predicted", "label") and array.size and not 0 <= array.min() <= array.max() < classes:
             yield f"{name!r} has classes that are not there"
         elif name != "validation" and array.size and array.min() < -1:
             yield f"{name!r} has numbers below -1"
+
+
+def _wrong_scores(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """Yield what is wrong with the scores of all classes, where there are any: the likeliest has 0, others less."""
+    if (scores := arrays.get("scores")) is None:
+        return
+    shape = len(facts["settings"]), arrays["sample"].size, facts["classes"]
+    if scores.dtype != np.float16 or scores.shape != shape:
+        yield f"its scores are {scores.dtype} {scores.shape} instead of float16 {shape}"
+    if scores.size > MOST_SCORES:
+        yield f"it has {scores.size:,} scores, more than {MOST_SCORES:,}"
+    if scores.size and not (scores.max(axis=2) == 0).all():  # where there is a NaN, it is the largest
+        yield "its scores are no probabilities"
 
 
 def _wrong_rows(rows: Any) -> Iterator[str]:

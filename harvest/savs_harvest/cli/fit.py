@@ -44,7 +44,6 @@ def fit(
     """Harvest labelled pictures, fit a classifier, say how good it is; options of `run` hold too: --model, --data."""
     from savs_analyze.cli.classifiers import check_name, fit_and_tell, shots_of
     from savs_analyze.fitting.store import FitRequest
-    from savs_harvest.run.expected import hub_files
     from savs_stores import open_store
 
     check_name(out, card)
@@ -52,6 +51,8 @@ def fit(
     _ = request.settings  # what is wrong with it is said before anything is harvested
     context.meta[BEFORE_MODEL] = partial(_check_labels, request)
     store, name, code = _harvested(context)
+    from savs_harvest.run.expected import hub_files  # with torch, which takes seconds
+
     vectors = open_store(store)[name]
     fit_and_tell(vectors, request, Path(out), card, hub_files(vectors.identity))
     if code:

@@ -56,16 +56,19 @@ def plan(
     ] = False,
 ) -> None:
     """Show what a harvest would do, without doing it: samples, shards, bytes, memory, time."""
+    from savs_harvest.models.specs import find_model
+
+    # What is named wrongly is told before torch is imported, which takes seconds.
+    spec = find_model(model, adapter)
+    reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
+    benchmark = Chosen(data, data_root, pool_per_class, split, reading).find()
+
     from savs_harvest.batches.layout_check import load_model
     from savs_harvest.models.loading import quiet_libraries
-    from savs_harvest.models.specs import find_model
     from savs_harvest.run.forecast import begun_model, forecast, measured_time
     from savs_harvest.run.settings import Settings
 
     quiet_libraries()
-    reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
-    benchmark = Chosen(data, data_root, pool_per_class, split, reading).find()
-    spec = find_model(model, adapter)
     place, shown_name = store or default_store(benchmark.name), name or spec.name
     lines = forecast(spec, benchmark, place, shown_name, revision, shard_samples, dtype)
     for label, value in lines:

@@ -176,7 +176,7 @@ class Outcome:
         if words := self.drift.words():
             print(f"drift: {words}", file=sys.stderr)
         failed = "".join(f", {count:,} {status}" for status, count in sorted(self.statuses.items()))
-        print(f"{self.rows:,} pictures, {self.doubtful:,} doubtful{failed}", file=sys.stderr)
+        print(f"{terminal.counted(self.rows, 'picture')}, {self.doubtful:,} doubtful{failed}", file=sys.stderr)
 
 
 def _answer(deployed: Deployed, sources: list[str], journal: Journal | None) -> Outcome:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from datetime import timedelta
 from types import TracebackType
 
 from rich.console import Console
@@ -10,7 +12,9 @@ from rich.text import Text
 
 from savs_harvest.run.listener import Listener
 from savs_stores import ModelWriter
-from savs_stores.terminal import size
+from savs_stores.terminal import counted, size
+
+SECONDS_A_LINE = 30  # where no bar is seen
 
 
 class SpeedColumn(ProgressColumn):
@@ -40,6 +44,7 @@ class HarvestProgress:
         )
         self.task: TaskID | None = None
         self.reading: TaskID | None = None
+        self.told = time.monotonic()
 
     def __enter__(self) -> HarvestProgress:
         return self
@@ -68,8 +73,8 @@ class HarvestProgress:
         """Start the bar, once it is known what is left to do."""
         samples = sum(len(writer.plan.rows(shard)) for shard in shards)
         done = writer.plan.shards - len(writer.missing)
-        todo = f"{samples:,} samples in {len(shards)} shards to do" if shards else "nothing to do"
-        line = f"{self.title}: {todo}, {done} of {writer.plan.shards} shards done"
+        todo = f"{counted(samples, 'sample')} in {counted(len(shards), 'shard')} to do" if shards else "nothing to do"
+        line = f"{self.title}: {todo}, {done} of {counted(writer.plan.shards, 'shard')} done"
         self.console.print(line, highlight=False, markup=False)
         if shards:
             sample_bytes = writer.plan.heads * writer.plan.row_bytes
@@ -83,11 +88,20 @@ class HarvestProgress:
 
     def taken(self, count: int, total: int) -> None:
         """Say how much of changed data is known."""
-        self.console.print(f"{self.title}: {count:,} of {total:,} rows taken over", highlight=False, markup=False)
+        self.console.print(
+            f"{self.title}: {count:,} of {counted(total, 'row')} taken over", highlight=False, markup=False
+        )
 
     def advance(self, samples: int) -> None:
-        if self.task is not None:
-            self.bar.advance(self.task, samples)
+        if self.task is None:
+            return
+        self.bar.advance(self.task, samples)
+        if not self.console.is_interactive and time.monotonic() - self.told >= SECONDS_A_LINE:
+            self.told = time.monotonic()
+            task = self.bar.tasks[self.task]
+            left = f", {timedelta(seconds=round(task.time_remaining))} left" if task.time_remaining else ""
+            line = f"{self.title}: {task.completed:,.0f} of {counted(int(task.total or 0), 'sample')}{left}"
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class AnswerProgress:

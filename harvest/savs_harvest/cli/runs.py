@@ -103,12 +103,20 @@ def run(
     include: IncludeOption = None,
 ) -> None:
     """Harvest a benchmark into a store. The same command resumes an unfinished harvest."""
+    from savs_harvest.models.specs import find_model
+    from savs_harvest.models.templates import check_date
+
+    # What is named wrongly is told before torch is imported, which takes seconds.
+    add_benchmarks(include)
+    check_date(date)
+    spec = find_model(model, adapter)
+    reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
+    benchmark = context.meta.pop(BENCHMARK, None) or Chosen(data, data_root, pool_per_class, split, reading).fetched()
+
     from savs_harvest.asking.few_shot import InContext
     from savs_harvest.batches.layout_check import load_model
     from savs_harvest.cli.progress import HarvestProgress
     from savs_harvest.models.loading import quiet_libraries
-    from savs_harvest.models.specs import find_model
-    from savs_harvest.models.templates import check_date
     from savs_harvest.run.forecast import check_space
     from savs_harvest.run.growing import harvest_changed
     from savs_harvest.run.ranks import find_rank, started_by_torchrun
@@ -116,12 +124,7 @@ def run(
     from savs_harvest.run.writing import Keeping
 
     quiet_libraries()
-    add_benchmarks(include)
-    check_date(date)
     process = find_rank(rank, world)
-    spec = find_model(model, adapter)
-    reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
-    benchmark = context.meta.pop(BENCHMARK, None) or Chosen(data, data_root, pool_per_class, split, reading).fetched()
     following = context.meta.pop(BEFORE_MODEL, None)
     if following:
         following(benchmark)
@@ -217,6 +220,6 @@ def _tell(report: Report) -> None:
     for failure, _ in grouped(report.failures)[:20]:
         terminal.say(f"failed: {failure}", file=sys.stderr)
     if report.failed:
-        print(f"{report.failed:,} samples failed; their status says why", file=sys.stderr)
+        print(f"{terminal.counted(report.failed, 'sample')} failed; the status says why", file=sys.stderr)
     if report.halved:
         print(f"{report.halved} batches did not fit into memory and were run in halves", file=sys.stderr)

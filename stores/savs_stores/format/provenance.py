@@ -8,7 +8,7 @@ from typing import Any
 
 from savs_stores.faults import zarr_errors_in_words
 from savs_stores.format.plan import spans
-from savs_stores.terminal import printable
+from savs_stores.terminal import counted, printable
 
 # What should be the same in all shards of a model, and how the run went that made one.
 ENVIRONMENT, RUN = "environment", "run"
@@ -64,7 +64,7 @@ def describe_provenance(provenances: Sequence[Mapping[str, Any]]) -> Iterator[st
         tools = ", ".join(
             f"{name} {_shown(environment[name])}" for name in ("savs", "torch", "device") if name in environment
         )
-        yield f"{len(known):,} shards made {days} in {seconds:,.0f} s of their processes: {tools}"
+        yield f"{counted(len(known), 'shard')} made {days} in {seconds:,.0f} s of their processes: {tools}"
     for line in mixed_environments(provenances):
         yield f"not the same in all shards, whose vectors agree to rounding only: {line}"
 

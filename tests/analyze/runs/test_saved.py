@@ -9,15 +9,21 @@ import tracemalloc
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from kit.sweeps import sweep
 from savs_analyze.cli.commands import app
+from savs_analyze.findings.findings import Findings
+from savs_analyze.report.notes import footnotes
+from savs_analyze.runs import draw_pass
 from savs_analyze.runs import results as results_module
 from savs_analyze.runs import saved as saved_module
+from savs_analyze.runs.audit import audit
 from savs_analyze.runs.results import Results, _digest, replaced
 from savs_analyze.runs.saved import read_bytes
+from savs_metrics import OF_CLASSES, OF_SCORES
 
 READERS = ["table", "compare", "report", "figures", "hyperparameters", "stability", "compare-paper"]
 
@@ -189,6 +195,12 @@ CRAFTED_ARRAYS = {
     "an array more": with_member(more=header((1,), "<i2", bytes(2))),
     "an array less": with_member(slot=None),
     "much in little": with_member(predicted=header((2, 2**29), "<i2", bytes(2**20))),
+    "scores without end": with_member(scores=header((2, 60, 10**12), "<f2")),
+    "scores that are objects": with_member(scores=header((1,), "|O", pickle.dumps([Bomb()]))),
+    "scores that are whole numbers": with_member(scores=header((2, 60, 2), "<i2", bytes(480))),
+    "scores twice as wide": with_member(scores=header((2, 60, 2), "<f4", bytes(960))),
+    "scores of more classes": with_member(scores=header((2, 60, 3), "<f2", bytes(720))),
+    "scores of another order": with_member(scores=header((60, 2, 2), "<f2", bytes(480))),
     "no archive": lambda cell: b"PK\x03\x04junk",
 }
 
@@ -239,6 +251,7 @@ CRAFTED_FACTS = {
     "a setting of another kind": lambda facts: facts["settings"].__setitem__(0, {"parameters": 3}),
     "columns that are numbers": put(columns=[1, 2]),
     "no validation": put(validation={"share": 7}),
+    "no words for why": put(without_scores=7),
 }
 
 
@@ -256,6 +269,9 @@ CRAFTED_VALUES = {
     "predictions that are no classes": put(predicted=np.full((2, 60), 2)),
     "as many labels as it likes": put(label=np.zeros(61, dtype=np.int64)),
     "one setting of two": put(predicted=np.zeros((1, 60), dtype=np.int16)),
+    "scores that are no numbers": put(scores=np.full((2, 60, 2), np.nan, dtype=np.float16)),
+    "scores above the likeliest": put(scores=np.full((2, 60, 2), np.inf, dtype=np.float16)),
+    "scores without a likeliest": put(scores=np.full((2, 60, 2), -np.inf, dtype=np.float16)),
     "groups below none": put(group=np.full(60, -(2**62))),
 }
 
@@ -303,6 +319,8 @@ def test_all_cells_together_have_a_bound(folder, monkeypatch):
         {"sources": [{"store": 1}]},
         {"versions": [1]},
         {"command": 7},
+        {"format": "2"},
+        {"format": 0},
     ],
 )
 def test_a_crafted_run_is_refused(folder, change):
@@ -384,3 +402,116 @@ def test_a_report_that_cannot_be_written_leaves_the_last_one(folder, monkeypatch
     assert isinstance(result.exception, OSError)
     assert page.read_text() == "the last one"
     assert not [path for path in page.parent.iterdir() if path.name.startswith(".")]
+
+
+def test_cells_and_runs_name_their_format(folder):
+    saved = [json.loads(path.read_text()) for path in (folder / "out" / "run.json", *cells_of(folder))]
+    assert {found["format"] for found in saved} == {saved_module.FORMAT} == {2}
+
+
+@pytest.mark.parametrize("name", ["run.json", "cell"])
+def test_a_later_format_is_refused_in_words_and_stays_as_it_is(name, folder):
+    path = folder / "out" / name if name == "run.json" else cells_of(folder)[0]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 3}))
+    before = path.read_bytes()
+    words = rf"{path.name} is of version 3 of the format of results, and this savs reads versions 1 to 2: update savs"
+    with pytest.raises(OSError, match=words):
+        list(Results(folder / "out").loaded())
+    if name == "cell":
+        with pytest.raises(OSError, match=words):
+            again(folder)
+    assert path.read_bytes() == before
+
+
+def as_first_format(cell):
+    """Turn a cell into one of the first format, which kept no scores, and named no format."""
+
+    def rows(found):
+        found[:] = [row for row in found if row["metric"] not in OF_SCORES]
+
+    forge(cell, rows=rows, arrays=lambda held: held.pop("scores"))
+    saved = json.loads(cell.read_text())
+    del saved["format"], saved["sha256"]
+    saved["sha256"] = _digest(saved, cell.with_suffix(".npz").read_bytes())
+    cell.write_text(json.dumps(saved))
+
+
+def test_cells_of_the_first_format_are_read_stay_and_lack_what_needs_scores(folder):
+    new = Findings.of_folder(folder / "out")
+    older = cells_of(folder)
+    for cell in older:
+        as_first_format(cell)
+    texts = [cell.read_text() for cell in older]
+    again(folder)
+    assert [cell.read_text() for cell in older] == texts
+    found = Findings.of_folder(folder / "out")
+    kept = new.table()[~new.table().metric.isin(OF_SCORES)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(found.table(), kept)
+    [note] = [note for note in footnotes(found.cells) if "older version" in note]
+    assert note.startswith("4 of 4 cells keep no scores of all classes")
+    assert found.answers().score.isna().all()
+    printed = CliRunner().invoke(app, ["figures", str(folder / "out")])
+    assert "no reliability diagram: these results keep no scores" in printed.stderr
+    assert {finding.checked: finding.sound for finding in audit(folder / "out", 0)} == dict.fromkeys(
+        ("files", "rows", "store", "again"), True
+    )
+
+
+def test_draws_with_and_without_scores_are_not_mixed(folder):
+    """A method of which one draw is of the first format has no mean of log losses over the others."""
+    cell = next(cell for cell in cells_of(folder) if json.loads(cell.read_text())["facts"]["method"] == "savs")
+    as_first_format(cell)
+    found = Findings.of_folder(folder / "out")
+    table = found.table()
+    assert set(table[table.method == "savs"].metric) == {"accuracy", *OF_CLASSES}
+    assert {"log_loss", "auroc"} < set(table[table.method == "savs-rbf"].metric)
+    assert any("1 of 4 cells keep no scores" in note for note in footnotes(found.cells))
+    assert CliRunner().invoke(app, ["report", str(folder / "out")]).exit_code == 0
+
+
+def test_too_many_scores_are_kept_for_no_setting_and_that_is_said(folder, monkeypatch):
+    shutil.rmtree(folder / "out")
+    monkeypatch.setattr(draw_pass, "MOST_SCORES", 239)
+    again(folder)
+    found = Findings.of_folder(folder / "out")
+    assert not any("scores" in cell.arrays for cell in found.cells)
+    [note] = [note for note in footnotes(found.cells) if "scores" in note]
+    assert note.endswith("2 settings, 60 samples and 2 classes make 240 scores, and a cell keeps at most 239.")
+    monkeypatch.setattr(draw_pass, "MOST_SCORES", 240)
+    shutil.rmtree(folder / "out")
+    again(folder)
+    assert all("scores" in cell.arrays for cell in Findings.of_folder(folder / "out").cells)
+
+
+def test_more_scores_than_a_cell_keeps_are_refused(folder, monkeypatch):
+    monkeypatch.setattr(saved_module, "MOST_SCORES", 239)
+    assert refused(folder, cells_of(folder)[0]) < 2**24
+
+
+def test_an_answer_has_the_probability_that_its_method_gives_it(folder):
+    """Shares of the votes of one head, and of three."""
+    answers = Findings.of_folder(folder / "out").answers()
+    of_one = answers[answers.setting == "SAVs, 1 head"]
+    assert (of_one.score == 1).all()
+    of_three = answers[answers.setting == "SAVs, 3 heads"].score
+    assert set(of_three.round(3)) <= {0.667, 1.0}
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_an_audit_passes_the_next_float16_and_no_further(folder, steps):
+    """Another processor rounds a score to the other side."""
+    for cell in cells_of(folder):
+
+        def move(held):
+            scores = held["scores"]
+            [place, *_] = np.argwhere((scores < 0) & np.isfinite(scores)).tolist()
+            for _ in range(steps):
+                scores[tuple(place)] = np.nextafter(scores[tuple(place)], np.float16(-np.inf))
+
+        forge(cell, arrays=move)
+    found = [audit_again(folder, seed) for seed in range(4)]
+    assert found == [steps == 1] * 4
+
+
+def audit_again(folder, seed):
+    return next(finding.sound for finding in audit(folder / "out", seed) if finding.checked == "again")

@@ -209,7 +209,7 @@ def test_under_torchrun_failed_samples_end_no_other_process(invoke, write_benchm
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     result = run_parity(invoke, file)
     assert result.exit_code == 0
-    assert "1 samples failed" in result.stderr
+    assert "1 sample failed" in result.stderr
 
 
 def test_a_failed_sample_is_told_and_gives_exit_code_3(invoke, write_benchmark, lines, tmp_path):
@@ -218,7 +218,7 @@ def test_a_failed_sample_is_told_and_gives_exit_code_3(invoke, write_benchmark, 
     result = run_parity(invoke, file)
     assert result.exit_code == DONE_WITH_FAILURES
     assert "failed: 4: not_an_image" in result.stderr
-    assert "1 samples failed" in result.stderr
+    assert "1 sample failed" in result.stderr
     assert open_store(tmp_path / "s.zarr")["tiny"].usable.sum() == 9
 
 

@@ -73,7 +73,7 @@ def test_a_stopped_harvest_goes_on_and_another_is_refused(run, home, in_a_folder
     other = run(store, "--no-share")
     assert "already holds vectors of 'tiny' that were made otherwise" in str(other.exception)
     assert content_of(store) == before
-    assert "4 samples in 1 shards to do, 2 of 3 shards done" in run(store).stderr
+    assert "4 samples in 1 shard to do, 2 of 3 shards done" in run(store).stderr
     assert content_of(store) == content_of(in_a_folder)
 
 
