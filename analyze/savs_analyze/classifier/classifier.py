@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from savs_analyze.classifier.calibration import Calibration, Likeness, proven_coverage, sets_of, tempered
 from savs_analyze.votes.batch import Batch
 from savs_analyze.votes.fitted import Fitted
+from savs_analyze.votes.voting import decided
 
 COVERAGE, FALSE_ALARMS = 0.9, 0.05
 
@@ -135,10 +136,14 @@ class Classifier:
     def classify(
         self, vectors: Shaped[np.ndarray, "sample head dim"]
     ) -> tuple[Int[np.ndarray, " sample"], Float[np.ndarray, "sample class"]]:
-        """Return class and probabilities alone, those of `answer`, in a fraction of its time. Raises as it does."""
+        """Return class and probabilities alone, those of `answer`, in a fraction of its time. Raises as it does.
+
+        The class is the most probable one.
+        """
         self._check(vectors)
         votes = self.fitted.votes(Batch(np.arange(len(self.heads)), vectors))
-        return votes.predicted, tempered(self.fitted.probabilities(votes.scores), self.calibration.temperature)
+        found = tempered(self.fitted.probabilities(votes.scores), self.calibration.temperature)
+        return votes.predicted, decided(found, votes.predicted)
 
     def _check(self, vectors: np.ndarray) -> None:
         if vectors.shape[1:] != (len(self.heads), self.dim):

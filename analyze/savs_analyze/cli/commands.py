@@ -34,6 +34,7 @@ COMMANDS = (
     stores.info,
     stores.verify,
     stores.join,
+    stores.draws,
     classifiers.fit,
     sweeps.sweep,
     sweeps.study,

@@ -70,7 +70,9 @@ def test_it_answers_as_the_method_does_on_all_heads(name):
     from savs_analyze.votes.batch import Batch
 
     expected = found.fitted.votes(Batch(np.arange(vectors.shape[1]), vectors)).predicted
-    assert (classifier.answer(vectors[:, flat]).predicted == expected).all()
+    answers = classifier.answer(vectors[:, flat])
+    assert (answers.predicted == expected).all()
+    assert (answers.probabilities.argmax(axis=1) == expected).all()  # also where votes are equal
 
 
 def test_what_has_no_form_is_refused_by_name():

@@ -330,6 +330,7 @@ def test_it_works_where_scikit_learn_puts_classifiers(planted):
     seen, labels, unseen, truth = planted
     search = GridSearchCV(classifier("savs"), {"n_heads": [1, 4], "method": ["savs", "savs-l2"]}, cv=3)
     assert search.fit(seen, labels).score(unseen, truth) > 0.9
+    assert cross_val_score(classifier("savs"), seen.reshape(30, 12, 6), labels, cv=3).mean() > 0.8
     assert cross_val_score(make_pipeline(StandardScaler(), classifier("savs")), seen, labels, cv=3).mean() > 0.8
 
 

@@ -10,7 +10,7 @@ from kit.objects import content_of, upload
 from savs_analyze.runs import work
 from savs_analyze.runs.work import compute_part
 from savs_stores import open_store
-from savs_stores.terminal import run_app
+from savs_stores.terminal import counted, run_app
 
 SHARD, SHARDS = 4, 3
 kind = pytest.fixture(lambda: "s3", name="kind")
@@ -52,7 +52,7 @@ def test_two_ranks_fill_a_bucket_with_the_bytes_of_a_folder(run, home, in_a_fold
     for rank, owned in ((1, 1), (0, 2)):
         result = run(store, "--rank", rank, "--world", 2)
         assert result.exit_code == 0
-        assert f"in {owned} shards to do" in result.stderr
+        assert f"in {counted(owned, 'shard')} to do" in result.stderr
     assert f"next: savs-analyze sweep --store {store}\n" in result.stderr
     assert "nothing, the store is complete" in run(store, command="plan").stdout
     assert content_of(store) == content_of(in_a_folder)

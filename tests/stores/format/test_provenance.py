@@ -42,7 +42,7 @@ def test_people_read_when_and_with_what_shards_were_made():
     assert list(describe_provenance([{}, {}])) == []
     assert (
         next(describe_provenance([{"environment": {}}]))
-        == "1 shards made at an unknown time in 0 s of their processes: "
+        == "1 shard made at an unknown time in 0 s of their processes: "
     )
 
 
