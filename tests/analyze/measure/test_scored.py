@@ -4,8 +4,19 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from savs_analyze.measure.crossed import noise
+from savs_analyze.measure.intervals import interval_of_mean
 from savs_analyze.measure.metrics import METRICS, unit_scores
-from savs_analyze.measure.probabilities import LEAST, calibration_error, from_scores, reliability, to_scores
+from savs_analyze.measure.probabilities import (
+    LEAST,
+    brier_losses,
+    calibration_error,
+    from_scores,
+    log_losses,
+    mean_of,
+    reliability,
+    to_scores,
+)
 from savs_analyze.measure.scored import LOWER_IS_BETTER, OF_RANKS, PLAIN, WITHOUT_INTERVAL
 from savs_analyze.votes.voting import shares, softmax
 from savs_metrics import OF_CLASSES, OF_SCORES, Metric
@@ -153,3 +164,23 @@ def test_every_metric_of_scores_is_known_once():
 def test_a_metric_of_others_takes_no_name_that_is_reported_beside_it(name):
     with pytest.raises(ValueError, match=f"{name} is reported beside every metric"):
         Metric("mine", lambda predicted, label: {name: np.ones(len(label))}).check()
+
+
+def drawn(seed, samples):
+    """Return probabilities that are too sure, and labels drawn from milder ones."""
+    generator = np.random.default_rng(seed)
+    probabilities = softmax(2 * generator.normal(size=(samples, 3)))
+    milder = softmax(0.7 * np.log(probabilities))
+    return probabilities, (generator.random(samples)[:, None] > milder.cumsum(axis=1)[:, :2]).sum(axis=1)
+
+
+@pytest.mark.slow
+def test_intervals_of_losses_hold_the_truth_as_often_as_they_say():
+    truth = [losses(*drawn(10**6, 10**6)).mean() for losses in (log_losses, brier_losses)]
+    hits = []
+    for seed in range(1000):
+        log, brier = (mean_of(losses(*drawn(seed, 300))) for losses in (log_losses, brier_losses))
+        values, influences = np.array([log.value, brier.value]), np.column_stack([log.influence, brier.influence])
+        low, high = interval_of_mean(values, noise(values[None], [influences]))
+        hits.append((low <= truth) & (truth <= high))
+    assert all(0.93 <= covered <= 0.97 for covered in np.mean(hits, axis=0))
