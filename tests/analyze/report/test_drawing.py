@@ -44,7 +44,7 @@ def elsewhere(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", ["transfer", "projection", "curves", "maps"])
+@pytest.mark.parametrize("name", ["transfer", "projection", "curves", "maps", "reliability"])
 @pytest.mark.parametrize("ending", FORMATS)
 def test_two_processes_draw_the_same_bytes(drawn, elsewhere, name, ending):
     first, second = ((folder / f"{name}.{ending}").read_bytes() for folder in (drawn, elsewhere))
@@ -53,7 +53,8 @@ def test_two_processes_draw_the_same_bytes(drawn, elsewhere, name, ending):
 
 
 def test_two_processes_draw_the_same_chart_of_a_page(drawn, elsewhere):
-    assert (drawn / "chart.svg").read_text() == (elsewhere / "chart.svg").read_text()
+    for name in ("chart.svg", "diagram.svg"):
+        assert (drawn / name).read_text() == (elsewhere / name).read_text()
 
 
 def test_no_file_says_when_it_was_drawn(drawn):
