@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -130,3 +131,32 @@ def check_data(
         for lines in (header_lines(benchmark), what_is_wrong(benchmark, progress.pictures)):
             for line in lines:
                 terminal.say(line)
+
+
+@data_app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="Benchmark name, or a folder of pictures or a table of your own.")],
+    out: Annotated[Path, typer.Option("--out", help="The file: NAME.jsonl.")],
+    data_root: RootOption = DATA_ROOT,
+    pool_per_class: PoolOption = POOL,
+    split: SplitOption = Splitting.official,
+    question: QuestionOption = "",
+    image_root: ImageRootOption = None,
+    label_column: LabelColumnOption = "",
+    image_column: ImageColumnOption = "",
+    limit: LimitOption = None,
+    keep_near_duplicates: NearOption = False,
+    include: IncludeOption = None,
+) -> None:
+    """Write a benchmark as JSON lines: ids, questions, labels, splits, pictures by path; for any other code."""
+    from savs_benchmarks import check
+    from savs_benchmarks.files.export import export
+
+    add_benchmarks(include)
+    terminal.check_output(out, [".jsonl"], ['{"id": '], [name])
+    reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
+    samples = check(Chosen(name, data_root, pool_per_class, split, reading).find())
+    root = export(samples, out)
+    terminal.say(out)
+    paths = "" if root == out.resolve().parent else f"; pictures are below {root} (--image-root)"
+    terminal.say(f"{terminal.counted(len(samples), 'sample')}{paths}", file=sys.stderr)
