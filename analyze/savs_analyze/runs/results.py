@@ -111,6 +111,16 @@ class Results:
     def has(self, key: str) -> bool:
         return (self.cells / f"{key}.json").exists()
 
+    def refuse_newer(self) -> None:
+        """Raise NewerFormatError where a later version of savs wrote here; what is damaged may be written over."""
+        run = self.folder / "run.json"
+        try:
+            check_format(run, read_json(run))
+        except NewerFormatError:
+            raise
+        except DAMAGE:
+            return
+
     def save(self, key: str, result: CellResult) -> None:
         """Write a cell: arrays first, then the file that says it is finished."""
         saved: dict[str, Any] = {"format": FORMAT, "facts": result.facts.to_json(), "rows": result.rows}

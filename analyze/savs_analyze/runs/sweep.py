@@ -45,6 +45,7 @@ def sweep(
     """
     refuse_store(execution.out)
     results = Results(execution.out)
+    results.refuse_newer()
     files = ask.files
     add_installed()
     include(files)

@@ -417,9 +417,8 @@ def test_a_later_format_is_refused_in_words_and_stays_as_it_is(name, folder):
     words = rf"{path.name} is of version 3 of the format of results, and this savs reads versions 1 to 2: update savs"
     with pytest.raises(OSError, match=words):
         list(Results(folder / "out").loaded())
-    if name == "cell":
-        with pytest.raises(OSError, match=words):
-            again(folder)
+    with pytest.raises(OSError, match=words):
+        again(folder)
     assert path.read_bytes() == before
 
 
