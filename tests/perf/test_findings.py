@@ -35,7 +35,7 @@ Measured by `make perf`, each command in a process of its own, the best of {repe
 {date}, {machine}.
 
 A folder of {cells:,} cells ({tasks} tasks x {methods} methods x {draws} draws), {samples} test samples and one or two
-settings each: {size:.0f} MB in {files:,} files.
+settings each, with scores of {classes} classes: {size:.0f} MB in {files:,} files.
 
 | | seconds |
 |---|---|
@@ -57,6 +57,9 @@ def write_cells(folder):
         wrong = generator.random((len(settings), SAMPLES)) < 0.3
         arrays = {"predicted": (label + wrong) % CLASSES, "sample": np.arange(SAMPLES), "label": label}
         arrays |= {"group": np.full(SAMPLES, -1), "slot": np.full(SAMPLES, -1), "validation": np.zeros(SAMPLES, bool)}
+        scores = generator.normal(size=(len(settings), SAMPLES, CLASSES))
+        np.put_along_axis(scores, arrays["predicted"][:, :, None], 3, axis=2)
+        arrays["scores"] = (scores - scores.max(axis=2, keepdims=True)).astype(np.float16)
         facts = CellFacts(
             **{"benchmark": "made", "model": "m", "fingerprint": "f", "index_hash": "i", "records": "r"},
             **{"metric": "accuracy", "task": f"t{task}", "method": name, "shots": 20, "draw": draw, "chooses": False},
@@ -123,6 +126,7 @@ def test_a_large_folder_of_results(tmp_path):
             "methods": len(METHODS),
             "draws": DRAWS,
             "samples": SAMPLES,
+            "classes": CLASSES,
         },
         **{
             "date": datetime.date.today(),

@@ -18,6 +18,7 @@ from savs_analyze.measure.intervals import interval_of_mean, interval_of_share
 from savs_analyze.measure.scored import OF_RANKS, PLAIN, WITHOUT_INTERVAL
 from savs_analyze.measure.units import Units
 from savs_analyze.methods.settings import Setting
+from savs_analyze.runs.facts import CellFacts
 from savs_analyze.runs.results import CellResult
 
 LINE = ("benchmark", "model", "task", "metric")
@@ -69,11 +70,11 @@ def measured(cells: Iterable[CellResult], choices: Sequence[Choice] = ()) -> lis
     by_task: dict[tuple[tuple[str, Any], ...], list[Measurement]] = {}
     for (benchmark, model, method, shots, task), of_family in families.items():
         first = of_family[0].facts
-        for (setting, metric), found in _measure(of_family, kept_places(first, choices)).items():
-            ran = Setting.from_json(first.settings[setting])
+        places = kept_places(first, choices)
+        described = {place: _described(first, place) | {"draws": len(of_family)} for place in places}
+        for (setting, metric), found in _measure(of_family, places).items():
             keys = {"benchmark": benchmark, "model": model, "metric": metric, "method": method, "shots": shots}
-            keys |= {"setting": first.columns[setting], "same_as": ran.same_as, "draws": len(of_family)}
-            keys |= {"heads": dict(ran.parameters).get("k", 0)}
+            keys |= described[setting]
             rows.append((keys | {"task": task}, found))
             by_task.setdefault(tuple(keys.items()), []).append(found)
     for method_keys, of_tasks in by_task.items():
@@ -82,6 +83,13 @@ def measured(cells: Iterable[CellResult], choices: Sequence[Choice] = ()) -> lis
         if count > 1 and len(of_tasks) == count:
             rows.append((keys | {"task": mean_name(count)}, _mean(of_tasks)))
     return rows
+
+
+def _described(facts: CellFacts, place: int) -> dict[str, Any]:
+    """Return what a row says of its setting."""
+    ran = Setting.from_json(facts.settings[place])
+    heads = dict(ran.parameters).get("k", 0)
+    return {"setting": facts.columns[place], "same_as": ran.same_as, "heads": heads}
 
 
 def _is_close(row: Mapping[str, Any], near: Mapping[tuple, set[str]]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -89,21 +90,26 @@ def confidence_error(
     confidence: Float[np.ndarray, " sample"], right: Bool[np.ndarray, " sample"], seed: int = 0
 ) -> float:
     """Return the same of answers with their own probabilities."""
-    generator = np.random.default_rng(seed)
-    shuffled = generator.permutation(len(right))  # equal probabilities fall into bins whatever the samples' order
+    shuffled, chances = _chances(len(right), seed)  # equal probabilities fall into bins whatever the samples' order
     confidence, right = confidence[shuffled], right[shuffled]
     found = _error(confidence, right[None])[0]
-    drawn = generator.random((SIMULATIONS, len(right))) < confidence
-    return max(0.0, float(found - _error(confidence, drawn).mean()))
+    return max(0.0, float(found - _error(confidence, chances < confidence).mean()))
+
+
+@lru_cache(maxsize=1)
+def _chances(count: int, seed: int) -> tuple[Int[np.ndarray, " sample"], Float[np.ndarray, "answer sample"]]:
+    """Return an order of samples, and what decides which of their answers are drawn to be right."""
+    generator = np.random.default_rng(seed)
+    return generator.permutation(count), generator.random((SIMULATIONS, count))
 
 
 def _error(
     confidence: Float[np.ndarray, " sample"], right: Bool[np.ndarray, "answer sample"]
 ) -> Float[np.ndarray, " answer"]:
     order = np.argsort(confidence, kind="stable")
-    gaps = (right - confidence)[:, order]
-    bins = [part for part in np.array_split(np.arange(len(order)), BINS) if len(part)]
-    return np.sum([np.abs(gaps[:, part].sum(axis=1)) for part in bins], axis=0) / len(order)
+    starts = [part[0] for part in np.array_split(np.arange(len(order)), BINS) if len(part)]
+    counted = np.add.reduceat(right[:, order], starts, axis=1, dtype=np.int64)
+    return np.abs(counted - np.add.reduceat(confidence[order], starts)).sum(axis=1) / len(order)
 
 
 @dataclass(frozen=True)
