@@ -184,22 +184,27 @@ def _noise(
     found = noise(line.values[:, one] - line.values[:, other], (z[:, one] - z[:, other] for z in line.influences))
     fixed = ~line.learns[one] & ~line.learns[other]
     if len(line.values) > 1:
-        learning, mean = kept[line.learns[kept]], np.mean(line.influences, axis=0)
-        between = _spread(line.values[:, learning], mean[:, learning])
-        pools = np.array([between] * len(one))
-        for place in np.flatnonzero(line.learns[one] != line.learns[other]):
-            still = other[place] if line.learns[one[place]] else one[place]
-            pools[place] = draws_per_samples(
-                line.values[:, learning] - line.values[:, [still]], mean[:, learning] - mean[:, [still]]
-            )
-        found = found.with_pool(*pools.T)
+        mean = np.mean(line.influences, axis=0)
+        learning, still = kept[line.learns[kept]], np.flatnonzero(~line.learns)
+        against = {-1: learning} | {place: np.array([place]) for place in still.tolist()}
+        pools = {place: _spread(line.values, mean, learning, them) for place, them in against.items()}
+        beside = np.where(line.learns[one], np.where(line.learns[other], -1, other), one)
+        found = found.with_pool(*np.array([pools[place] for place in beside.tolist()]).T)
     return found.without_draws(fixed).with_two_samples_more(line.n)
 
 
-def _spread(values: Float[np.ndarray, "draw setting"], mean: Float[np.ndarray, "cluster setting"]) -> tuple:
-    if values.shape[1] < 2:
+def _spread(
+    values: Float[np.ndarray, "draw setting"],
+    mean: Float[np.ndarray, "cluster setting"],
+    learning: Int[np.ndarray, " _"],
+    against: Int[np.ndarray, " _"],
+) -> tuple[float, float]:
+    """Return how what learns moves over draws, for each that it moves over samples, beside the mean of others."""
+    if len(learning) < 1 or len(against) < 1:
         return 0.0, float(len(values) - 1)
-    return draws_per_samples(values - values.mean(axis=1, keepdims=True), mean - mean.mean(axis=1, keepdims=True))
+    return draws_per_samples(
+        *(part[:, learning] - part[:, against].mean(axis=1, keepdims=True) for part in (values, mean))
+    )
 
 
 def _number(lines: Sequence[Line], like: Int[np.ndarray, " setting"]) -> int:
