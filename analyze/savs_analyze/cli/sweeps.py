@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -100,11 +101,13 @@ def study(
     store: StoresOption,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the results; default: results/NAME.")] = None,
     protocol: Annotated[Protocol, typer.Option(help="As of sweep.")] = Protocol.ours,
+    shots: Annotated[str, typer.Option("--shots", help="Samples a class, in place of the study's: 4, 5:50:5.")] = "",
     draws: DrawsOption = 5,
     model: ModelsOption = None,
     jobs: JobsOption = None,
 ) -> None:
     """Run a study of the papers: a sweep of what it asks for, its table, and its curves. The same command resumes."""
+    from savs_analyze.cli.parse import parse_range
     from savs_analyze.findings.choice import choose
     from savs_analyze.findings.summary import summarize
     from savs_analyze.papers.studies import find_study
@@ -112,6 +115,8 @@ def study(
     from savs_analyze.runs.results import Results
 
     asked, folder = find_study(name), out or Path("results") / name
+    if shots:
+        asked = replace(asked, shots=tuple(parse_range(shots)))
     _run(asked, store, folder, papers=protocol is Protocol.paper, draws=draws, models=model or (), jobs=jobs)
     table(folder, all_settings=bool(asked.along))
     if asked.along:

@@ -7,6 +7,7 @@ from savs_analyze.cli.commands import app
 from savs_analyze.methods.recipes import METHODS
 from savs_analyze.methods.settings import expand_settings
 from savs_analyze.papers.studies import STUDIES, find_study
+from savs_analyze.runs.results import Results
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -40,6 +41,15 @@ def test_a_study_is_one_command(write_toy, generator, tmp_path, monkeypatch, nam
         assert (tmp_path / "results" / name / figure).read_bytes() == drawn
     else:
         assert "chosen of" in first.stdout
+
+
+def test_a_study_takes_other_shots(write_toy, generator, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = write_toy(tmp_path, generator, count=220).path
+    words = ["study", "heads", "--store", str(store), "--draws", "2", "--shots", "3:5:2"]
+    assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
+    learnt = {cell.facts.shots for cell in Results(tmp_path / "results" / "heads").loaded()}
+    assert learnt - {0} == {3, 5}
 
 
 def test_the_demo_needs_nothing(tmp_path, monkeypatch):
