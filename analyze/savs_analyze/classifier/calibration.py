@@ -124,7 +124,7 @@ def proven_coverage(coverage: float, folds: int, samples: int) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Likeness:
-    """How far the labelled samples, each left out once, are from the class means in the heads that answer.
+    """How far the labelled samples, each left out of choice and means once, are from the class means.
 
     `heads` are places on the classifier's head axis, `means` the class means there. Samples of one `cluster` are left
     out together and have one vote; by default each is alone.
@@ -142,8 +142,8 @@ class Likeness:
     def likeness(self, vectors: Float[np.ndarray, "new head dim"]) -> Float[np.ndarray, " new"]:
         """Return the share of labelled samples that are at least as far from all classes, counting the new one itself.
 
-        A sample of the same kind, of a new cluster, is at or below `rate` with that probability at most: the rate of
-        false alarms.
+        A sample of the same kind, of a new cluster, is at or below `rate` about that often at most, the rate of false
+        alarms: it is measured, not proven, as the samples' distances are in the heads that each fold would choose.
         """
         votes = one_vote_each(len(self.distances), self.cluster)
         return share_as_far(self.distances, votes, distances(vectors[:, self.heads], self.means))

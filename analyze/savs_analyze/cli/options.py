@@ -73,5 +73,5 @@ HeadsOption = Annotated[int | None, typer.Option("--k", min=1, help="Heads that 
 BudgetOption = Annotated[float, typer.Option("--budget", help="Only heads of this share of the layers: 0.67.")]
 ShotsOfFitOption = Annotated[str, typer.Option("--shots", help="Labelled samples a class to learn from, or all.")]
 TaskOption = Annotated[str | None, typer.Option("--task", help="Of several tasks, this one.")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Of the folds, and of the shots.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of the folds, and of the shots.")]
 CardOption = Annotated[bool, typer.Option("--card", help="Write a model card beside it: NAME.md and a figure.")]

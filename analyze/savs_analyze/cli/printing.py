@@ -133,7 +133,7 @@ def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
     """Return a text in lines, folded between words where it can be."""
     from rich.text import Text
 
-    lines = Text(text, overflow="fold").wrap(_console(width), width - len(indent))
+    lines = Text(text, overflow="fold").wrap(_console(width), max(1, width - len(indent)))
     return [f"{indent}{line.plain.rstrip()}" for line in lines if line.plain]
 
 

@@ -67,29 +67,18 @@ def draws(
     protocol: ProtocolOption = Protocol.ours,
     validation: ValidationOption = 0.25,
     keep_leaks: Annotated[bool, typer.Option("--keep-leaks", help="Test also on images of the support.")] = False,
-    form: Annotated[
-        terminal.Format, typer.Option("--format", help="csv, or json: a line a sample.")
-    ] = terminal.Format.csv,
 ) -> None:
-    """List who learns, validates and is tested in every draw of a sweep, for other code on the same samples."""
-    import csv
+    """List who learns, validates and is tested in every draw of a sweep, a JSON line a sample, for any other code."""
     import json
 
     from savs_analyze.across.transfer import choose_name
     from savs_analyze.draws.listing import listed_draws
     from savs_analyze.draws.task import Task
     from savs_analyze.draws.validation import Validation
-    from savs_analyze.runs.spreadsheet import inert
     from savs_stores import open_store
 
     opened, papers = open_store(store), protocol is Protocol.paper
     vectors = opened[choose_name("model", opened.models, model)]
     tasks = [Task(vectors, task) for task in opened.benchmark.tasks]
-    rows = listed_draws(tasks, shots, draws, Validation(validation, first=papers), keep_leaks or papers)
-    if form is terminal.Format.json:
-        for row in rows:
-            print(json.dumps(row))
-        return
-    written = csv.writer(sys.stdout, lineterminator="\n")
-    written.writerow(["task", "shots", "draw", "role", "sample_id", "label"])
-    written.writerows(map(inert, row.values()) for row in rows)
+    for row in listed_draws(tasks, shots, draws, Validation(validation, first=papers), keep_leaks or papers):
+        print(json.dumps(row))

@@ -85,11 +85,12 @@ def fit(methods: Sequence[Method], context: Context, partitions: int = 1) -> Fit
     more = [judge(methods, other) for other in _otherwise(context, partitions - 1)]
     strange = nonconformity(first.honest)[np.arange(len(fold)), context.labels]
     temperatures = np.array([temperature for _, temperature in first.inside])
+    folds = [first.cross.outside[one][method].alone for one, (method, _) in enumerate(first.inside)]
     return Fit(
         fitted,
-        [first.cross.outside[one][method].alone for one, (method, _) in enumerate(first.inside)],
+        folds,
         Calibration(first.temperature, temperatures, fold, strange, context.labels, context.cluster),
-        _likeness(context, fitted, fold),
+        _likeness(context, fitted, folds, fold),
         [first, *more],
     )
 
@@ -143,12 +144,19 @@ def _choice_inside(cross: CrossFit, one: int, labels: Int[np.ndarray, " sample"]
     return _choice(cross.within[one][:, others], labels[others])
 
 
-def _likeness(context: Context, fitted: Fitted, fold: Int[np.ndarray, " sample"]) -> Likeness:
-    """Return how far every sample is from the means of the other folds, in the heads that answer."""
-    used = np.unique(fitted.kept) if len(fitted.kept) else np.unique(fitted.heads)
-    vectors = context.vectors[:, used].astype(np.float64)
+def _likeness(context: Context, fitted: Fitted, folds: Sequence[Fitted], fold: Int[np.ndarray, " sample"]) -> Likeness:
+    """Return how far every sample is from the means of the other folds, in the heads that those would choose.
+
+    Not in the heads that answer: they were chosen with the sample, which is therefore nearer there than a new one is.
+    """
     found = np.empty(len(fold))
-    for one in range(int(fold.max()) + 1):
-        rest = fold != one
+    for one, without in enumerate(folds):
+        vectors, rest = context.vectors[:, _used(without)].astype(np.float64), fold != one
         found[~rest] = distances(vectors[~rest], class_means(vectors[rest], context.labels[rest], context.classes))
-    return Likeness(used, class_means(vectors, context.labels, context.classes), found, context.cluster)
+    used = _used(fitted)
+    means = class_means(context.vectors[:, used].astype(np.float64), context.labels, context.classes)
+    return Likeness(used, means, found, context.cluster)
+
+
+def _used(fitted: Fitted) -> Int[np.ndarray, " used"]:
+    return np.unique(fitted.kept) if len(fitted.kept) else np.unique(fitted.heads)

@@ -30,16 +30,20 @@ def _identity(classifier: Classifier) -> Iterator[str]:
     licence = model.get("licence") or "licence unknown"
     yield f"model      {model.get('name')}, fingerprint {str(model.get('fingerprint'))[:12]}; {licence}"
     yield f"heads      {len(classifier.heads)}, the last in layer {classifier.last_layer} of {layers}"
-    yield f"recipe     {about.recipe.get('column')}{_among(about.recipe)}"
+    nested = about.estimate.get("nested", True)
+    yield f"recipe     {about.recipe.get('column')}{_among(about.recipe, nested)}"
     kept = f" ({data['kept_for_tests']:,} more are kept for tests)" if data.get("kept_for_tests") else ""
     licence = data.get("licence") or "licence unknown"
     yield f"data       {data.get('benchmark')}: {classifier.samples:,} labelled samples{kept}; {licence}"
 
 
-def _among(recipe: Mapping[str, Any]) -> str:
+def _among(recipe: Mapping[str, Any], nested: bool) -> str:
+    """Return among how many it was chosen, and how often folds choose it too, where they chose for themselves."""
     among = recipe.get("among") or []
     if len(among) < 2:
         return ""
+    if not nested:
+        return f" (the best of {len(among)})"
     counted = Counter(recipe.get("by_fold") or [])
     same = counted[recipe.get("column")]
     return f" (the best of {len(among)}; chosen in {same} of {counted.total()} folds too)"
@@ -74,6 +78,8 @@ def _estimate(estimate: Mapping[str, Any], classifier: Classifier) -> Iterator[s
 
 def _more(estimate: Mapping[str, Any]) -> str:
     points = ", ".join(f"{size:,}: {_percent(share)}" for size, share in estimate["curve"])
+    if len(estimate["curve"]) < 2:
+        return "too few labelled samples to tell whether more would help"
     if estimate["gain"] is None:
         return f"with fewer labelled samples {points}: no sign that more would help"
     return f"with fewer labelled samples {points}; 50 more may add about {100 * estimate['gain']:.1f} points"
@@ -83,10 +89,9 @@ def _sets(classifier: Classifier) -> Iterator[str]:
     proven = classifier.proven_coverage()
     groups = classifier.calibration.clusters
     new = f"groups, as these are {groups:,}" if groups < classifier.samples else "pictures of the same kind"
-    yield (
-        f"sets       that are to hold the truth in {_percent(COVERAGE)}: proven {_percent(proven)} on average, for new "
-        f"{new}"
-    )
+    nested = classifier.about.estimate.get("nested", True)
+    promise = f"proven {_percent(proven)} on average, for new {new}" if nested else "proven nothing, of so few"
+    yield f"sets       that are to hold the truth in {_percent(COVERAGE)}: {promise}"
     yield from (f"           {line}" for line in limits_of(classifier, Doubt()))
 
 

@@ -38,7 +38,8 @@ class SAVClassifier(HeadClassifier):
     method : str, default "savs"
         A name of `savs_analyze.methods.recipes.METHODS`, but for zero-shot, which needs the model's logits.
     parameters : dict or None, default None
-        Further hyperparameters of the method. A grid reaches each as `parameters__temperature` and so on.
+        Further hyperparameters of the method; a k among them wins over n_heads.
+        A grid reaches each as `parameters__temperature` and so on.
     heads_per_layer : int or None, default None
         For the methods that look at layers. None: one layer holds all heads.
     random_state : int, RandomState or None, default 0
@@ -83,10 +84,11 @@ class SAVClassifier(HeadClassifier):
         The method is set first, whatever the order.
         """
         nested = {name.removeprefix(NESTED): params.pop(name) for name in list(params) if name.startswith(NESTED)}
+        _check_names(nested, params.get("method", self.method))
         super().set_params(**params)
-        _check_names(nested, self.method)
         if nested:
-            self.parameters = {**(self.parameters or {}), **nested}
+            given = self.parameters if isinstance(self.parameters, Mapping) else {}
+            self.parameters = {**given, **nested}
         return self
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> SAVClassifier:
@@ -100,7 +102,9 @@ class SAVClassifier(HeadClassifier):
         """
         method, seed = self._chosen(), seed_of(self.random_state)
         if sample_weight is not None and not method.weighs:
-            raise ValueError(f"{self.method} takes no sample_weight: leave it out")
+            if len(np.unique(np.asarray(sample_weight))) > 1:
+                raise ValueError(f"{self.method} takes no sample_weight: leave it out, or repeat samples")
+            sample_weight = None  # equal weights are none
         X, y, weights = self._seen(X, y, sample_weight, np.float64)
         self.classes_, labels = np.unique(y, return_inverse=True)
         layer, place = self._places()

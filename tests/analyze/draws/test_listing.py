@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -11,6 +12,7 @@ from savs_analyze.cli.commands import app
 from savs_analyze.cli.planted import write_planted
 from savs_analyze.draws.validation import Validation
 from savs_analyze.runs.results import Results
+from savs_stores import BenchmarkInfo, write_store
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +36,7 @@ def listed(*words):
     ids=str,
 )
 def test_listed_draws_are_those_of_a_sweep(planted, tmp_path, words, options):
-    rows = pd.DataFrame(
-        map(json.loads, listed(planted, "--draws", 3, "--shots", 5, "--format", "json", *words).splitlines())
-    )
+    rows = pd.DataFrame(map(json.loads, listed(planted, "--draws", 3, "--shots", 5, *words).splitlines()))
     sweep([planted], tmp_path / "out", shots=5, draws=3, heads=(2,), methods=["savs"], **options)
     cells = list(Results(tmp_path / "out").loaded())
     assert len(cells) == 3
@@ -50,13 +50,16 @@ def test_listed_draws_are_those_of_a_sweep(planted, tmp_path, words, options):
         assert set(mine[mine.role == "support"].label.value_counts()) == {5}
 
 
-def test_csv_and_json_say_the_same(planted):
-    first, *lines = listed(planted, "--draws", 1, "--shots", 2).splitlines()
-    assert first == "task,shots,draw,role,sample_id,label"
-    as_json = [
-        json.loads(line) for line in listed(planted, "--draws", 1, "--shots", 2, "--format", "json").splitlines()
-    ]
-    assert lines == [",".join(map(str, row.values())) for row in as_json]
+def test_ids_and_labels_are_as_they_are(tmp_path):
+    """A label of "-" once had an apostrophe before it."""
+    samples = {"sample_id": [f"-{i}" for i in range(20)], "label": ["+", "-"] * 10, "split": ["either"] * 20}
+    info = BenchmarkInfo("signs", {"all": ["+", "-"]})
+    store = write_store(
+        tmp_path / "x.zarr", benchmark=info, samples=samples, model="m", heads=np.ones((20, 1, 2, 4), dtype=np.float32)
+    )
+    rows = [json.loads(line) for line in listed(store.path, "--draws", 1, "--shots", 2).splitlines()]
+    assert {row["label"] for row in rows} == {"-", "+"}
+    assert {row["sample_id"] for row in rows} == {f"-{i}" for i in range(20)}
 
 
 def test_too_few_samples_are_told(planted):

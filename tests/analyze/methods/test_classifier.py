@@ -247,7 +247,7 @@ def test_centroids_and_counts_of_weighted_samples_are_weighted(planted):
 def test_weights_are_refused_where_a_method_has_no_use_for_them(planted, name):
     seen, labels, _, _ = planted
     with pytest.raises(ValueError, match=f"{name} takes no sample_weight"):
-        classifier(name).fit(seen, labels, np.ones(30))
+        classifier(name).fit(seen, labels, np.arange(30))
 
 
 def test_other_seeds_choose_other_random_heads(planted):
@@ -455,3 +455,23 @@ def test_float16_features_are_taken(planted, name):
     half, unseen = seen.astype(np.float16), unseen.astype(np.float16)
     found = classifier(name).fit(half, labels).predict(unseen)
     assert (found == classifier(name).fit(half.astype(float), labels).predict(unseen.astype(float))).all()
+
+
+def test_equal_weights_are_none():
+    """A bagging of a method without weights was refused, though it gave equal ones."""
+    generator = np.random.default_rng(0)
+    X, y = generator.normal(size=(20, 3, 4)), np.arange(20) % 2
+    plain, weighed = (SAVClassifier(method="knn").fit(X, y, weights) for weights in (None, np.full(20, 2.0)))
+    assert (plain.predict_proba(X) == weighed.predict_proba(X)).all()
+    with pytest.raises(ValueError, match="knn takes no sample_weight: leave it out, or repeat samples"):
+        SAVClassifier(method="knn").fit(X, y, np.arange(20))
+
+
+def test_parameters_are_set_all_or_none():
+    model = SAVClassifier(method="savs-soft")
+    with pytest.raises(ValueError, match="knn has no temperature"):
+        model.set_params(method="knn", parameters__temperature=1)
+    assert model.method == "savs-soft"
+    assert SAVClassifier(parameters=5).set_params(method="savs-soft", parameters__temperature=1).parameters == {
+        "temperature": 1
+    }
