@@ -173,7 +173,9 @@ def _measure(
     units, mine = round(np.mean([len(of_draw[own].unit) for of_draw in draws])), keys.index(own)
     means = values.mean(axis=0)
     low, high = interval_of_share(means, noise(values, clusters))
-    against = noise(values - values[:, [mine]], (one - one[:, [mine]] for one in clusters)).with_two_samples_more(units)
+    every = np.arange(len(keys))
+    against = noise(values - values[:, [mine]], clusters.of(every, np.full_like(every, mine)))
+    against = against.with_two_samples_more(units)
     below, above = (np.clip(end, -1, 1) for end in interval_of_mean(means - means[mine], against))
     below[mine] = above[mine] = 0
     for place, (source, takes) in enumerate(keys):

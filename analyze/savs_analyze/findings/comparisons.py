@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import comb
 
@@ -12,7 +12,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from savs_analyze.findings.choice import Choice, kept_places
-from savs_analyze.measure.crossed import Noise, draws_per_samples, noise, on_clusters
+from savs_analyze.measure.crossed import Influences, Noise, draws_per_samples, noise, on_clusters
 from savs_analyze.measure.intervals import COVERAGE, chances, holm, interval_of_mean
 from savs_analyze.measure.metrics import METRICS
 from savs_analyze.methods.recipes import ZERO_SHOT
@@ -39,19 +39,19 @@ class Paired:
 class Line:
     """What several settings score on one task: in every draw, and what every cluster of samples adds to it.
 
-    `values` are [draw, setting], `influences` [cluster, setting] of each draw, `n` are tested units.
+    `values` are [draw, setting], `n` are tested units.
     """
 
     settings: list[str]
     learns: Bool[np.ndarray, " setting"]
     values: Float[np.ndarray, "draw setting"]
-    influences: list[Float[np.ndarray, "cluster setting"]]
+    influences: Influences
     n: int
 
     def of(self, settings: Sequence[str]) -> Line:
         """Return the line of some of its settings."""
         places = [self.settings.index(name) for name in settings]
-        influences = [of_draw[:, places] for of_draw in self.influences]
+        influences = replace(self.influences, draws=[of_draw[:, places] for of_draw in self.influences.draws])
         return Line(list(settings), self.learns[places], self.values[:, places], influences, self.n)
 
 
@@ -168,7 +168,7 @@ def _pairs(means: Float[np.ndarray, " setting"]) -> list[tuple[int, int]]:
 def _alike(lines: Sequence[Line]) -> Int[np.ndarray, " setting"]:
     """Return, for every setting, the first that scores the same on every sample of every draw."""
     seen: dict[bytes, int] = {}
-    columns = [np.concatenate([line.values, *line.influences]) for line in lines]
+    columns = [np.concatenate([line.values, *line.influences.draws]) for line in lines]
     keys = [b"".join(of_line[:, place].tobytes() for of_line in columns) for place in range(columns[0].shape[1])]
     return np.array([seen.setdefault(key, place) for place, key in enumerate(keys)])
 
@@ -181,10 +181,10 @@ def _noise(
     A pair that learns is held against how differences among all that learn move over draws, what learns beside what
     does not against how all that learn move beside it. `kept` are the settings of which none is equal to another.
     """
-    found = noise(line.values[:, one] - line.values[:, other], (z[:, one] - z[:, other] for z in line.influences))
+    found = noise(line.values[:, one] - line.values[:, other], line.influences.of(one, other))
     fixed = ~line.learns[one] & ~line.learns[other]
     if len(line.values) > 1:
-        mean = np.mean(line.influences, axis=0)
+        mean = line.influences.deviations
         learning, still = kept[line.learns[kept]], np.flatnonzero(~line.learns)
         against = {-1: learning} | {place: np.array([place]) for place in still.tolist()}
         pools = {place: _spread(line.values, mean, learning, them) for place, them in against.items()}

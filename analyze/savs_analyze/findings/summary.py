@@ -20,6 +20,7 @@ from savs_analyze.measure.units import Units
 from savs_analyze.methods.settings import Setting
 from savs_analyze.runs.facts import CellFacts
 from savs_analyze.runs.results import CellResult
+from savs_metrics import OF_CLASSES
 
 LINE = ("benchmark", "model", "task", "metric")
 COLUMNS = ["benchmark", "model", "task", "metric", "method", "setting", "same_as", "shots", "heads", "draws", "n"]
@@ -71,17 +72,18 @@ def measured(cells: Iterable[CellResult], choices: Sequence[Choice] = ()) -> lis
     for (benchmark, model, method, shots, task), of_family in families.items():
         first = of_family[0].facts
         places = kept_places(first, choices)
-        described = {place: _described(first, place) | {"draws": len(of_family)} for place in places}
+        described = {place: _described(first, place) for place in places}
         for (setting, metric), found in _measure(of_family, places).items():
             keys = {"benchmark": benchmark, "model": model, "metric": metric, "method": method, "shots": shots}
             keys |= described[setting]
-            rows.append((keys | {"task": task}, found))
+            rows.append((keys | {"task": task, "draws": len(of_family)}, found))
             by_task.setdefault(tuple(keys.items()), []).append(found)
     for method_keys, of_tasks in by_task.items():
         keys = dict(method_keys)
         count = len(tasks[keys["benchmark"], keys["model"]])
         if count > 1 and len(of_tasks) == count:
-            rows.append((keys | {"task": mean_name(count)}, _mean(of_tasks)))
+            draws = min(len(found.values) for found in of_tasks)
+            rows.append((keys | {"task": mean_name(count), "draws": draws}, _mean(of_tasks)))
     return rows
 
 
@@ -149,6 +151,8 @@ def _measure_setting(draws: Sequence[Units]) -> dict[str, Measurement]:
 
 def _of_clusters(found: Noise, draws: Sequence[Units], metric: str) -> Noise:
     """Return the noise with the number of clusters that a metric of ranks is a mean over, in the draw of fewest."""
+    if metric in OF_CLASSES:
+        return found.with_more(np.array([np.mean([units.half_sample_a_class() for units in draws])]))
     counts = [units.scored.clusters(metric, units.cluster) for units in draws if units.scored and metric in OF_RANKS]
     return replace(found, clusters=np.array([[float(max(2, min(counts)))]])) if counts else found
 

@@ -7,7 +7,7 @@ sample adds is its influence: by how much it moves the value of its draw. Influe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_array
 
 EXACT = 1e9  # degrees of freedom of what is known
+UNKNOWN = 1.0  # the variance of a share of which one cluster is all that is known: anything may be
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,10 @@ class Noise:
         own, pooled = np.where(fixed, self.residual, self.own), np.where(fixed, 0.0, self.pooled)
         return replace(self, own=own, pooled=pooled, freedom=np.where(fixed, EXACT, self.freedom))
 
+    def with_more(self, variance: Float[np.ndarray, " value"]) -> Noise:
+        """Return the noise with so much more variance by samples."""
+        return replace(self, samples=self.samples + variance)
+
     def with_two_samples_more(self, count: int) -> Noise:
         """Return the noise as if each side had won one more of so many: of few that differ little is known.
 
@@ -104,34 +109,60 @@ def _satterthwaite(
     return np.divide(part.sum(axis=0) ** 2, squares, out=least.copy(), where=squares > 0)
 
 
-def on_clusters(
-    draws: Sequence[tuple[Int[np.ndarray, " _"], Float[np.ndarray, "_ value"]]],
-) -> list[Float[np.ndarray, "cluster value"]]:
+@dataclass(frozen=True)
+class Influences:
+    """What clusters of samples add to values: `[cluster, value]` of every draw, and their shares of the units."""
+
+    draws: Sequence[Float[np.ndarray, "cluster value"]]
+    shares: Float[np.ndarray, " cluster"]
+
+    def of(self, one: Int[np.ndarray, " _"], other: Int[np.ndarray, " _"]) -> Influences:
+        """Return those of differences of values."""
+        return Influences([of_draw[:, one] - of_draw[:, other] for of_draw in self.draws], self.shares)
+
+    @property
+    def clusters(self) -> float:
+        """How many clusters of equal size would vary as much; 1 where there is one."""
+        return 1 / float((self.shares**2).sum())
+
+    @property
+    def larger(self) -> Float[np.ndarray, "cluster 1"]:
+        """What squares of influences are multiplied by: a cluster's own share of the samples hides some of it."""
+        return ((1 - 1 / self.clusters) / np.maximum(1 - self.shares, 1e-9) ** 2)[:, None]
+
+    @property
+    def deviations(self) -> Float[np.ndarray, "cluster value"]:
+        """The mean over draws, of which the sum of squares is the variance by samples."""
+        return np.sqrt(self.larger) * np.mean(self.draws, axis=0)
+
+
+def on_clusters(draws: Sequence[tuple[Int[np.ndarray, " _"], Float[np.ndarray, "_ value"]]]) -> Influences:
     """Return each draw's influences summed over clusters, in one order of clusters; 0 for what it did not test.
 
     Each draw is (cluster of every unit, influences of every unit).
     """
     names = np.unique(np.concatenate([cluster for cluster, _ in draws]))
-    found = []
+    found, shares = [], np.zeros(len(names))
     for cluster, influences in draws:
         place = np.searchsorted(names, cluster), np.arange(len(cluster))
-        found.append(csr_array((np.ones(len(cluster)), place), shape=(len(names), len(cluster))) @ influences)
-    return found
+        summed = csr_array((np.ones(len(cluster)), place), shape=(len(names), len(cluster)))
+        found.append(summed @ influences)
+        shares += np.bincount(place[0], minlength=len(names)) / len(cluster) / len(draws)
+    return Influences(found, shares)
 
 
-def noise(values: Float[np.ndarray, "draw value"], influences: Iterable[Float[np.ndarray, "cluster value"]]) -> Noise:
-    """Return the noise of means over draws, from the influences of each draw in its turn.
+def noise(values: Float[np.ndarray, "draw value"], influences: Influences) -> Noise:
+    """Return the noise of means over draws.
 
-    The variance by samples is that of clusters' mean influences. The residual is what a draw's own variance by
-    samples exceeds the covariance of two draws by, which in a full table is its residual mean square.
+    The variance by samples is that of clusters' mean influences. Of one cluster nothing is known. The residual is what
+    a draw's own variance by samples exceeds the covariance of two draws by, which in a full table is its residual mean
+    square.
     """
-    draws, total, squares = len(values), np.zeros(values.shape[1]), np.zeros(values.shape[1])
-    clusters = 2
-    for of_draw in influences:
-        total, squares, clusters = total + of_draw, squares + (of_draw**2).sum(axis=0), max(2, len(of_draw))
-    samples = ((total / draws) ** 2).sum(axis=0) * clusters / (clusters - 1)
-    alone = squares / draws * clusters / (clusters - 1)
-    residual = np.maximum(0, alone - samples) / max(draws - 1, 1)  # of one draw there is none: both are the same
+    draws, clusters, larger = len(values), influences.clusters, influences.larger
+    several = clusters > 1 + 1e-9
+    squares = np.mean([(larger * of_draw**2).sum(axis=0) for of_draw in influences.draws], axis=0)
+    samples = (influences.deviations**2).sum(axis=0) if several else np.full(values.shape[1], UNKNOWN)
+    residual = np.maximum(0, squares - samples) / max(draws - 1, 1) if several else np.zeros(values.shape[1])
     own = values.var(axis=0, ddof=1) / draws if draws > 1 else np.full(values.shape[1], np.nan)
     freedom = np.full(values.shape[1], float(max(draws - 1, 1)))
     return Noise(
@@ -140,7 +171,7 @@ def noise(values: Float[np.ndarray, "draw value"], influences: Iterable[Float[np
         pooled=np.zeros((1, values.shape[1])),
         residual=residual[None],
         freedom=freedom[None],
-        clusters=np.array([[float(clusters)]]),
+        clusters=np.array([[max(2.0, clusters)]]),
     )
 
 
@@ -149,10 +180,10 @@ def draws_per_samples(
 ) -> tuple[float, float]:
     """Return how much variance draws add for each that samples add, over several columns, and its degrees of freedom.
 
-    `influence` is the mean over draws. Columns that move together count for less than as many: the freedom of the
+    `influence` are `Influences.deviations`. Columns that move together count for less than as many: the freedom of the
     draws' mean square is (draws - 1) tr(S)^2 / tr(S^2), S being the covariance of the columns over draws, both traces
-    without bias (Bai and Saranadasa 1996). Two draws do not show S; then, and where that says less, columns are taken
-    to move together over draws as they do over samples.
+    without bias (Bai and Saranadasa 1996). They are taken to move together over draws at least as much as over samples.
+    Two draws do not show S: then all columns count for one.
     """
     freedom = len(values) - 1
     centred = values - values.mean(axis=0)
@@ -162,10 +193,9 @@ def draws_per_samples(
     if of_samples <= 0:
         return 0.0, float(freedom)
     trace, square = np.trace(over_draws), (over_draws**2).sum()
-    different = of_samples**2 / (over_samples**2).sum()
+    different = of_samples**2 / (over_samples**2).sum() if freedom > 1 else 1.0
     if freedom > 1 and trace > 0:
         unbiased = freedom**2 / ((freedom - 1) * (freedom + 2)) * (square - trace**2 / freedom)
         different = min(different, (trace**2 - 2 * unbiased / freedom) / max(unbiased, 1e-12 * trace**2))
-    correction = len(influence) / max(len(influence) - 1, 1)
-    per_samples = trace / len(values) / (of_samples * correction)
+    per_samples = trace / len(values) / of_samples
     return float(per_samples), float(freedom * max(1.0, different))

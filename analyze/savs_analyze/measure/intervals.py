@@ -44,7 +44,7 @@ class Scores:
         """Return the chance by which each score is exceeded: between those of the two freedoms, so by halving."""
         least, most = np.sort([np.maximum(2 * stdtr(one, -scores), SMALLEST) for one in (self.samples, self.draws)], 0)
         for _ in range(HALVINGS):
-            middle = np.sqrt(least * most)
+            middle = np.sqrt(least) * np.sqrt(most)  # their product may be too small for a number
             above = self.exceeded(middle) > scores
             least, most = np.where(above, middle, least), np.where(above, most, middle)
         return np.minimum(1, most)

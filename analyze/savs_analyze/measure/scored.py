@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float16, Int
 
 from savs_analyze.measure.probabilities import (
+    LEAST,
     Measured,
     brier_losses,
     confidence_error,
@@ -45,7 +46,7 @@ class Scored:
         probabilities = self.probabilities
         error = confidence_error(self.confidence, self.predicted == self.label)
         return self._of_ranks() | {
-            "log_loss": mean_of(log_losses(probabilities, self.label)),
+            "log_loss": _with_tail(mean_of(log_losses(probabilities, self.label)), probabilities, self.label),
             "brier_score": mean_of(brier_losses(probabilities, self.label)),
             # It is the mean of what is not below 0: no derivative tells how it varies where it is small.
             "calibration_error": Measured(error, np.full(len(self.label), np.nan)),
@@ -90,3 +91,14 @@ class Scored:
         of_sample = cluster[self.unit]
         positives, negatives = (len(np.unique(of_sample[self.label == side])) for side in (POSITIVE, 1 - POSITIVE))
         return min(positives, negatives) if metric == "auroc" else positives
+
+
+def _with_tail(
+    found: Measured, probabilities: Float[np.ndarray, "sample class"], labels: Int[np.ndarray, " sample"]
+) -> Measured:
+    """Return a log loss without influences where a truth had no probability at all, as classes that no head votes for.
+
+    Each such sample costs 34.5 nats, and a few of them decide the mean: how few there are is known too badly.
+    """
+    impossible = (probabilities[np.arange(len(labels)), labels] <= LEAST).any()
+    return Measured(found.value, np.full(len(labels), np.nan)) if impossible else found

@@ -32,6 +32,14 @@ class Units:
         of_classes = {name: float(value) for name, value in class_metrics(self.counts.sum(axis=0)).items()}
         return means | of_classes | (self.scored.values() if self.scored else {})
 
+    def half_sample_a_class(self) -> float:
+        """Return the variance of a mean over classes if half a sample more of each had been right or wrong.
+
+        Where all of a class's few samples are right, nothing else tells how well its recall is known.
+        """
+        labels = self.counts.sum(axis=0)[: self.counts.shape[1] // 3]
+        return float((0.5 / labels[labels > 0] ** 2).sum() / max((labels > 0).sum(), 1) ** 2)
+
     def influences(self) -> dict[str, Float[np.ndarray, " unit"]]:
         """Return by how much every unit moves every metric: to first order, so that they sum to 0.
 

@@ -192,9 +192,9 @@ def test_columns_that_move_together_count_once(draws):
     once = draws_per_samples(moves, of_samples)
     assert once[1] == pytest.approx(draws - 1)
     assert draws_per_samples(np.tile(moves, 5), np.tile(of_samples, 5)) == pytest.approx(once)
-    # Over draws alone they move together: only two draws do not show it.
-    apart = draws_per_samples(np.tile(moves, 5), generator.normal(size=(500, 5)))
-    assert apart[1] == pytest.approx(draws - 1) or (draws == 2 and apart[1] > 4)
+    # Over draws alone they move together, or there are two draws only, which do not show it.
+    for of_draws in (np.tile(moves, 5), *([generator.normal(size=(2, 5))] if draws == 2 else [])):
+        assert draws_per_samples(of_draws, generator.normal(size=(500, 5)))[1] == pytest.approx(draws - 1)
 
 
 def test_columns_that_move_apart_count_each():
@@ -211,3 +211,33 @@ def test_columns_that_move_apart_count_each():
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_statsmodels(chances):
     assert holm(chances) == pytest.approx(multipletests(chances, method="holm")[1])
+
+
+def test_of_one_cluster_nothing_is_known():
+    """All samples in one group once gave a variance of almost nothing, and equal methods "differed" in 71 %."""
+    scores = np.random.default_rng(0).random((5, 40)) < 0.6
+    value, found = of_scores(scores.astype(float), np.zeros(40, dtype=int))
+    low, high = interval_of_share(value, found)
+    assert (low.item(), high.item()) == pytest.approx((0, 1), abs=0.01)
+    assert chances(np.array([0.5]), found.with_two_samples_more(40)).item() > 0.5
+
+
+@pytest.mark.parametrize(
+    "sizes", [[200, *[1] * 200], [200, *[5] * 40], [100, 100, *[1] * 200], [*(120 // k for k in range(1, 80))]], ids=str
+)
+def test_groups_of_unequal_size_count_for_as_many_as_vary_as_much(sizes):
+    """A large group beside many samples once left intervals that held the truth in 66 to 90 %."""
+    cluster, held = np.repeat(np.arange(len(sizes)), sizes), 0
+    for seed in range(150):
+        generator = np.random.default_rng(seed)
+        odds = 0.5 * generator.normal(size=len(sizes))[cluster] + generator.normal(size=len(cluster))
+        scores = generator.random((3, len(cluster))) < 1 / (1 + np.exp(-odds))
+        (low,), (high,) = interval_of_share(*of_scores(scores.astype(float), cluster))
+        held += low <= 0.5 <= high
+    assert held >= 0.92 * 150
+
+
+def test_chances_too_small_for_numbers_are_no_fault():
+    _, found = of_scores(np.random.default_rng(0).random((1, 4000)) < 0.9999)
+    with np.errstate(all="raise", under="ignore"):
+        assert 0 <= chances(np.array([0.9]), found).item() < 1e-100

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from kit.sweeps import sweep
 from savs_analyze.cli.commands import app
 from savs_analyze.findings.summary import measured
-from savs_analyze.measure.crossed import noise
+from savs_analyze.measure.crossed import Influences, noise
 from savs_analyze.measure.metrics import METRICS
 from savs_analyze.methods.recipes import METHODS
 from savs_analyze.methods.settings import make_setting
@@ -142,11 +142,11 @@ def test_what_rounding_and_truncation_hide_is_no_difference(ours, truncated, gap
 
 def test_verdicts():
     values = np.tile([[0.5], [0.52], [0.48], [0.5]], 1)
-    known = noise(values, [np.zeros((40, 1))] * 4)
+    known = noise(values, Influences([np.zeros((40, 1))] * 4, np.full(40, 1 / 40)))
     half = student.isf(0.025, 3) * values.std(ddof=1) / 2
     gaps = (-1.01 * half, -0.99 * half, 0.0, 0.99 * half, 1.01 * half)
     assert [judge(gap, known) for gap in gaps] == ["lower", "agrees", "agrees", "agrees", "higher"]
-    assert judge(0.9, noise(values[:1], [np.zeros((40, 1))])) == "one draw: not judged"
+    assert judge(0.9, noise(values[:1], Influences([np.zeros((40, 1))], np.full(40, 1 / 40)))) == "one draw: not judged"
 
 
 def test_a_row_says_what_plain_arithmetic_says(cells, compared):
