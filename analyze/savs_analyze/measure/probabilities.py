@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Float16, Int
 
 BINS = 10
-SIMULATIONS = 200
+SIMULATIONS, FEWEST_SIMULATIONS = 200, 10
+MOST_DRAWN = 4_000_000  # of many answers the bias is small, and a few simulations tell it
 # What a probability of 0 counts as where its logarithm is asked for: 34.5 nats.
 LEAST = 1e-15
 # By how much probabilities may miss 1 together.
@@ -100,7 +101,8 @@ def confidence_error(
 def _chances(count: int, seed: int) -> tuple[Int[np.ndarray, " sample"], Float[np.ndarray, "answer sample"]]:
     """Return an order of samples, and what decides which of their answers are drawn to be right."""
     generator = np.random.default_rng(seed)
-    return generator.permutation(count), generator.random((SIMULATIONS, count))
+    simulations = int(np.clip(MOST_DRAWN // max(count, 1), FEWEST_SIMULATIONS, SIMULATIONS))
+    return generator.permutation(count), generator.random((simulations, count))
 
 
 def _error(

@@ -70,7 +70,7 @@ def footnotes(
     if compared is not None and indistinct(compared):
         same = " with as many shots" if len(shots) > 1 else ""
         notes.append(
-            f"°: not distinguishable from the best of its line{same} "
+            f"°: not distinguishable from the best of its line{same}, also where draws are too few to tell "
             f"(paired test over other samples and draws, Holm-corrected, {100 * LEVEL:.0f} %)."
         )
     elif draws == 1:
@@ -198,8 +198,9 @@ def _lasso_notes(learnt: pd.DataFrame) -> list[str]:
 def transfer_notes(rows: pd.DataFrame) -> list[str]:
     """Return what a reader of the table must know."""
     first = rows.iloc[0]
+    over = "other samples and draws" if first.draws > 1 else "other samples, on this very draw"
     return [
-        "Percent; in brackets 95 % intervals over other samples and draws; against own is paired by sample.",
+        f"Percent; in brackets 95 % intervals over {over}; against own is paired by sample.",
         f"{first.heads} heads, {first.shots} support samples a class, draws: {first.draws}. Centroids are the "
         f"target's, but for {ALL!r}, which is tried between tasks of the same classes.",
     ]
@@ -211,13 +212,13 @@ def papers_notes(compared: pd.DataFrame) -> list[str]:
         return []
     judged = int((compared["verdict"] != ONE_DRAW).sum())
     notes = [
-        "Percent; in brackets 95 % intervals over other samples and draws; ± is 95 % of the sampling noise alone, "
-        "from the number of tested samples or groups.",
+        "Percent; in brackets 95 % intervals over other samples and draws (of one draw, on it); ± is 95 % of the "
+        "sampling noise alone, from the number of tested samples or groups.",
         "z: the difference, less what rounding may hide, over the standard errors of both. The published numbers are "
         "one draw, so what single draws of ours differ by is added. Neither paper gives an uncertainty: std in the "
         "second's result files is that of single outcomes.",
-        "By noise alone, one of 20 judged rows is not in agreement: "
-        f"about {round(judged / 20, 1):g} of {judged}, of {len(compared)} rows.",
+        f"By noise alone, one of 20 judged rows is not in agreement: about {round(judged / 20, 1):g} of {judged}; "
+        f"{len(compared) - judged} rows are of one draw and not judged.",
     ]
     return notes + [f"{place}. {note}" for place, note in enumerate(used_notes(compared), start=1)]
 

@@ -148,8 +148,8 @@ def probabilities(found: Findings) -> Section | None:
     names = dict.fromkeys(answers.name for diagram in every for answers in diagram.answers)
     note = (
         "How often an answer is right, against the probability that its method gives it: on the dashed line as often "
-        "as it says, below it less often. Bins of about as many answers, with 95 % intervals; the best method of "
-        "every benchmark, all its draws together, and zero-shot."
+        "as it says, below it less often. Bins of about as many answers, with 95 % intervals as of independent ones; "
+        "the best method of every benchmark, all its draws together, and zero-shot."
     )
     numbers = [line for diagram in every for line in _numbers_of_scores(found, diagram)]
     return Section("Probabilities", note, charts, [*numbers, *score_notes(found.cells)], list(names))

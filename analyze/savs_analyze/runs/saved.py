@@ -160,6 +160,8 @@ def _wrong_facts(facts: Mapping[str, Any]) -> Iterator[str]:
     columns: Any = facts.get("columns")
     if not (_are(settings, dict) and _are(columns, str) and 0 < len(settings) == len(columns) <= MOST_SETTINGS):
         yield "its settings have not one column each"
+    elif len(set(columns)) < len(columns):
+        yield "two of its settings have one column"
     try:
         Validation(**facts["validation"])
         for setting in map(Setting.from_json, settings):
@@ -199,6 +201,10 @@ def _wrong_arrays(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
             yield f"{name!r} has classes that are not there"
         elif name != "validation" and array.size and array.min() < -1:
             yield f"{name!r} has numbers below -1"
+    if arrays["sample"].dtype.kind != "i" or (np.diff(arrays["sample"]) <= 0).any():
+        yield "its samples are not in their order, each once"
+    if not facts.get("fault") and arrays["validation"].all():
+        yield "it has no tested sample"
 
 
 def _wrong_scores(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Iterator[str]:
@@ -220,8 +226,10 @@ def _wrong_rows(rows: Any) -> Iterator[str]:
     for row in rows:
         if not all(value is None or isinstance(value, str | int | float) for value in row.values()):
             yield "a row has values that are none"
-        elif not (_are([row.get(name) for name in ("setting", "split", "metric")], str) and "value" in row):
+        elif not _are([row.get(name) for name in ("method", "setting", "split", "metric")], str):
             yield "a row does not say what it measures"
+        elif type(row.get("value")) not in (int, float, type(None)) or "value" not in row or "n" not in row:
+            yield "a row has no value, or not of how many"
 
 
 def _are(values: Any, kind: type) -> bool:

@@ -234,7 +234,7 @@ def test_one_draw_says_that_it_is_one(tmp_path):
     zero = compared[compared.method == "zero-shot"]
     assert (zero.draw_sd == 0).all()
     assert set(zero.verdict) <= {"agrees", "higher", "lower"}
-    assert f"of {len(zero)}, of {len(compared)} rows" in " ".join(papers_notes(compared))
+    assert f"of {len(zero)}; {len(compared) - len(zero)} rows are of one draw" in " ".join(papers_notes(compared))
 
 
 def test_what_is_printed_has_numbered_notes(compared):

@@ -65,7 +65,7 @@ def headings(page):
 
 def cells_of(page):
     """Return (value, interval) of every cell of the tables that has an interval."""
-    return re.findall(r"<td[^>]*>([\d.]+)<small>(\[.*?\])</small></td>", page)
+    return re.findall(r"<td[^>]*>([\d.]+)(?:<span class=\"close\">°</span>)?<small>(\[.*?\])</small></td>", page)
 
 
 samples = st.integers(1, 5).flatmap(

@@ -251,3 +251,29 @@ def test_resampled_sums_give_the_metrics_of_repeated_samples(samples):
     predicted, label = np.repeat(predicted, times), np.repeat(label, times)
     assert balanced == pytest.approx(np.mean([np.mean(predicted[label == name] == name) for name in set(label)]))
     assert macro_f1 == pytest.approx(f1_score(label, predicted, average="macro"))
+
+
+def test_a_draw_that_lacks_in_one_task_leaves_the_mean_over_tasks(cells):
+    """A cell that could not be computed once took the method out of all means."""
+    from dataclasses import replace
+
+    two = [replace(cell, facts=replace(cell.facts, benchmark="both", task=cell.facts.benchmark)) for cell in cells]
+    whole, lacking = (
+        summarize(two),
+        summarize([cell for cell in two if (cell.facts.task, cell.facts.draw) != ("one", 2)]),
+    )
+    for summary, draws in ((whole, 3), (lacking, 2)):
+        means = summary[
+            (summary.task == "mean of 2 tasks") & (summary.method == "savs") & (summary.metric == "accuracy")
+        ]
+        assert set(means.draws) == {draws}
+        assert len(means) == 2
+
+
+@given(st.integers(1, 30), st.integers(1, 30))
+def test_a_class_of_few_samples_is_never_known_for_sure(few, many):
+    """With 5 of 5 and 900 of 1,000 right, the interval of balanced accuracy once was 94.0 to 95.9."""
+    label = np.repeat([0, 1], [few, many])
+    index, none = np.arange(len(label)), np.full(len(label), -1)
+    units = unit_scores("accuracy", label, label, index, none, none, 2)
+    assert units.half_sample_a_class() == pytest.approx((0.5 / few**2 + 0.5 / many**2) / 4)
