@@ -189,7 +189,7 @@ def _answer(deployed: Deployed, sources: list[str], journal: Journal | None) -> 
     from savs_harvest.cli.progress import AnswerProgress
 
     about = deployed.classifier.about
-    outcome, columns = Outcome(Drift(deployed.classifier.samples), Gallery()), columns_of(about.question is None)
+    outcome, columns = Outcome(Drift(deployed.classifier.clusters), Gallery()), columns_of(about.question is None)
     kept = journal.begin(BLOCK) if journal else 0
     asked = asked_of(sources, about.question)
     if journal:

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from scipy.stats import mannwhitneyu
 from typer.testing import CliRunner
 
+from savs_analyze.classifier.calibration import Calibration, one_vote_each, share_as_far
 from savs_analyze.classifier.classifier import Doubt
 from savs_analyze.classifier.file import read_classifier, write_classifier
 from savs_analyze.fitting.store import FitRequest, fit_store
@@ -480,6 +481,23 @@ def test_drift_is_the_one_sided_mann_whitney_test():
         assert drift.p == pytest.approx(mannwhitneyu(new, known, alternative="greater", method="asymptotic").pvalue)
         assert bool(drift.words()) == (drift.p < 0.01)
     assert Drift(200).p == 1
+
+
+@pytest.mark.parametrize(("groups", "size"), [(20, 1), (20, 10), (50, 20)])
+def test_drift_of_pictures_of_the_same_kind_is_told_as_rarely_as_said(classifier, groups, size):
+    """It counted samples where likeness counts groups: of ten frames a clip, drift was told for nothing."""
+    read, cluster, told = read_classifier(classifier), np.repeat(np.arange(groups), size), 0
+    none = np.zeros(len(cluster), int)
+    grouped = replace(read, calibration=Calibration(1.0, np.ones(1), none, none * 1.0, none, cluster))
+    for seed in range(100):
+        generator = np.random.default_rng(seed)
+        known = generator.normal(size=groups)[cluster] + 0.05 * generator.normal(size=groups * size)
+        likeness = share_as_far(known, one_vote_each(len(cluster), cluster), generator.normal(size=200))
+        drift = Drift(grouped.clusters)
+        for one in likeness:
+            drift.add(float(one))
+        told += bool(drift.words())
+    assert told <= 4  # 1 of 100 is said
 
 
 def test_pictures_of_another_kind_are_told(predict, photos, tmp_path):
