@@ -64,14 +64,14 @@ def predict(
     from savs_analyze.classifier.classifier import Doubt
     from savs_analyze.classifier.file import read_classifier
     from savs_analyze.fitting.words import limits_of
-    from savs_harvest.cli.answers import ENDINGS, OURS, Journal
+    from savs_harvest.cli.answers import ENDINGS, Journal, is_ours
     from savs_harvest.cli.asked import check_sources
     from savs_harvest.cli.deployed import Deployed
     from savs_harvest.run.expected import Choice
 
     inputs = [classifier, *pictures]
     if out is not None:
-        terminal.check_output(out, ENDINGS, OURS, inputs)
+        terminal.check_output(out, ENDINGS, is_ours, inputs)
     if html is not None:
         terminal.check_output(html, (".html", ".htm"), ["answers</title>"], [*inputs, *([out] if out else [])])
     doubt = Doubt(coverage, least, false_alarms, by_class)
