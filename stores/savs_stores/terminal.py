@@ -18,6 +18,9 @@ DONE, FAILED, MISUSED, DONE_WITH_FAILURES, INTERRUPTED = 0, 1, 2, 3, 130
 # Unicode's kinds of what moves the cursor, turns the direction of writing, is not seen, or ends a line.
 UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
+# No first line of a file of ours is longer.
+LONGEST_LINE = 2**20
+
 
 class Format(StrEnum):
     """How rows are printed."""
@@ -90,10 +93,13 @@ def say(*lines: object, file: Any = None) -> None:
         print(printable(str(line)), file=file)
 
 
-def check_output(path: Path, endings: Sequence[str], marks: Sequence[str], inputs: Iterable[object] = ()) -> None:
+def check_output(
+    path: Path, endings: Sequence[str], marks: Sequence[str] | Callable[[bytes], bool], inputs: Iterable[object] = ()
+) -> None:
     """Raise ValueError where a file that is to be written would replace what this program has not written.
 
-    Files of ours hold one of the `marks` in their first 4,096 bytes; none of the `inputs` is ever replaced.
+    Files of ours hold one of the `marks` in their first 4,096 bytes, or are known by their first line: a function of
+    it says so. None of the `inputs` is ever replaced.
     """
     if path.suffix.lower() not in endings:
         raise ValueError(f"{path} must end in {' or '.join(endings)}")
@@ -101,11 +107,15 @@ def check_output(path: Path, endings: Sequence[str], marks: Sequence[str], input
         raise ValueError(f"{path} is a folder: name a file")
     if any(path.resolve() == Path(str(each)).resolve() for each in inputs):
         raise ValueError(f"{path} is read by this command, and would be replaced: name another file")
-    if path.exists():
-        with path.open("rb") as file:
-            begins = file.read(4096)
-        if begins and not any(mark.encode() in begins for mark in marks):
-            raise ValueError(f"{path} is there and was not written by savs: move it, or name another file")
+    if path.exists() and not _is_ours(path, marks):
+        raise ValueError(f"{path} is there and was not written by savs: move it, or name another file")
+
+
+def _is_ours(path: Path, marks: Sequence[str] | Callable[[bytes], bool]) -> bool:
+    """Tell whether a file is empty, or known as `check_output` says."""
+    with path.open("rb") as file:
+        begins = file.readline(LONGEST_LINE) if callable(marks) else file.read(4096)
+    return not begins or (marks(begins) if callable(marks) else any(mark.encode() in begins for mark in marks))
 
 
 def size(count: int | float) -> str:

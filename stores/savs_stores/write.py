@@ -31,6 +31,7 @@ from savs_stores.format.schema import (
     PER_SHARD,
     TABLE,
     ArraySpec,
+    check_codec,
     check_model_name,
 )
 from savs_stores.format.shard import Shard
@@ -88,8 +89,7 @@ def add_model(
     and where its shards are not of the `shard_samples` asked for.
     """
     check_model_name(model)
-    if codec not in CODECS:
-        raise StoreError(f"unknown codec {codec!r}; there are {', '.join(CODECS)}")
+    check_codec(codec)
     store = open_store(path)
     count = len(store.samples)
     plan = ShardPlan(count, len(heads), heads.dim, shard_samples or default_shard_samples(count))

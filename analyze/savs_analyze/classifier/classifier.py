@@ -114,6 +114,11 @@ class Classifier:
         """How many labelled samples it has learnt from."""
         return len(self.calibration.fold)
 
+    @property
+    def clusters(self) -> int:
+        """How many of them stand for themselves: samples that belong together count as one."""
+        return self.calibration.clusters
+
     def proven_coverage(self, coverage: float = COVERAGE) -> float:
         """Return what sets of that coverage provably hold; samples that belong together count as one."""
         return proven_coverage(coverage, len(self.folds), self.calibration.clusters)

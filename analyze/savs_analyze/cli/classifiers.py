@@ -79,8 +79,10 @@ def check_name(out: Path, card: bool = False) -> None:
         raise ValueError(f"{out}: a classifier's file is named NAME.safetensors")
     terminal.check_output(out, [".safetensors"], ["savs classifier"])
     if card:
+        from savs_analyze.report.drawing import PNG_MARK
+
         terminal.check_output(out.with_suffix(".md"), [".md"], ['library_name: "savs"'])
-        terminal.check_output(out.with_suffix(".png"), [".png"], ["Matplotlib"])
+        terminal.check_output(out.with_suffix(".png"), [".png"], [PNG_MARK])
 
 
 def shots_of(word: str) -> int | None:

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Int
 
 from savs_stores import BenchmarkInfo, SampleTable
 from savs_stores.format.fingerprint import short_hash
+from savs_stores.terminal import counted
 
 LEAST = 2
 
@@ -20,7 +21,7 @@ def find_task(info: BenchmarkInfo, name: str | None, where: str) -> str:
         return tasks[0]
     if name not in tasks:
         what = "name one" if name is None else f"there is no task {name!r}"
-        raise ValueError(f"{where} has {len(tasks)} tasks, {what}: --task {', --task '.join(tasks)}")
+        raise ValueError(f"{where} has {counted(len(tasks), 'task')}, {what}: --task {', --task '.join(tasks)}")
     return name
 
 

@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 
 # SVG ids follow the salt, not chance; a $ in a name begins no formula.
 STYLE = {"font.size": 8, "svg.hashsalt": "savs", "svg.fonttype": "none", "text.parse_math": False}
-# What keeps the date of drawing out of a file, by format; PNG has none.
-UNDATED: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+# What a file says of itself, by format: not when it was drawn; a PNG, which has no date, by what.
+METADATA: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+    "png": {"Software": "savs"},
+}
+# The same in the bytes of a PNG.
+PNG_MARK = "Software\0savs"
 DOTS_PER_INCH = 160
 
 
@@ -55,15 +61,15 @@ def save_figure(figure: Figure, path: Path) -> None:
         raise ValueError(f"{path} does not end with the format of a figure: write {path}.svg, or .png, or .pdf")
     for text in figure.findobj(Text):  # names may come from anywhere
         text.set_text(shown(text.get_text()))
-    undated = UNDATED.get(path.suffix.lower().removeprefix("."))
+    metadata = METADATA.get(path.suffix.lower().removeprefix("."))
     with replaced(path) as beside:
-        figure.savefig(beside, metadata=undated, dpi=DOTS_PER_INCH)
+        figure.savefig(beside, metadata=metadata, dpi=DOTS_PER_INCH)
 
 
 def svg_of(figure: Figure) -> str:
     """Return a figure as an SVG file without a background."""
     drawn = io.StringIO()
-    figure.savefig(drawn, format="svg", transparent=True, metadata=UNDATED["svg"])
+    figure.savefig(drawn, format="svg", transparent=True, metadata=METADATA["svg"])
     return drawn.getvalue()
 
 

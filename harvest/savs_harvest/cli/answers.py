@@ -22,8 +22,6 @@ Row = dict[str, Any]
 FIELDS = ("file", "question", "class", "probability", "set", "doubtful", "second", "likeness", "status")
 FORMAT = "savs answers 1"
 ENDINGS = (".csv", ".jsonl", ".json", ".ndjson")
-# How files of answers begin: tables, and JSON lines.
-OURS = ("file,class,", "file,question,", '{"file": ')
 BETWEEN = "; "
 WIDEST = 60
 
@@ -136,6 +134,18 @@ class Journal:
 
 def columns_of(own_questions: bool) -> list[str]:
     return [name for name in FIELDS if own_questions or name != "question"]
+
+
+def is_ours(line: bytes) -> bool:
+    """Tell whether a file that begins with this line is one of answers: by all columns, in their order."""
+    every = [columns_of(own_questions) for own_questions in (True, False)]
+    if line.rstrip(b"\r\n") in [",".join(columns).encode() for columns in every]:
+        return True
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(row, dict) and list(row) in every
 
 
 def table_lines(rows: Sequence[Row], columns: Sequence[str], head: bool) -> Iterator[str]:

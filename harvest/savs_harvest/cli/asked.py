@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from savs_benchmarks import Benchmark, BenchmarkError, Reading, Sample, find_benchmark
@@ -32,6 +33,18 @@ class Asked:
     name: str
     question: Question
 
+    def stamp(self) -> list[list[int] | None]:
+        """Return size and time of last change of each picture that is a file, None for others."""
+        return [_stamp(picture) if isinstance(picture, Path) else None for picture in self.question.pictures]
+
+
+def _stamp(path: Path) -> list[int] | None:
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # what is no name of a file
+        return None
+    return [found.st_size, found.st_mtime_ns]
+
 
 def asked_of(sources: Sequence[str], question: str | None) -> Iterator[Asked]:
     """Yield what the sources name, one after another, in an order that is the same every time.
@@ -39,7 +52,7 @@ def asked_of(sources: Sequence[str], question: str | None) -> Iterator[Asked]:
     Pictures are asked the classifier's question; a table may ask its own where the classifier has none. The sources
     have been checked. Raises `AskedError` for another question.
     """
-    for source in sources:
+    for source in chain.from_iterable(map(_expanded, sources)):
         if _is_table(source):
             yield from (_sample(sample, question) for sample in _table(source, question).samples())
         else:
@@ -49,22 +62,23 @@ def asked_of(sources: Sequence[str], question: str | None) -> Iterator[Asked]:
 def check_sources(sources: Sequence[str], question: str | None) -> None:
     """Raise `AskedError` naming all sources that cannot be answered, before a model is loaded.
 
-    They were typed, and are mended in one go. A list on stdin was written by a program, perhaps hours ago: there, a
-    file that is gone costs its own row only.
+    They were typed, and are mended in one go; tables are read, and their questions compared. A list on stdin was
+    written by a program, perhaps hours ago: there, a file that is gone costs its own row only.
     """
     if sources.count(STDIN) > 1:
         raise AskedError("stdin can be read once: say - once")
     if STDIN in sources and sys.stdin.isatty():
         raise AskedError("- reads a list of files from stdin, and stdin is a terminal: savs-harvest predict ... < LIST")
-    if faults := list(filter(None, (_fault(source, question) for source in sources))):
+    faults = [fault for source in sources for one in _expanded(source) or [source] if (fault := _fault(one, question))]
+    if faults:
         raise AskedError("\n".join(dict.fromkeys(faults)))
 
 
 def _fault(source: str, question: str | None) -> str:
-    if source != STDIN and not Path(source).exists() and not _matching(source):
+    if source != STDIN and not os.path.exists(source):  # noqa: PTH110  a name too long for a path is none
         return f"there is no file, folder or pattern {source}"
     if _is_table(source):
-        return ""
+        return _fault_of_table(source, question)
     if question is None:
         return (
             "the classifier was fitted on samples with questions of their own: give a table with one for each picture"
@@ -74,11 +88,27 @@ def _fault(source: str, question: str | None) -> str:
     return ""
 
 
+def _fault_of_table(source: str, question: str | None) -> str:
+    try:
+        for sample in _table(source, question).samples():
+            _sample(sample, question)
+    except (ValueError, OSError) as error:
+        return str(error)
+    return ""
+
+
 def count(sources: Sequence[str]) -> int | None:
     """Return how many samples the sources have, None where only reading stdin or a table would tell."""
-    if STDIN in sources or any(map(_is_table, sources)):
+    every = [one for source in sources for one in _expanded(source)]
+    if STDIN in every or any(map(_is_table, every)):
         return None
-    return sum(1 for source in sources for _ in _files(source))
+    return sum(1 for source in every for _ in _files(source))
+
+
+def _expanded(source: str) -> list[str]:
+    """Return the files that a pattern stands for; what is there, and stdin, stands for itself."""
+    is_one = source == STDIN or os.path.exists(source)  # noqa: PTH110  a name too long for a path is none
+    return [source] if is_one else _matching(source)
 
 
 def _is_table(source: str) -> bool:
@@ -116,10 +146,8 @@ def _files(source: str) -> Iterator[Path]:
         yield from _listed()
     elif os.path.isdir(source):  # noqa: PTH112  a name too long for a path is no folder
         yield from _below(Path(source))
-    elif Path(source).exists():
-        yield Path(source)
     else:
-        yield from map(Path, _matching(source))
+        yield Path(source)
 
 
 def _listed() -> Iterator[Path]:

@@ -147,16 +147,20 @@ def export(
     limit: LimitOption = None,
     keep_near_duplicates: NearOption = False,
     include: IncludeOption = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write in the place of a file, and pictures, of before.")
+    ] = False,
 ) -> None:
     """Write a benchmark as JSON lines: ids, questions, labels, splits, pictures by path; for any other code."""
     from savs_benchmarks import check
-    from savs_benchmarks.files.export import export
+    from savs_benchmarks.files.export import check_free, export
 
     add_benchmarks(include)
-    terminal.check_output(out, [".jsonl"], ['{"id": '], [name])
+    check_free(out, force)
+    terminal.check_output(out, [".jsonl"], [""], [name])  # what is there is to be replaced
     reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
     samples = check(Chosen(name, data_root, pool_per_class, split, reading).find())
-    root = export(samples, out)
+    root = export(samples, out, force)
     terminal.say(out)
     paths = "" if root == out.resolve().parent else f"; pictures are below {root} (--image-root)"
     terminal.say(f"{terminal.counted(len(samples), 'sample')}{paths}", file=sys.stderr)

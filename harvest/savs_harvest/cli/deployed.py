@@ -73,7 +73,7 @@ class Deployed:
 
 
 def _named(asked: Asked) -> dict[str, Any]:
-    return {"file": asked.name, "question": asked.question.words}
+    return {"file": asked.name, "question": asked.question.words, "stamp": asked.stamp()}
 
 
 def _failed(asked: Asked, block: Block, place: int) -> dict[str, Any]:

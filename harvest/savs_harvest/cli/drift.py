@@ -14,7 +14,8 @@ class Drift:
     """A one-sided Mann-Whitney test of new pictures' distances against those of the `known` training samples.
 
     Of each new picture its likeness says how many training samples are as far away: their sum is the statistic, so
-    that however many pictures come, two numbers are kept.
+    that however many pictures come, two numbers are kept. Where training samples belong together, each group has one
+    vote, and `known` counts groups.
     """
 
     known: int

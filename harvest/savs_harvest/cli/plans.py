@@ -56,9 +56,10 @@ def plan(
     ] = False,
 ) -> None:
     """Show what a harvest would do, without doing it: samples, shards, bytes, memory, time."""
-    from savs_harvest.models.specs import find_model
+    from savs_harvest.models.specs import check_dtype, find_model
 
     # What is named wrongly is told before torch is imported, which takes seconds.
+    check_dtype(dtype)
     spec = find_model(model, adapter)
     reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
     benchmark = Chosen(data, data_root, pool_per_class, split, reading).find()

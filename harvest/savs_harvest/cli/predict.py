@@ -64,17 +64,19 @@ def predict(
     from savs_analyze.classifier.classifier import Doubt
     from savs_analyze.classifier.file import read_classifier
     from savs_analyze.fitting.words import limits_of
-    from savs_harvest.cli.answers import ENDINGS, OURS, Journal
+    from savs_harvest.cli.answers import ENDINGS, Journal, is_ours
     from savs_harvest.cli.asked import check_sources
     from savs_harvest.cli.deployed import Deployed
+    from savs_harvest.models.specs import check_dtype
     from savs_harvest.run.expected import Choice
 
     inputs = [classifier, *pictures]
     if out is not None:
-        terminal.check_output(out, ENDINGS, OURS, inputs)
+        terminal.check_output(out, ENDINGS, is_ours, inputs)
     if html is not None:
         terminal.check_output(html, (".html", ".htm"), ["answers</title>"], [*inputs, *([out] if out else [])])
     doubt = Doubt(coverage, least, false_alarms, by_class)
+    check_dtype(dtype)
     read = read_classifier(classifier)
     check_sources(pictures, read.about.question)
     choice = Choice(model, adapter, revision, dtype, device)
@@ -189,7 +191,7 @@ def _answer(deployed: Deployed, sources: list[str], journal: Journal | None) -> 
     from savs_harvest.cli.progress import AnswerProgress
 
     about = deployed.classifier.about
-    outcome, columns = Outcome(Drift(deployed.classifier.samples), Gallery()), columns_of(about.question is None)
+    outcome, columns = Outcome(Drift(deployed.classifier.clusters), Gallery()), columns_of(about.question is None)
     kept = journal.begin(BLOCK) if journal else 0
     asked = asked_of(sources, about.question)
     if journal:
@@ -215,6 +217,13 @@ def _keep(rows: list[Row], journal: Journal | None, columns: list[str], first: b
         print("\n".join(table_lines(rows, columns, first)), flush=True)
 
 
+def _changed(journal: Journal, row: Row, how: str) -> ValueError:
+    return ValueError(
+        f"{journal.path} holds the answer for {row['file']}, and {how}: the pictures have changed; remove that file to "
+        "begin again"
+    )
+
+
 def _go_on(asked: Iterator[Asked], journal: Journal, outcome: Outcome) -> Iterator[Asked]:
     """Return what is left to be asked. Raises ValueError where the pictures are no longer those that were answered."""
     nothing: Any = object()
@@ -222,9 +231,8 @@ def _go_on(asked: Iterator[Asked], journal: Journal, outcome: Outcome) -> Iterat
         one = next(asked, nothing)
         if one is nothing or one.name != row["file"]:
             found = "nothing" if one is nothing else one.name
-            raise ValueError(
-                f"{journal.path} holds the answer for {row['file']}, and now comes {found}: the pictures have changed; "
-                "remove that file to begin again"
-            )
+            raise _changed(journal, row, f"now comes {found}")
+        if one.stamp() != row.get("stamp", one.stamp()):
+            raise _changed(journal, row, "it was written anew since")
         outcome.add(one, row)
     return asked

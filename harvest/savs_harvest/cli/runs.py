@@ -103,12 +103,17 @@ def run(
     include: IncludeOption = None,
 ) -> None:
     """Harvest a benchmark into a store. The same command resumes an unfinished harvest."""
-    from savs_harvest.models.specs import find_model
+    from savs_harvest.models.families import check_switches
+    from savs_harvest.models.specs import check_dtype, find_model
     from savs_harvest.models.templates import check_date
+    from savs_stores.format.schema import check_codec
 
     # What is named wrongly is told before torch is imported, which takes seconds.
     add_benchmarks(include)
     check_date(date)
+    check_dtype(dtype)
+    check_codec(codec)
+    check_switches(parity or ())
     spec = find_model(model, adapter)
     reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
     benchmark = context.meta.pop(BENCHMARK, None) or Chosen(data, data_root, pool_per_class, split, reading).fetched()

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
+
+from savs_harvest.errors import ModelError
+
+# How the papers' code made its prompts, where that is not how the model's own files say, in words.
+SWITCHES = {
+    "system-turn": "a system turn, and every picture on a line of its own",
+    "anyres": "every one of several pictures read in tiles",
+    "image-tag": "the word <image> in front of the question, once a picture",
+}
 
 
 @dataclass(frozen=True)
@@ -95,3 +105,10 @@ def _scalings(parameters: Any) -> list[dict[str, Any]]:
     if not isinstance(parameters, dict):
         return []
     return [parameters, *(each for each in parameters.values() if isinstance(each, dict))]
+
+
+def check_switches(parity: Iterable[str]) -> None:
+    """Raise `ModelError` for a parity switch that does not exist."""
+    for switch in parity:
+        if switch not in SWITCHES:
+            raise ModelError(f"unknown parity switch {switch!r}; there are {', '.join(SWITCHES)}")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from savs_stores.terminal import printable
+from savs_stores.terminal import printable, shown
 
 CARD = "README.md"
 # Headers of cards have a few hundred lines at most, a licence a few words.
 MOST_READ, MOST_SAID = 2**18, 200
 HEADER = re.compile(r"\A\s*---[ \t]*\n(.*?)^---[ \t]*$", re.DOTALL | re.MULTILINE)
-FIELD = re.compile(r"^(license|license_name)[ \t]*:(.*(?:\n[ \t]*-[ \t].*)*)", re.MULTILINE)
-COMMENT = re.compile(r"(^|\s)#.*$", re.MULTILINE)
 
 
 def find_licence(folder: Path) -> str | None:
@@ -27,19 +27,28 @@ def find_licence(folder: Path) -> str | None:
 def licence_of(card: str) -> str | None:
     """Return the licence in the YAML header of a model card, by its own name where it is another than the hub knows.
 
-    Several are told one after the other.
+    Several are told one after the other. A header that is no YAML names none.
     """
-    header = HEADER.match(card)
-    fields = {name: _words(value) for name, value in FIELD.findall(header[1])} if header else {}
-    found = fields.get("license", [])
+    header = HEADER.match("\n".join(card.removeprefix("\ufeff").splitlines()))
+    fields = _fields(header[1]) if header else {}
+    found = _words(fields.get("license"))
     if found == ["other"]:
-        found = fields.get("license_name") or found
+        found = _words(fields.get("license_name")) or found
     return printable(", ".join(found))[:MOST_SAID] or None
 
 
-def _words(value: str) -> list[str]:
-    """Return the words of a YAML scalar, or of a list of them in either of its forms."""
-    lines = COMMENT.sub("", value).splitlines()
-    parts = [part for line in lines for part in line.strip().removeprefix("- ").strip("[]").split(",")]
-    words = [part.strip().strip("'\"").strip() for part in parts]
+def _fields(header: str) -> Mapping[str, Any]:
+    """Return the fields of a header, every scalar as the text it is; {} for what is no YAML of fields."""
+    import yaml
+
+    try:  # of a loader that makes texts, lists and dicts, and nothing else, whatever tags ask for
+        found = yaml.load(shown(header.replace("\t", " ")), yaml.BaseLoader)
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _words(value: Any) -> list[str]:
+    """Return the words of a scalar, or of a list of them."""
+    words = [word.strip() for word in (value if isinstance(value, list) else [value]) if isinstance(word, str)]
     return [word for word in words if word not in ("", "null", "~", "None")]

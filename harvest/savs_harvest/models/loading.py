@@ -27,10 +27,9 @@ from savs_harvest.models.patches import use_patch_products
 from savs_harvest.models.prompts import check_template, prepare, tokens_before
 from savs_harvest.models.shards import is_behind, left_out, without_files
 from savs_harvest.models.shortened import shorten
-from savs_harvest.models.specs import ModelSpec
+from savs_harvest.models.specs import DTYPES, ModelSpec, check_dtype
 from savs_stores.format.fingerprint import canonical
 
-DTYPES = ("float32", "float16", "bfloat16")
 # Positions whose frequencies follow from the longest prompt of a call, or of all calls before it.
 SWITCHING_ROPE = ("dynamic", "longrope")
 # What may compute attention: PyTorch's own function, or products of matrices where a family's code has no place for it.
@@ -219,8 +218,7 @@ def _probe(model: Any, processor: Any) -> dict[str, Tensor]:
 
 
 def _torch_dtype(name: str) -> torch.dtype:
-    if name not in DTYPES:
-        raise ModelError(f"unknown type {name!r}; there are {', '.join(DTYPES)}")
+    check_dtype(name)
     return getattr(torch, name)
 
 

@@ -15,19 +15,13 @@ from torch import Tensor
 from transformers.utils.chat_template_utils import encode_marked_chat, mark_control_tokens
 
 from savs_harvest.errors import ModelError
-from savs_harvest.models.families import FAMILIES
+from savs_harvest.models.families import FAMILIES, SWITCHES, check_switches
 from savs_harvest.models.inputs import begun_with
 from savs_harvest.models.templates import DATE, ChatTemplate, Refusal, texts_of
 
 BREAKS_TOKENS = frozenset(name for family in FAMILIES.values() for name in family.breaks_tokens)
 
-# How the papers' code made its prompts, where that is not how the model's own files say, in words.
-SWITCHES = {
-    "system-turn": "a system turn, and every picture on a line of its own",
-    "anyres": "every one of several pictures read in tiles",
-    "image-tag": "the word <image> in front of the question, once a picture",
-}
-# The same with the families that have it.
+# How the papers' code made its prompts, with the families that have it.
 PARITY = {
     switch: (tuple(name for name, family in FAMILIES.items() if switch in family.parity), words)
     for switch, words in SWITCHES.items()
@@ -58,9 +52,8 @@ class Shot:
 
 def check_parity(model_type: str, parity: Sequence[str]) -> None:
     """Raise `ModelError` for a switch that does not exist, or that is for other families."""
+    check_switches(parity)
     for switch in parity:
-        if switch not in PARITY:
-            raise ModelError(f"unknown parity switch {switch!r}; there are {', '.join(PARITY)}")
         families, words = PARITY[switch]
         if model_type not in families:
             raise ModelError(

@@ -26,6 +26,9 @@ class ModelSpec:
     adapter: str | None = None
 
 
+# What models compute in.
+DTYPES = ("float32", "float16", "bfloat16")
+
 MODELS = {
     spec.name: spec
     for spec in (
@@ -60,6 +63,12 @@ MODELS = {
         ),
     )
 }
+
+
+def check_dtype(name: str | None) -> None:
+    """Raise `ModelError` for a type that savs does not compute in; None is the checkpoint's own."""
+    if name is not None and name not in DTYPES:
+        raise ModelError(f"unknown type {name!r}; there are {', '.join(DTYPES)}")
 
 
 def find_model(name: str, adapter: str | None = None) -> ModelSpec:

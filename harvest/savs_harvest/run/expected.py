@@ -129,7 +129,7 @@ def widened(vectors: np.ndarray, dim: int) -> np.ndarray:
 
 def is_here(spec: ModelSpec, layers: int | None = None) -> bool:
     """Return whether all files of a model, or all that so many first layers need, are on this machine."""
-    return Path(spec.checkpoint).is_dir() or _cached(spec.checkpoint, spec.revision, layers) is not None
+    return Path(spec.checkpoint).is_dir() or _cached(spec.checkpoint, spec.revision, layers, spec.adapter) is not None
 
 
 def hub_files(identity: Mapping[str, Any]) -> dict[str, str]:
@@ -139,7 +139,7 @@ def hub_files(identity: Mapping[str, Any]) -> dict[str, str]:
     return file_hashes(found) if found else {}
 
 
-def _cached(name: str, revision: str | None, layers: int | None = None) -> Path | None:
+def _cached(name: str, revision: str | None, layers: int | None = None, adapter: str | None = None) -> Path | None:
     """Return the folder of a model of the hub, None where it is not whole in the cache. Nothing is downloaded."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -148,13 +148,13 @@ def _cached(name: str, revision: str | None, layers: int | None = None) -> Path 
         found = Path(snapshot_download(name, revision=revision, allow_patterns=HUB_FILES, local_files_only=True))
     except (LocalEntryNotFoundError, ValueError):
         return None
-    return found if _has_weights(found, layers) else None
+    return found if _has_weights(found, layers, adapter) else None
 
 
-def _has_weights(folder: Path, layers: int | None) -> bool:
+def _has_weights(folder: Path, layers: int | None, adapter: str | None = None) -> bool:
     if not (folder / "config.json").exists():
         return False
-    without = left_out(folder, load_config(folder, str(folder)), layers) if layers else frozenset()
+    without = left_out(folder, load_config(folder, str(folder)), layers, adapter) if layers else frozenset()
     indexes = list(folder.glob("*.safetensors.index.json"))
     names = {str(name) for path in indexes for name in read_json(path).get("weight_map", {}).values()}
     return all((folder / name).exists() for name in names - without) if names else any(folder.glob("*.safetensors"))

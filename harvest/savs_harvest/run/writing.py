@@ -14,8 +14,8 @@ from savs_harvest.models.licences import find_licence
 from savs_harvest.models.loading import LoadedModel
 from savs_harvest.models.prompts import prompt_hash
 from savs_harvest.run.settings import Settings
-from savs_stores import CODECS, HeadTable, MismatchError, ModelWriter, add_model, create_store
-from savs_stores.format.schema import check_model_name
+from savs_stores import HeadTable, MismatchError, ModelWriter, add_model, create_store
+from savs_stores.format.schema import check_codec, check_model_name
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,7 @@ class Keeping:
 
     def check(self, model: LoadedModel, settings: Settings) -> None:
         """Raise ValueError for a codec that is none, or a name that cannot be one."""
-        if self.codec not in CODECS:
-            raise ValueError(f"unknown codec {self.codec!r}; there are {', '.join(CODECS)}")
+        check_codec(self.codec)
         check_model_name(self.name_of(model.name, settings))
 
 

@@ -25,6 +25,12 @@ ALLOWED_CODECS = {"bytes", "crc32c", "zstd", "blosc", "sharding_indexed", "vlen-
 MOST_CLASSES = 2**15 - 1
 
 
+def check_codec(name: str) -> None:
+    """Raise `StoreError` for a codec that stores are not written with."""
+    if name not in CODECS:
+        raise StoreError(f"unknown codec {name!r}; there are {', '.join(CODECS)}")
+
+
 class Status(IntEnum):
     """What became of a sample."""
 

@@ -86,7 +86,7 @@ def test_the_same_request_gives_the_same_file(toy, tmp_path):
     ("request_", "words"),
     [
         ({"shots": 31}, "class 'cat' has 30 labelled samples to learn from, 31 are needed: .* or ask for --shots 30"),
-        ({"task": "other"}, "has 1 tasks, there is no task 'other': --task all"),
+        ({"task": "other"}, "has 1 task, there is no task 'other': --task all"),
         ({"method": "savs-sofd"}, "there is no method 'savs-sofd'; did you mean 'savs-soft'"),
         ({"method": "auto", "k": 5}, "auto has no k, .* name one with --method, as in --method savs-soft --k 5"),
         ({"method": "layers"}, "LayerVotes cannot be written"),

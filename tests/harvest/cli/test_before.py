@@ -4,8 +4,10 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
 from savs_harvest.cli import progress
+from savs_harvest.cli.commands import app
 from savs_harvest.cli.progress import HarvestProgress
 from savs_stores.terminal import counted
 
@@ -27,6 +29,10 @@ except Exception as error:
         (["plan", "--model", "tinny", "--data", "digits"], "there is no model 'tinny'; did you mean 'tiny'?"),
         (["fit", "--model", "tinny", "--data", "digits", "--out", "x.safetensors"], "there is no model 'tinny'"),
         (["run", "--model", "tiny", "--data", "digits", "--date", "today"], "today"),
+        (["run", "--model", "tiny", "--data", "digits", "--dtype", "float23"], "unknown type 'float23'; there are"),
+        (["run", "--model", "tiny", "--data", "digits", "--codec", "zip"], "unknown codec 'zip'; there are none"),
+        (["run", "--model", "tiny", "--data", "digits", "--parity", "any"], "unknown parity switch 'any'; there are"),
+        (["plan", "--model", "tiny", "--data", "digits", "--dtype", "float23"], "unknown type 'float23'; there are"),
     ],
     ids=" ".join,
 )
@@ -35,6 +41,15 @@ def test_a_wrong_name_is_told_before_torch_is_imported(words, told):
     done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH, *words], capture_output=True, text=True, check=False)
     assert told in done.stderr
     assert "torch: False" in done.stderr
+
+
+@pytest.mark.parametrize(("option", "value"), [("--dtype", "float23"), ("--codec", "zip"), ("--parity", "any")])
+def test_a_wrong_name_is_told_before_anything_is_fetched(monkeypatch, option, value):
+    """A benchmark and a model were downloaded first, for hours."""
+    monkeypatch.setattr("savs_harvest.cli.chosen.Chosen.fetched", lambda _: pytest.fail("a benchmark is fetched"))
+    found = CliRunner().invoke(app, ["run", "--model", "tiny", "--data", "vlguard", option, value])
+    assert isinstance(found.exception, ValueError)
+    assert f"{value!r}; there are" in str(found.exception)
 
 
 def test_a_piped_harvest_logs_a_line_every_half_minute(monkeypatch, capsys):

@@ -6,11 +6,14 @@ import shutil
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
 from savs_analyze.classifier.file import read_classifier
+from savs_analyze.cli.classifiers import check_name
+from savs_analyze.report.drawing import save_figure
 from savs_harvest.cli.commands import app
 from savs_harvest.models.checkpoints import file_hashes
 from savs_harvest.models.tiny import CHECKPOINT
@@ -137,7 +140,7 @@ def folders(fitted, tmp_path, monkeypatch):
         ({"one": 5, "two": 1}, [], "class 'two' has 1 labelled samples to learn from, 2 are needed"),
         ({"one": 5, "two": 4}, ["--shots", "5"], "class 'two' has 4 labelled samples to learn from, 5 are needed"),
         ({"": 3}, [], "no sample has a label, so nothing can be learnt"),
-        ({"one": 5, "two": 5}, ["--task", "some"], "photos has 1 tasks, there is no task 'some'"),
+        ({"one": 5, "two": 5}, ["--task", "some"], "photos has 1 task, there is no task 'some'"),
     ],
 )
 def test_labels_that_make_a_fit_impossible_are_told_before_a_model_is_loaded(folders, counts, words, told):
@@ -187,9 +190,41 @@ def test_nothing_that_was_not_written_by_savs_is_replaced(fitted, tmp_path, opti
     assert kept.read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("a.csv", "file,class,photographer"),
+        ("a.csv", "file,class,probability,set,doubtful,second,likeness,status,mine"),
+        ("a.jsonl", '{"file": "a.png", "label": "one"}'),
+    ],
+)
+def test_a_table_that_only_looks_like_answers_is_not_replaced(fitted, tmp_path, name, line):
+    """It was enough that a user's own table began with the same column."""
+    (tmp_path / name).write_text(line + "\n")
+    with pytest.raises(ValueError, match="is there and was not written by savs: move it"):
+        call("predict", fitted[0] / "p.safetensors", fitted[0] / "new/one-1.png", "--out", tmp_path / name)
+    assert (tmp_path / name).read_text() == line + "\n"
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_answers_are_replaced_by_answers(fitted, tmp_path, name):
+    for _ in range(2):
+        call("predict", fitted[0] / "p.safetensors", fitted[0] / "new/one-1.png", "--out", tmp_path / name)
+
+
+def test_a_users_own_figure_is_not_replaced_by_that_of_a_card(tmp_path):
+    """Any picture that Matplotlib had drawn was taken for ours."""
+    figure = Figure()
+    figure.savefig(tmp_path / "mine.png")
+    save_figure(figure, tmp_path / "ours.png")
+    with pytest.raises(ValueError, match="is there and was not written by savs"):
+        check_name(tmp_path / "mine.safetensors", card=True)
+    check_name(tmp_path / "ours.safetensors", card=True)
+
+
 def test_an_output_is_no_input(fitted, tmp_path):
     table = tmp_path / "labels.csv"
-    table.write_text(f"file,class,\n{fitted[0] / 'new/one-1.png'},one,\n")
+    table.write_text(f"file,class\n{fitted[0] / 'new/one-1.png'},one,\n")
     with pytest.raises(ValueError, match="is read by this command, and would be replaced"):
         call("predict", fitted[0] / "p.safetensors", table, "--out", table)
     with pytest.raises(ValueError, match=r"must end in \.html"):

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from scipy.stats import mannwhitneyu
 from typer.testing import CliRunner
 
+from savs_analyze.classifier.calibration import Calibration, one_vote_each, share_as_far
 from savs_analyze.classifier.classifier import Doubt
 from savs_analyze.classifier.file import read_classifier, write_classifier
 from savs_analyze.fitting.store import FitRequest, fit_store
@@ -251,6 +252,17 @@ def test_a_partial_file_is_continued_as_it_was_begun_only(predict, photos, begun
     assert begun.read_text() == "mine\n"
 
 
+def test_answers_for_other_pictures_of_the_same_names_are_never_mixed(predict, photos, tmp_path, monkeypatch):
+    """Pictures that were written anew kept the answers of those before."""
+    shutil.copytree(photos, tmp_path / "mine")
+    with monkeypatch.context() as failing:
+        failing.setattr(Journal, "finish", lambda *_: 1 / 0)
+        assert predict("mine", "--out", "a.csv").exit_code != 0
+    shutil.copy(photos / "2" / "0.png", tmp_path / "mine" / "1" / "0.png")
+    told = str(predict("mine", "--out", "a.csv").exception)
+    assert "0.png, and it was written anew since: the pictures have changed" in told
+
+
 @pytest.mark.parametrize(
     ("words", "kind", "told"),
     [
@@ -317,6 +329,29 @@ def test_another_question_is_refused(predict, photos):
     (photos / "4" / "other.jsonl").write_text(json.dumps({"image": "0.png", "question": "is it odd ?", "label": "x"}))
     result = predict(photos / "4" / "other.jsonl")
     assert f"asks 'is it odd ?', the classifier was fitted on {QUESTION!r}" in str(result.exception)
+
+
+def test_what_is_wrong_with_tables_is_said_before_a_model_is_loaded(predict, photos, tmp_path, monkeypatch):
+    """Tables were looked at behind the model, and a pattern of tables was none."""
+    monkeypatch.setattr("savs_harvest.run.expected.load_model", lambda *_: pytest.fail("a model is loaded"))
+    shutil.copy(photos / "4" / "0.png", tmp_path)
+    line = {"image": "0.png", "label": "x"}
+    (tmp_path / "first.jsonl").write_text(json.dumps(line | {"question": "is it odd ?"}))
+    (tmp_path / "second.jsonl").write_text(json.dumps(line | {"question": "is it even ?"}))
+    (tmp_path / "third.csv").write_text("picture\n")
+    told = str(predict("*.jsonl", "third.csv").exception)
+    assert "asks 'is it odd ?'" in told
+    assert "asks 'is it even ?'" in told
+    assert "third.csv" in told
+
+
+def test_a_pattern_of_tables_is_read_as_tables(predict, photos, tmp_path):
+    shutil.copy(photos / "4" / "0.png", tmp_path)
+    line = {"image": "0.png", "question": QUESTION, "label": "x"}
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(line))
+    assert predict("*.jsonl", "--out", "a.csv").exit_code == 0
+    assert [row["file"] for row in rows(tmp_path / "a.csv")] == [str(tmp_path / "0.png")] * 2
 
 
 @pytest.fixture
@@ -480,6 +515,23 @@ def test_drift_is_the_one_sided_mann_whitney_test():
         assert drift.p == pytest.approx(mannwhitneyu(new, known, alternative="greater", method="asymptotic").pvalue)
         assert bool(drift.words()) == (drift.p < 0.01)
     assert Drift(200).p == 1
+
+
+@pytest.mark.parametrize(("groups", "size"), [(20, 1), (20, 10), (50, 20)])
+def test_drift_of_pictures_of_the_same_kind_is_told_as_rarely_as_said(classifier, groups, size):
+    """It counted samples where likeness counts groups: of ten frames a clip, drift was told for nothing."""
+    read, cluster, told = read_classifier(classifier), np.repeat(np.arange(groups), size), 0
+    none = np.zeros(len(cluster), int)
+    grouped = replace(read, calibration=Calibration(1.0, np.ones(1), none, none * 1.0, none, cluster))
+    for seed in range(100):
+        generator = np.random.default_rng(seed)
+        known = generator.normal(size=groups)[cluster] + 0.05 * generator.normal(size=groups * size)
+        likeness = share_as_far(known, one_vote_each(len(cluster), cluster), generator.normal(size=200))
+        drift = Drift(grouped.clusters)
+        for one in likeness:
+            drift.add(float(one))
+        told += bool(drift.words())
+    assert told <= 4  # 1 of 100 is said
 
 
 def test_pictures_of_another_kind_are_told(predict, photos, tmp_path):

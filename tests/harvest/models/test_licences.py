@@ -24,11 +24,32 @@ from savs_harvest.models.licences import MOST_SAID, find_licence, licence_of
         ("language: en", None),
         ("model:\n  license: mit", None),
         ("license: a\x1b[2Jb", "a\\x1b[2Jb"),
+        ("tags:\n- a\nlicense: [mit,\n  apache-2.0]", "mit, apache-2.0"),
+        ("license:\n\n- mit\n- bsd", "mit, bsd"),
+        ("license: >-\n  mit", "mit"),
+        ("license: other\nlicense_name: my, own licence # x", "my, own licence"),
+        ("license : 'gpl-3.0'", "gpl-3.0"),
+        ("license: no", "no"),
+        ("license:\tmit", "mit"),
+        ("text: |\n license: no\nlicense: mit", "mit"),
+        ("license: {a: b}", None),
+        ("license: !!python/object/apply:os.getcwd []", None),
         ("license: " + "x" * 9999, "x" * MOST_SAID),
     ],
 )
 def test_the_licence_in_a_header_is_found(header, licence):
     assert licence_of(f"---\n{header}\n---\n# A model\nlicense: of the text\n") == licence
+
+
+def test_a_card_with_a_byte_order_mark_has_a_header():
+    assert licence_of("\ufeff---\nlicense: mit\n---\n") == "mit"
+
+
+@pytest.mark.parametrize(
+    "header", ["license: [mit", "a: b: c", "license: &a [*b]", "[" * 5000, '"\\UFFFFFFFF": a', "- mit"]
+)
+def test_a_header_that_is_no_yaml_of_fields_names_none(header):
+    assert licence_of(f"---\n{header}\n---\n") is None
 
 
 @pytest.mark.parametrize("card", ["", "license: mit", "---\nlicense: mit", "# A\n---\nlicense: mit\n---\n"])

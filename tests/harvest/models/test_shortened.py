@@ -104,6 +104,14 @@ def test_files_that_hold_only_what_is_behind_the_last_layer_are_not_fetched(shar
     assert is_here(spec)
 
 
+def test_a_model_with_an_adapter_is_here_with_all_its_files_only(sharded):
+    """An adapter changes every layer, so that files were downloaded without consent that a shorter model lacks."""
+    spec, _ = sharded
+    load_checkpoint(spec, "cpu", layers=1)
+    assert is_here(spec, 1)
+    assert not is_here(replace(spec, adapter="mine"), 1)
+
+
 @pytest.mark.parametrize(
     ("name", "behind"),
     [
