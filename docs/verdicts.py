@@ -65,12 +65,12 @@ def main(tables: int) -> None:
     print(*table(["", *EFFECTS], by_effect(SEVERAL, DRAWS, LAYOUTS), power, tables), sep="\n")
     print("\nError where draws move methods together (.3)\n")
     harder = {
-        f"{samples:,} samples, {draws} draws": [
-            World(6, draws, 0.3, alike, samples=samples) for alike in HARDER.values()
+        f"{samples:,} samples, {many} methods, {draws} draws": [
+            World(many, draws, 0.3, alike, samples=samples) for alike in HARDER.values()
         ]
-        for samples, draws in product((400, 2000), (2, 3, 5))
+        for samples, many, draws in product((400, 2000), (6, 12), (2, 3, 5))
     }
-    print(*table(["", *HARDER], harder, error, tables // 2), sep="\n")
+    print(*table(["", *HARDER], harder, error, tables // 4), sep="\n")
     print("\nCoverage of the 95 % intervals of single means, percent\n")
     sizes = {
         "20": (20, "balanced"),
