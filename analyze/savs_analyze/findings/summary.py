@@ -113,7 +113,7 @@ def _interval(measured: Measurement, metric: str) -> tuple[float, float]:
         return float("nan"), float("nan")
     of_kind = interval_of_mean if metric in PLAIN else interval_of_share
     ((low,), (high,)) = of_kind(np.array([measured.value]), measured.noise)
-    return max(0.0, float(low)), float(high)
+    return float(np.maximum(0.0, low)), float(high)  # where nothing is known, both ends are NaN
 
 
 def _measure(family: list[CellResult], places: Sequence[int]) -> dict[tuple[int, str], Measurement]:
