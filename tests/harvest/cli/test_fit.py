@@ -208,8 +208,13 @@ def test_a_table_that_only_looks_like_answers_is_not_replaced(fitted, tmp_path, 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
 def test_answers_are_replaced_by_answers(fitted, tmp_path, name):
-    for _ in range(2):
-        call("predict", fitted[0] / "p.safetensors", fitted[0] / "new/one-1.png", "--out", tmp_path / name)
+    words = "predict", fitted[0] / "p.safetensors", fitted[0] / "new/one-1.png", "--out", tmp_path / name
+    call(*words)
+    first = (tmp_path / name).read_text()
+    (tmp_path / name).write_text(first + first.splitlines()[-1] + "\n")  # longer than what is to come
+    call(*words)
+    assert (tmp_path / name).read_text() == first
+    assert "one-1.png" in first
 
 
 def test_a_users_own_figure_is_not_replaced_by_that_of_a_card(tmp_path):
