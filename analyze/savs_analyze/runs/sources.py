@@ -55,7 +55,7 @@ def find_sources(results: Results, facts: Iterable[CellFacts], named: Sequence[s
 def _opened(results: Results, named: Sequence[str], lacking: dict[Key, str]) -> Iterator[Store]:
     for path in named:
         yield open_store(path, allow_partial=True)
-    for source in results.run()["sources"]:
+    for source in results.run().get("sources", ()):
         place = place_of_source(source, results.folder)
         if "://" in place or not Path(place).exists():
             continue
