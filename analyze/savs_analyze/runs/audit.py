@@ -23,6 +23,7 @@ from savs_analyze.runs.cells import Cell
 from savs_analyze.runs.draw_pass import run_cells
 from savs_analyze.runs.results import CellResult, Results, missing_metric
 from savs_analyze.runs.saved import MOST_JSON_BYTES, read_bytes
+from savs_analyze.runs.sources import place_of_source
 from savs_analyze.runs.spreadsheet import csv_text
 from savs_analyze.runs.sweep import base_cell
 from savs_metrics import OF_SCORES as OF_KEPT_SCORES
@@ -135,9 +136,7 @@ def _rows(results: Results, keys: list[str], loaded: dict[str, CellResult]) -> F
 
 def _store(source: dict[str, Any], folder: Path, loaded: dict[str, CellResult]) -> tuple[Finding, ModelVectors | None]:
     """Return whether a store still holds the vectors that its cells name, and the vectors."""
-    model, path = source["model"], source["store"]
-    if not Path(path).exists() and (folder / source["from_here"]).exists():
-        path = str(folder / source["from_here"])
+    model, path = source["model"], place_of_source(source, folder)
     try:
         vectors = open_store(path, allow_partial=True)[model]
     except (StoreError, OSError, KeyError) as error:
