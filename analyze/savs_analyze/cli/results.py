@@ -39,7 +39,8 @@ def table(
     from savs_analyze.report.notes import footnotes, score_notes
 
     found = Findings.of_folder(results, all_settings, include or ())
-    summary, notes = found.table(), footnotes(found.cells, found.choices, found.compared, found.notes)
+    summary = found.table(all_metrics or form is not TableFormat.table)
+    notes = footnotes(found.cells, found.choices, found.compared, found.notes)
     notes += score_notes(found.cells) if all_metrics else []
     lay_out = spread if columns_of(summary).nunique() <= MOST_COLUMNS else listed
     print_rows(summary, form, lay_out(summary, all_metrics), notes, lambda: listed(summary, all_metrics))
