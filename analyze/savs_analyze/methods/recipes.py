@@ -8,12 +8,15 @@ from functools import partial
 from typing import Any
 
 from savs_analyze.methods.kinds.auto import Auto
+from savs_analyze.methods.kinds.discriminants import TAU, Discriminant
 from savs_analyze.methods.kinds.heads import Savs
+from savs_analyze.methods.kinds.kernels import EVERY, WEIGHTED, KernelRidge
 from savs_analyze.methods.kinds.layers import Layers
 from savs_analyze.methods.kinds.probes import Gaussian, Logistic, Neighbours, Perceptron, Ridge
 from savs_analyze.methods.kinds.sparse import Sparse
 from savs_analyze.methods.kinds.zero_shot import ZeroShot
 from savs_analyze.methods.method import Method
+from savs_analyze.parts.discriminant import Prior
 from savs_analyze.parts.selection import Scoring
 from savs_analyze.parts.transform import Transform
 from savs_analyze.registry import Registry
@@ -44,6 +47,7 @@ class Recipe:
     displayed: str = ""
 
 
+HEC = "HEC, arXiv 2603.24181"
 FIRST = "SAVs, arXiv 2412.00142"
 SECOND = "second paper, {}"
 OURS = "this project"
@@ -236,6 +240,36 @@ METHODS = Registry(
         ),
         Recipe("ridge", "ridge regression on k heads", OURS, {**K, "strength": 1.0}, Ridge),
         Recipe("gaussian", "mean posterior of shrunk Gaussian discriminants of k heads", OURS, K, Gaussian),
+        Recipe(
+            "hec-v",
+            "mean over k heads of softmax_c((-(x - u_c)^T P (x - u_c) / 2 + log share of c) / tau)",
+            HEC,
+            {**K, "tau": TAU, "regularisation": 1.0},
+            lambda k, tau, regularisation: Discriminant(k, tau, Prior(regularisation, as_published=True)),
+        ),
+        Recipe(
+            "hec-v-loo",
+            "hec-v whose heads are scored by class means without the sample",
+            OURS,
+            {**K, "tau": TAU, "regularisation": 1.0},
+            lambda k, tau, regularisation: Discriminant(k, tau, Prior(regularisation), leave_one_out=True),
+        ),
+        Recipe(
+            "kernel-ridge",
+            "kernel ridge on the mean cosine of the heads best by hec-v-loo's score; heads, kernel, penalty by loo",
+            OURS,
+            {},
+            KernelRidge,
+        ),
+        Recipe("kernel-ridge-k", "kernel-ridge on k heads", OURS, K, KernelRidge),
+        Recipe("kernel-ridge-all", "kernel-ridge on all heads", OURS, {}, partial(KernelRidge, among=EVERY)),
+        Recipe(
+            "kernel-ridge-weighted",
+            "kernel-ridge on heads weighted by max(0, hec-v-loo's score - its 80th percentile)",
+            OURS,
+            {},
+            partial(KernelRidge, among=WEIGHTED),
+        ),
         Recipe(
             "lasso",
             "multinomial logistic loss + |W|_1 / (n C), the last layers",
