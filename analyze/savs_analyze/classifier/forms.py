@@ -12,7 +12,7 @@ import numpy as np
 from savs_analyze.classifier.errors import ClassifierError
 from savs_analyze.votes.batch import Centroids
 from savs_analyze.votes.fitted import Fitted
-from savs_analyze.votes.heads import HeadVotes
+from savs_analyze.votes.heads import HeadVotes, ReliableVotes
 from savs_analyze.votes.kernel import KernelVotes
 from savs_analyze.votes.linear import (
     DiscriminantVotes,
@@ -65,6 +65,16 @@ FORMS: dict[str, Form] = {
             "own": Array("class own", HEADS, optional=True),
         },
         {"similarity": Similarity, "vote": str, "temperature": float, "papers_order": bool},
+    ),
+    "reliable": Form(
+        ReliableVotes,
+        {
+            **OF_ALL,
+            "centroids.heads": Array("centroid", HEADS),
+            "centroids.vectors": Array("class centroid dim"),
+            "weights": Array("class voter"),
+        },
+        {"temperature": float},
     ),
     "linear": Form(
         LinearVotes,

@@ -8,7 +8,9 @@ from functools import partial
 from typing import Any
 
 from savs_analyze.methods.kinds.auto import Auto
+from savs_analyze.methods.kinds.calm import Calm
 from savs_analyze.methods.kinds.discriminants import TAU, Discriminant
+from savs_analyze.methods.kinds.every_head import CrossValidatedRidge, LogisticOnEveryHead, ShrunkDiscriminant
 from savs_analyze.methods.kinds.heads import Savs
 from savs_analyze.methods.kinds.kernels import EVERY, WEIGHTED, KernelRidge
 from savs_analyze.methods.kinds.layers import Layers
@@ -17,6 +19,7 @@ from savs_analyze.methods.kinds.sparse import Sparse
 from savs_analyze.methods.kinds.zero_shot import ZeroShot
 from savs_analyze.methods.method import Method
 from savs_analyze.parts.discriminant import Prior
+from savs_analyze.parts.reliability import BRIER, MARGIN, PROBABILITY
 from savs_analyze.parts.selection import Scoring
 from savs_analyze.parts.transform import Transform
 from savs_analyze.registry import Registry
@@ -47,7 +50,7 @@ class Recipe:
     displayed: str = ""
 
 
-HEC = "HEC, arXiv 2603.24181"
+CALM, HEC = "CALM, arXiv 2602.07077", "HEC, arXiv 2603.24181"
 FIRST = "SAVs, arXiv 2412.00142"
 SECOND = "second paper, {}"
 OURS = "this project"
@@ -254,6 +257,31 @@ METHODS = Registry(
             {**K, "tau": TAU, "regularisation": 1.0},
             lambda k, tau, regularisation: Discriminant(k, tau, Prior(regularisation), leave_one_out=True),
         ),
+        *(
+            Recipe(
+                "calm" if by == MARGIN else f"calm-{by}",
+                f"sum over k heads a class of w_c softmax_c(s / temperature), w_c by the {by} on samples of c, loo",
+                CALM,
+                {**K, "temperature": 0.07, "shrinkage": 0.0},
+                partial(Calm, by=by),
+            )
+            for by in (MARGIN, PROBABILITY, BRIER)
+        ),
+        Recipe(
+            "lda",
+            "linear discriminant on all heads, covariance shrunk by Ledoit and Wolf",
+            OURS,
+            {},
+            ShrunkDiscriminant,
+        ),
+        Recipe(
+            "ridge-gcv",
+            "ridge regression on all heads, penalty by generalised cross-validation",
+            OURS,
+            {},
+            CrossValidatedRidge,
+        ),
+        Recipe("linear-probe-all", "logistic regression on all heads", OURS, {"strength": 1.0}, LogisticOnEveryHead),
         Recipe(
             "kernel-ridge",
             "kernel ridge on the mean cosine of the heads best by hec-v-loo's score; heads, kernel, penalty by loo",
