@@ -67,6 +67,6 @@ def in_samples(
     What a penalty on the length of weights finds there is what it would find among all features.
     """
     values, vectors = np.linalg.eigh(features @ features.T)
-    kept = values > 1e-12 * max(values.max(initial=0.0), 1e-300)
-    lengths = np.sqrt(values[kept])
+    kept = values >= 1e-12 * values.max()  # all, where nothing differs
+    lengths = np.sqrt(np.maximum(values[kept], 1e-300))
     return vectors[:, kept] * lengths, (vectors[:, kept] / lengths).T @ features

@@ -32,11 +32,15 @@ class OnEveryHead(Strong):
 class CrossValidatedRidge(OnEveryHead):
     """Ridge regression onto the classes, its penalty by generalised cross-validation: leave-one-out in closed form."""
 
+    @property
+    def weighs(self) -> bool:
+        return False
+
     def fit(self, context: Context, heads: Int[np.ndarray, " voter"], tied: int) -> LinearVotes:
         from sklearn.linear_model import RidgeClassifierCV
 
         standard, features = self.standardised(context, heads, "ridge-gcv")
-        model = RidgeClassifierCV(PENALTIES).fit(features, context.labels, context.weights)
+        model = RidgeClassifierCV(PENALTIES).fit(features, context.labels)
         return LinearVotes(
             heads=heads,
             restricted=self.restricted,

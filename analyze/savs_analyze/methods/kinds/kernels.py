@@ -46,7 +46,7 @@ class KernelRidge(Method):
             raise ValueError(f"k must be at least 1, got {self.k}")
 
     def learn(self, context: Context) -> KernelVotes:
-        context.check_classes("kernel-ridge")
+        context.check_classes("a kernel ridge regression")
         targets = targets_of(context.labels, context.classes)
         tried = [(heads, best_of(list(left_out(heads.cosines, targets)))) for heads in self._candidates(context)]
         heads, chosen = tried[[one for _, one in tried].index(best_of([one for _, one in tried]))]
