@@ -11,7 +11,7 @@ from savs_benchmarks import BENCHMARKS
 from savs_harvest.cli.commands import app as harvest
 from savs_harvest.models.specs import MODELS
 from savs_stores import Status
-from savs_stores.format.schema import HEADS, PER_HEAD, PER_SAMPLE, PER_SHARD, TABLE
+from savs_stores.format.schema import HEADS, PER_HEAD, PER_SAMPLE, PER_SHARD, TABLE, TEXTS
 
 ROOT = Path(__file__).parents[1]
 READMES = [ROOT / "README.md", *sorted(ROOT.glob("[a-z]*/README.md"))]
@@ -67,7 +67,7 @@ def test_every_make_target_in_a_readme_exists(readme):
 def test_the_format_names_every_array_and_status():
     text = (ROOT / "stores" / "README.md").read_text()
     tree = text[text.index("## What lies where") : text.index("## The root group")]
-    for name, spec in {**TABLE, **PER_SAMPLE, **PER_HEAD, "heads": HEADS, **PER_SHARD}.items():
+    for name, spec in {**TABLE, **TEXTS, **PER_SAMPLE, **PER_HEAD, "heads": HEADS, **PER_SHARD}.items():
         assert name in tree
         assert f"[{', '.join(spec.axes)}]" in tree
     for status in Status:

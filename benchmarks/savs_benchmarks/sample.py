@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from savs_benchmarks.absent import as_whole, as_word, is_absent
@@ -68,7 +69,7 @@ class Benchmark:
     something in; in the tasks of `varying`, two samples rarely ask the same. `split` says how the samples
     were divided into pool and test, `published` how many of each there should be. `own` are a user's own data:
     labels may be missing ("") there, and `remarks` say what was passed over. Samples with `near_duplicates` of
-    others' pictures are kept on one side of every draw.
+    others' pictures are kept on one side of every draw. `folder` is where the names of its pictures begin, if anywhere.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Benchmark:
     own: bool = False
     near_duplicates: bool = False
     remarks: tuple[str, ...] = ()
+    folder: Path | None = None
 
     def answer(self, label: str) -> str:
         """Return the words that a model would answer this class with."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from savs_stores.format.samples import DEFAULT_TASK, BenchmarkInfo, SampleTable
     from savs_stores.format.schema import CODECS, SPLITS, Status
     from savs_stores.format.shard import Shard
+    from savs_stores.format.texts import SampleTexts
     from savs_stores.joining import join_stores
     from savs_stores.place.place import find_stores, place_of
     from savs_stores.read import Store, open_store
@@ -31,6 +32,7 @@ __all__ = [
     "ModelVectors",
     "ModelWriter",
     "SampleTable",
+    "SampleTexts",
     "Shard",
     "ShardPlan",
     "Status",
@@ -57,6 +59,7 @@ _MODULES = (
     "format.samples",
     "format.schema",
     "format.shard",
+    "format.texts",
     "write",
     "vectors",
     "read",

@@ -11,7 +11,9 @@ from jaxtyping import Float
 from savs_stores.errors import MismatchError, StoreError
 from savs_stores.format.heads import HeadTable
 from savs_stores.format.samples import BenchmarkInfo, SampleTable
+from savs_stores.format.schema import TEXTS
 from savs_stores.format.shard import Shard
+from savs_stores.format.texts import SampleTexts
 from savs_stores.place.keys import StorePath
 from savs_stores.read import Store, open_store
 from savs_stores.write import add_model, create_store
@@ -32,13 +34,14 @@ def write_store(
 ) -> Store:
     """Write vectors that are already in memory as a store, or add a model to one, and open it.
 
-    `samples` is a table, or columns of words of which only `label` is needed. Vectors of four axes
+    `samples` is a table, or columns of words of which only `label` is needed; the columns `image_path` (one or several
+    a sample) and `question` are kept for people. Vectors of four axes
     are [sample, layer, head, dim]; three axes count as one layer unless `head_table` says more.
     A sample with a NaN or with values that float16 cannot hold is recorded as non-finite.
     Raises `StoreError` for shapes that do not fit, `MismatchError` where the path holds other samples, or
     other vectors under this model's name.
     """
-    table = samples if isinstance(samples, SampleTable) else SampleTable.from_columns(benchmark.tasks, samples)
+    table, texts = _table_and_texts(benchmark, samples)
     heads = np.asarray(heads)
     if heads.ndim not in (3, 4) or len(heads) != len(table):
         raise StoreError(f"vectors need [{len(table)} samples, (layer,) head, dim], got shape {heads.shape}")
@@ -50,7 +53,7 @@ def write_store(
         raise StoreError(f"the head table says {head_table.describe()}, the vectors have shape {heads.shape}")
     if logits is not None and logits.shape != (len(table), benchmark.most_classes):
         raise StoreError(f"logits need shape {(len(table), benchmark.most_classes)}, got {logits.shape}")
-    create_store(path, benchmark, table)
+    create_store(path, benchmark, table, texts)
     writer = add_model(path, model, identity or {"model": model}, head_table, shard_samples=shard_samples, codec=codec)
     for shard, found in enumerate(writer.records):
         rows = writer.plan.rows(shard)
@@ -64,3 +67,14 @@ def write_store(
         elif found != writer.record(shard, content):
             raise MismatchError(f"{path} already holds other vectors of {model!r}: name the model differently")
     return open_store(path)
+
+
+def _table_and_texts(
+    benchmark: BenchmarkInfo, samples: SampleTable | Mapping[str, Sequence[Any]]
+) -> tuple[SampleTable, SampleTexts | None]:
+    if isinstance(samples, SampleTable):
+        return samples, None
+    table = SampleTable.from_columns(benchmark.tasks, {name: of for name, of in samples.items() if name not in TEXTS})
+    if not set(TEXTS) & set(samples):
+        return table, None
+    return table, SampleTexts.from_columns(*(samples.get(name, [""] * len(table)) for name in TEXTS))

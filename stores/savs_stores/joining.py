@@ -14,6 +14,7 @@ from savs_stores.format.fingerprint import differences
 from savs_stores.format.samples import LISTS, SampleTable
 from savs_stores.format.schema import PER_SAMPLE
 from savs_stores.format.shard import Shard
+from savs_stores.format.texts import SampleTexts, joined_texts, no_texts
 from savs_stores.read import Store, open_store
 from savs_stores.vectors import ModelVectors
 from savs_stores.write import add_model, create_store
@@ -39,7 +40,7 @@ def join_stores(paths: Sequence[str | Path], out: str | Path) -> Store:
     _check_same(stores)
     rows = _rows(stores)
     table = _table(stores, rows)
-    create_store(out, stores[0].benchmark, table)
+    create_store(out, stores[0].benchmark, table, _texts(stores, rows))
     for name in _models(stores):
         _write_model(out, [store[name] for store in stores], rows)
     return open_store(out)
@@ -108,6 +109,16 @@ def _table(stores: Sequence[Store], rows: Sequence[Source]) -> SampleTable:
     table = replace(table, group=_groups(stores, table.sample_id.tolist()))
     _check_slots(table, rows)
     return table
+
+
+def _texts(stores: Sequence[Store], rows: Sequence[Source]) -> SampleTexts | None:
+    """Return paths and questions of the samples of those stores that keep them; None where none does."""
+    found = [store.texts for store in stores]
+    if not any(found):
+        return None
+    of_store = [[row for number, row in rows if number == place] for place in range(len(stores))]
+    parts = (no_texts(len(of)) if texts is None else texts.of(of) for texts, of in zip(found, of_store, strict=True))
+    return joined_texts(parts)
 
 
 def _groups(stores: Sequence[Store], names: Sequence[str]) -> np.ndarray:

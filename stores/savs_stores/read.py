@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from html import escape
 
 import numpy as np
@@ -17,8 +18,11 @@ from savs_stores.format.schema import (
     MODEL_NAME,
     SPLITS,
     TABLE,
+    TEXTS,
+    TEXTS_HASH,
     VERSIONS,
 )
+from savs_stores.format.texts import SampleTexts
 from savs_stores.place.group import METADATA, Group
 from savs_stores.place.keys import StorePath
 from savs_stores.place.model_group import is_changed
@@ -93,6 +97,20 @@ class Store:
     def checked(self) -> bool:
         """Whether everything that is read is compared with a checksum; stores of version 1 have none."""
         return self.version != 1
+
+    @cached_property
+    def texts(self) -> SampleTexts | None:
+        """The paths of pictures and the questions, read when they are asked for; None where the store keeps none.
+
+        Raises `StoreError` where they are not what was written.
+        """
+        root = Group(self.place, "", TEXTS)
+        if TEXTS_HASH not in root.attributes:
+            return None
+        found = SampleTexts(**{name: root.read(name, spec) for name, spec in TEXTS.items()})
+        if len(found) != len(self.samples) or found.hash(root.documents) != root.attributes[TEXTS_HASH]:
+            raise StoreError(f"{self.path}: the paths and questions of its samples were changed; {RESTORE}")
+        return found
 
     @property
     def models(self) -> list[str]:

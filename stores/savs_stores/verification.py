@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from savs_stores.errors import StoreError
 from savs_stores.format.plan import spans
-from savs_stores.format.schema import PER_SAMPLE, TABLE
+from savs_stores.format.schema import PER_SAMPLE, TABLE, TEXTS
 from savs_stores.format.shard import Shard
 from savs_stores.read import Store
 from savs_stores.vectors import ModelVectors
@@ -18,7 +18,12 @@ def verify(store: Store) -> Iterator[str]:
     A store that was opened strictly has no fault in its table and attributes, or it would not be open.
     """
     yield from store.faults
-    for name in _strangers(store):
+    try:
+        texts = store.texts
+    except StoreError as error:
+        texts = None
+        yield str(error)
+    for name in _strangers(store, set(TEXTS) if texts else set()):
         yield f"{name} is no part of a store: a file from elsewhere, or a model whose zarr.json was lost"
     for model in store.models:
         try:
@@ -27,9 +32,9 @@ def verify(store: Store) -> Iterator[str]:
             yield f"{model}: {error}"
 
 
-def _strangers(store: Store) -> list[str]:
+def _strangers(store: Store, texts: set[str]) -> list[str]:
     """Return what lies in a store and is neither an array of the table nor a model."""
-    return sorted(store.place.names() - {"zarr.json", *TABLE, *store.models})
+    return sorted(store.place.names() - {"zarr.json", *TABLE, *texts, *store.models})
 
 
 def _model_faults(vectors: ModelVectors) -> Iterator[str]:

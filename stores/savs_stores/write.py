@@ -30,12 +30,15 @@ from savs_stores.format.schema import (
     PER_SAMPLE,
     PER_SHARD,
     TABLE,
+    TEXTS,
+    TEXTS_HASH,
     ArraySpec,
     check_codec,
     check_model_name,
 )
 from savs_stores.format.shard import Shard
-from savs_stores.place.group import Group, seal
+from savs_stores.format.texts import SampleTexts
+from savs_stores.place.group import Group, seal, written
 from savs_stores.place.keys import StorePath
 from savs_stores.place.model_group import read_texts
 from savs_stores.place.place import place_of
@@ -45,8 +48,12 @@ from savs_stores.vectors import ModelVectors
 TABLE_COORDINATES = "sample_id task label split group slot"
 
 
-def create_store(path: StorePath, benchmark: BenchmarkInfo, samples: SampleTable) -> bool:
+def create_store(
+    path: StorePath, benchmark: BenchmarkInfo, samples: SampleTable, texts: SampleTexts | None = None
+) -> bool:
     """Write the sample table of a new store; return False where an equal one is already there.
+
+    `texts` are kept beside it, unless they are too long; a store that is there keeps those it has.
 
     Raises `MismatchError` where another one is there: other samples, another order, other prompts; `StoreError`
     where it would lie in another store.
@@ -56,6 +63,8 @@ def create_store(path: StorePath, benchmark: BenchmarkInfo, samples: SampleTable
     if place.exists():
         _check_same_samples(path, benchmark, samples)
         return False
+    if texts is not None and len(texts) != len(samples):
+        raise StoreError(f"there are texts of {len(texts):,} samples, the table has {len(samples):,}")
     attributes = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -65,7 +74,7 @@ def create_store(path: StorePath, benchmark: BenchmarkInfo, samples: SampleTable
     }
     try:
         with faults_in_words(place), place.room("", samples.nbytes), place.building() as root:
-            _create_table(root, samples, attributes)
+            _create_table(root, samples, attributes, texts)
     except FileExistsError:  # another process was quicker: its table is checked like any earlier one
         _check_same_samples(path, benchmark, samples)
         return False
@@ -218,14 +227,21 @@ def _create(group: zarr.Group, name: str, spec: ArraySpec, shape: tuple[int, ...
     )
 
 
-def _create_table(place: Any, samples: SampleTable, attributes: dict) -> None:
+def _create_table(place: Any, samples: SampleTable, attributes: dict, texts: SampleTexts | None) -> None:
     group = zarr.create_group(place, zarr_format=3, attributes=attributes)
     for name, spec in TABLE.items():
         column = getattr(samples, name)
         _create(group, name, spec, column.shape)[:] = column
     for name in ("options", "image_hash", "prompt_hash"):
         group[name].attrs["coordinates"] = TABLE_COORDINATES
-    seal(group)
+    if texts is not None and texts.fits:
+        for name, spec in TEXTS.items():
+            column = getattr(texts, name)
+            _create(group, name, spec, column.shape)[...] = column
+            group[name].attrs["coordinates"] = TABLE_COORDINATES
+        # Readers from before there were texts know nothing of them: they are in a hash of their own.
+        group.attrs[TEXTS_HASH] = texts.hash({name: written(group, f"{name}/") for name in TEXTS})
+    seal(group, without=TEXTS)
 
 
 def _create_model(

@@ -167,8 +167,9 @@ def _measure(
 ) -> Iterable[dict[str, Any]]:
     """Yield the numbers of every (source, what is taken) of one target, and their paired differences from its own."""
     keys = list(draws[0])
-    values = np.array([[of_draw[key].values()[metric] for key in keys] for of_draw in draws])
-    influences = [np.column_stack([of_draw[key].influences()[metric] for key in keys]) for of_draw in draws]
+    found = [[of_draw[key].measured(further=False)[metric] for key in keys] for of_draw in draws]
+    values = np.array([[one.value for one in of_draw] for of_draw in found])
+    influences = [np.column_stack([one.influence for one in of_draw]) for of_draw in found]
     clusters = on_clusters([(of_draw[own].cluster, one) for of_draw, one in zip(draws, influences, strict=True)])
     units, mine = round(np.mean([len(of_draw[own].unit) for of_draw in draws])), keys.index(own)
     means = values.mean(axis=0)
@@ -179,7 +180,7 @@ def _measure(
     below, above = (np.clip(end, -1, 1) for end in interval_of_mean(means - means[mine], against))
     below[mine] = above[mine] = 0
     for place, (source, takes) in enumerate(keys):
-        found = {"source": source, "takes": takes, "n": units}
-        found |= {"value": means[place], "low": low[place], "high": high[place]}
-        found |= {"against_own": means[place] - means[mine]}
-        yield found | {"against_own_low": below[place], "against_own_high": above[place]}
+        row = {"source": source, "takes": takes, "n": units}
+        row |= {"value": means[place], "low": low[place], "high": high[place]}
+        row |= {"against_own": means[place] - means[mine]}
+        yield row | {"against_own_low": below[place], "against_own_high": above[place]}

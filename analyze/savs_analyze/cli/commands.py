@@ -41,6 +41,7 @@ COMMANDS = (
     sweeps.demo,
     sweeps.methods,
     results.table,
+    results.answers,
     results.compare,
     results.hyperparameters,
     results.stability,

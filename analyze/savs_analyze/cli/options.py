@@ -67,6 +67,12 @@ StoreArgument = Annotated[str, typer.Argument(help="A store: stores/NAME.zarr, o
 ResultsArgument = Annotated[Path, typer.Argument(help="A folder of results: results/NAME.")]
 TableFormatOption = Annotated[TableFormat, typer.Option("--format", help="How to print it.")]
 StoresOption = Annotated[list[str], typer.Option("--store", help="A store, or a pattern 'stores/*.zarr'; repeatable.")]
+AllSettingsOption = Annotated[
+    bool, typer.Option("--all-settings", help="Not only the hyperparameters that validation chooses.")
+]
+SourcesOption = Annotated[
+    list[str] | None, typer.Option("--store", help="A store of the results that is elsewhere now; repeatable.")
+]
 ModelsOption = Annotated[list[str] | None, typer.Option("--model", help="Only this model; repeatable.")]
 ShotsOption = Annotated[int, typer.Option(min=1, help="Support samples a class.")]
 PartialOption = Annotated[bool, typer.Option("--allow-partial", help="Use the finished part of a harvest.")]

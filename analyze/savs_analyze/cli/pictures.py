@@ -14,6 +14,7 @@ from savs_analyze.cli.options import (
     PartialOption,
     ResultsArgument,
     ShotsOption,
+    SourcesOption,
     StoresOption,
     TableFormat,
     TableFormatOption,
@@ -103,9 +104,16 @@ def projection(
 def report(
     results: ResultsArgument,
     out: Annotated[Path | None, typer.Option("--out", help="Default: RESULTS/report.html.")] = None,
+    store: SourcesOption = None,
+    image_root: Annotated[
+        list[Path] | None,
+        typer.Option("--image-root", help="Where pictures are, if not below this folder; repeatable."),
+    ] = None,
     include: IncludeOption = None,
 ) -> None:
     """Write all of it as one HTML page that needs nothing else: tables, head maps, curves, classes."""
     from savs_analyze.report.page import write_report
+    from savs_analyze.report.thumbnails import Thumbnails
 
-    print(write_report(results, out or results / "report.html", include or ()))
+    pictures = Thumbnails(image_root or ())
+    print(write_report(results, out or results / "report.html", include or (), store or (), pictures))

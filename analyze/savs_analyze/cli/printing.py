@@ -20,6 +20,7 @@ INDENT, BETWEEN = "    ", "   "
 UNBOUNDED = 10_000  # of a pipe, and of Markdown
 WORDS = (
     *"benchmark model task metric method setting other formula source hyperparameters target takes verdict".split(),
+    *"sample picture question true said scores".split(),
     "published in",
 )
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from savs_analyze.cli.options import IncludeOption, ResultsArgument, TableFormat, TableFormatOption
+from savs_analyze.cli.options import (
+    AllSettingsOption,
+    IncludeOption,
+    ResultsArgument,
+    SourcesOption,
+    TableFormat,
+    TableFormatOption,
+)
 from savs_analyze.cli.printing import print_rows
 from savs_stores import terminal
 
@@ -22,9 +30,7 @@ def table(
             help="Also balanced accuracy, macro-F1, AUROC, log loss and others; csv and json have them.",
         ),
     ] = False,
-    all_settings: Annotated[
-        bool, typer.Option("--all-settings", help="Not only the hyperparameters that validation chooses.")
-    ] = False,
+    all_settings: AllSettingsOption = False,
     include: IncludeOption = None,
 ) -> None:
     """Print means over draws with 95 % intervals, of each method with the hyperparameters that validation chooses."""
@@ -33,10 +39,57 @@ def table(
     from savs_analyze.report.notes import footnotes, score_notes
 
     found = Findings.of_folder(results, all_settings, include or ())
-    summary, notes = found.table(), footnotes(found.cells, found.choices, found.compared, found.notes)
+    summary = found.table(all_metrics or form is not TableFormat.table)
+    notes = footnotes(found.cells, found.choices, found.compared, found.notes)
     notes += score_notes(found.cells) if all_metrics else []
     lay_out = spread if columns_of(summary).nunique() <= MOST_COLUMNS else listed
     print_rows(summary, form, lay_out(summary, all_metrics), notes, lambda: listed(summary, all_metrics))
+
+
+def answers(
+    results: ResultsArgument,
+    form: Annotated[terminal.Format | None, typer.Option("--format", help="How to print it; default: table.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A file to write instead: NAME.csv or NAME.json, by its ending.")
+    ] = None,
+    wrong: Annotated[bool, typer.Option("--wrong", help="Only what most draws get wrong.")] = False,
+    doubtful: Annotated[
+        int | None,
+        typer.Option("--doubtful", min=1, help="So many of the smallest margin, the most doubtful first."),
+    ] = None,
+    label: Annotated[str, typer.Option("--class", help="Only samples of this class, or taken for it.")] = "",
+    task: Annotated[str, typer.Option("--task", help="Only this task.")] = "",
+    method: Annotated[str, typer.Option("--method", help="Only this method, as `table --format csv` names it.")] = "",
+    all_settings: AllSettingsOption = False,
+    store: SourcesOption = None,
+    include: IncludeOption = None,
+) -> None:
+    """List every tested sample: its picture, question, true class, class said, scores, draws, right or wrong."""
+    from savs_analyze.findings.answers import Wanted, answer_rows, answers_of, as_texts, is_ours, json_text
+    from savs_analyze.findings.findings import Findings
+    from savs_analyze.report.layout import answers_table
+    from savs_analyze.report.notes import answer_notes
+    from savs_analyze.runs.results import Results, refuse_store, replaced
+    from savs_analyze.runs.sources import find_sources
+    from savs_analyze.runs.spreadsheet import csv_text
+
+    if out is not None:
+        refuse_store(out)
+        terminal.check_output(out, (".csv", ".json"), is_ours)
+        if form is not None and form.value != out.suffix[1:].lower():
+            raise ValueError(f"--out {out} and --format {form.value} are two formats: leave out --format")
+    found = Findings.of_folder(results, all_settings, include or ())
+    sources = find_sources(Results(results), (cell.facts for cell in found.cells), store or ())
+    every = answers_of(found.cells, found.choices)
+    rows = answer_rows(every, sources, Wanted(wrong, doubtful, label, task, method))
+    shown = TableFormat(out.suffix[1:].lower() if out else form or "table")
+    printed = as_texts(rows) if shown is TableFormat.csv else rows
+    if out is None:
+        print_rows(printed, shown, answers_table(rows), answer_notes(rows, sources))
+        return
+    with replaced(out) as beside:
+        beside.write_text(csv_text(printed) if shown is TableFormat.csv else json_text(printed), encoding="utf-8")
+    terminal.say(out)
 
 
 def compare(

@@ -45,9 +45,12 @@ class Findings:
             raise ValueError(f"{folder}: {missing}")
         return cls(cells, results.notes(), all_settings)
 
-    def table(self) -> pd.DataFrame:
-        """Return tidy means over draws, with intervals, of every method the chosen setting, or all settings."""
-        return self.chosen
+    def table(self, all_metrics: bool = True) -> pd.DataFrame:
+        """Return tidy means over draws, with intervals, of every method the chosen setting, or all settings.
+
+        Without `all_metrics` there are only each benchmark's own.
+        """
+        return self.chosen if all_metrics else summarize(self.cells, self.choices, self.compared, further=False)
 
     def compare(self) -> pd.DataFrame:
         """Return the paired tests of methods on the same samples, corrected for how many there are."""

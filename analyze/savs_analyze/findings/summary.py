@@ -41,24 +41,29 @@ class Measurement:
 
 
 def summarize(
-    cells: Iterable[CellResult], choices: Sequence[Choice] = (), compared: pd.DataFrame | None = None
+    cells: Iterable[CellResult],
+    choices: Sequence[Choice] = (),
+    compared: pd.DataFrame | None = None,
+    further: bool = True,
 ) -> pd.DataFrame:
     """Return tidy means over draws: benchmark ... shots, heads, draws, n, value, sd, low, high, close.
 
     `sd` is the standard deviation over draws. With choices, a method that has one comes with the chosen setting only.
     `close` marks what `compared` does not distinguish from the best of its line. A benchmark of several tasks has a
     further line, the unweighted mean over them, for every method that has results on all of them; tasks are taken as
-    independent.
+    independent. Without the `further` metrics there are only each benchmark's own.
     """
     near = {} if compared is None else indistinct(compared)
-    rows = [keys | numbers(found, keys["metric"]) for keys, found in measured(cells, choices)]
+    rows = [keys | numbers(found, keys["metric"]) for keys, found in measured(cells, choices, further)]
     place = {benchmark: i for i, benchmark in enumerate(dict.fromkeys(row["benchmark"] for row in rows))}
     for row in rows:
         row["close"] = _is_close(row, near)
     return pd.DataFrame(sorted(rows, key=lambda row: place[row["benchmark"]]), columns=COLUMNS)
 
 
-def measured(cells: Iterable[CellResult], choices: Sequence[Choice] = ()) -> list[tuple[dict[str, Any], Measurement]]:
+def measured(
+    cells: Iterable[CellResult], choices: Sequence[Choice] = (), further: bool = True
+) -> list[tuple[dict[str, Any], Measurement]]:
     """Return what each row of the summary is of, and its measurement: all tasks first, then the means over them."""
     families: dict[tuple, list[CellResult]] = {}
     for cell in cells:
@@ -73,7 +78,7 @@ def measured(cells: Iterable[CellResult], choices: Sequence[Choice] = ()) -> lis
         first = of_family[0].facts
         places = kept_places(first, choices)
         described = {place: _described(first, place) for place in places}
-        for (setting, metric), found in _measure(of_family, places).items():
+        for (setting, metric), found in _measure(of_family, places, further).items():
             keys = {"benchmark": benchmark, "model": model, "metric": metric, "method": method, "shots": shots}
             keys |= described[setting]
             rows.append((keys | {"task": task, "draws": len(of_family)}, found))
@@ -116,12 +121,14 @@ def _interval(measured: Measurement, metric: str) -> tuple[float, float]:
     return float(np.maximum(0.0, low)), float(high)  # where nothing is known, both ends are NaN
 
 
-def _measure(family: list[CellResult], places: Sequence[int]) -> dict[tuple[int, str], Measurement]:
+def _measure(family: list[CellResult], places: Sequence[int], further: bool) -> dict[tuple[int, str], Measurement]:
     """Return what every setting at these places is worth over the draws of a family, by setting and metric."""
     # Settings that predict the same are measured once.
     first_like: dict[bytes, int] = {}
     like = {setting: first_like.setdefault(_said(family, setting), setting) for setting in places}
-    measured = {first: _measure_setting([cell.units(first) for cell in family]) for first in first_like.values()}
+    measured = {
+        first: _measure_setting([cell.units(first) for cell in family], further) for first in first_like.values()
+    }
     return {(setting, metric): one for setting, first in like.items() for metric, one in measured[first].items()}
 
 
@@ -134,12 +141,12 @@ def _said(family: Sequence[CellResult], setting: int) -> bytes:
     return found.digest()
 
 
-def _measure_setting(draws: Sequence[Units]) -> dict[str, Measurement]:
+def _measure_setting(draws: Sequence[Units], further: bool) -> dict[str, Measurement]:
     """Return what every metric that all draws have is worth."""
-    every, moved = [units.values() for units in draws], [units.influences() for units in draws]
-    metrics = [metric for metric in every[0] if all(metric in values for values in every)]
-    values = np.array([[values[metric] for metric in metrics] for values in every])
-    influences = [np.column_stack([of_draw[metric] for metric in metrics]) for of_draw in moved]
+    every = [units.measured(further) for units in draws]
+    metrics = [metric for metric in every[0] if all(metric in measured for measured in every)]
+    values = np.array([[measured[metric].value for metric in metrics] for measured in every])
+    influences = [np.column_stack([measured[metric].influence for metric in metrics]) for measured in every]
     clusters = on_clusters([(units.cluster, one) for units, one in zip(draws, influences, strict=True)])
     found = noise(values, clusters)
     tested = round(np.mean([len(units.unit) for units in draws]))
@@ -150,9 +157,10 @@ def _measure_setting(draws: Sequence[Units]) -> dict[str, Measurement]:
 
 
 def _of_clusters(found: Noise, draws: Sequence[Units], metric: str) -> Noise:
-    """Return the noise with the number of clusters that a metric of ranks is a mean over, in the draw of fewest."""
+    """Return the noise with what few samples of a class hide, and the clusters of a metric of ranks."""
     if metric in OF_CLASSES:
-        return found.with_more(np.array([np.mean([units.half_sample_a_class() for units in draws])]))
+        return found.with_more(np.array([np.mean([units.answers.half_sample_a_class for units in draws])]))
+    # In the draw of fewest.
     counts = [units.scored.clusters(metric, units.cluster) for units in draws if units.scored and metric in OF_RANKS]
     return replace(found, clusters=np.array([[float(max(2, min(counts)))]])) if counts else found
 

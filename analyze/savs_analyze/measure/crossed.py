@@ -41,8 +41,9 @@ class Noise:
 
     def of(self, place: int) -> Noise:
         """Return the noise of one of the values."""
-        parts = {field.name: getattr(self, field.name)[:, [place]] for field in fields(self)[:-1]}
-        return replace(self, **parts)
+        one = [place]
+        samples, own, pooled = self.samples[:, one], self.own[:, one], self.pooled[:, one]
+        return Noise(samples, own, pooled, self.residual[:, one], self.freedom[:, one], self.clusters)
 
     @property
     def judged(self) -> np.ndarray:
@@ -141,13 +142,18 @@ def on_clusters(draws: Sequence[tuple[Int[np.ndarray, " _"], Float[np.ndarray, "
 
     Each draw is (cluster of every unit, influences of every unit).
     """
-    names = np.unique(np.concatenate([cluster for cluster, _ in draws]))
+    first, _ = draws[0]
+    if all(np.array_equal(cluster, first) for cluster, _ in draws):  # as where every draw tests the same samples
+        names, place = np.unique(first, return_inverse=True)
+        places = [place] * len(draws)
+    else:
+        names = np.unique(np.concatenate([cluster for cluster, _ in draws]))
+        places = [np.searchsorted(names, cluster) for cluster, _ in draws]
     found, shares = [], np.zeros(len(names))
-    for cluster, influences in draws:
-        place = np.searchsorted(names, cluster), np.arange(len(cluster))
-        summed = csr_array((np.ones(len(cluster)), place), shape=(len(names), len(cluster)))
-        found.append(summed @ influences)
-        shares += np.bincount(place[0], minlength=len(names)) / len(cluster) / len(draws)
+    for place, (cluster, influences) in zip(places, draws, strict=True):
+        shape = len(names), len(cluster)
+        found.append(csr_array((np.ones(len(cluster)), (place, np.arange(len(cluster)))), shape=shape) @ influences)
+        shares += np.bincount(place, minlength=len(names)) / len(cluster) / len(draws)
     return Influences(found, shares)
 
 

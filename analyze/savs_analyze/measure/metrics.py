@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float16, Int
-from scipy.sparse import coo_array, csr_array
 
 from savs_analyze.measure.scored import Scored
-from savs_analyze.measure.units import Units
+from savs_analyze.measure.units import Answers, Units
 from savs_analyze.registry import HERE, Origin, Registry
 from savs_metrics import METRICS as OURS
 from savs_metrics import Metric
@@ -55,18 +54,5 @@ def unit_scores(
     found = scoring.score(predicted.reshape(-1, size), label.reshape(-1, size))
     floats = {name: np.asarray(values, dtype=np.float64) for name, values in found.items()}
     place = np.repeat(np.arange(len(unit)), size)
-    scored = None if scores is None else Scored(scores[order], predicted, label, place, len(unit))
-    return Units(unit, clusters, floats, _counts(predicted, label, place, classes), scored)
-
-
-def _counts(
-    predicted: Int[np.ndarray, " sample"], label: Int[np.ndarray, " sample"], unit: np.ndarray, classes: int
-) -> csr_array:
-    hits = predicted == label
-    rows = np.concatenate([unit, unit, unit[hits]])
-    # Labels are kept in 16 bits: too few for three times the classes.
-    columns = np.concatenate(
-        [label.astype(np.int64), predicted + np.int64(classes), label[hits] + np.int64(2 * classes)]
-    )
-    shape = (int(unit.max(initial=-1)) + 1, 3 * classes)
-    return coo_array((np.ones(len(rows)), (rows, columns)), shape=shape).tocsr()
+    scored = None if scores is None else Scored(scores[order], predicted, label, place)
+    return Units(unit, clusters, floats, Answers(label, predicted, place, classes), scored)

@@ -93,8 +93,10 @@ def confidence_error(
     """Return the same of answers with their own probabilities."""
     shuffled, chances = _chances(len(right), seed)  # equal probabilities fall into bins whatever the samples' order
     confidence, right = confidence[shuffled], right[shuffled]
-    found = _error(confidence, right[None])[0]
-    return max(0.0, float(found - _error(confidence, chances < confidence).mean()))
+    order = np.argsort(confidence, kind="stable")
+    answers = np.concatenate([right[None], chances < confidence])
+    found, *by_chance = _errors(confidence[order], answers[:, order])
+    return max(0.0, float(found - np.mean(by_chance)))
 
 
 @lru_cache(maxsize=1)
@@ -105,13 +107,15 @@ def _chances(count: int, seed: int) -> tuple[Int[np.ndarray, " sample"], Float[n
     return generator.permutation(count), generator.random((simulations, count))
 
 
-def _error(
+def _errors(
     confidence: Float[np.ndarray, " sample"], right: Bool[np.ndarray, "answer sample"]
 ) -> Float[np.ndarray, " answer"]:
-    order = np.argsort(confidence, kind="stable")
-    starts = [part[0] for part in np.array_split(np.arange(len(order)), BINS) if len(part)]
-    counted = np.add.reduceat(right[:, order], starts, axis=1, dtype=np.int64)
-    return np.abs(counted - np.add.reduceat(confidence[order], starts)).sum(axis=1) / len(order)
+    """Return the mean over bins of |accuracy - probability|; samples come in the order of their confidence."""
+    count = len(confidence)
+    size, larger = divmod(count, BINS)  # the first bins have one sample more
+    starts = np.arange(min(count, BINS)) * size + np.minimum(np.arange(min(count, BINS)), larger)
+    counted = np.add.reduceat(right, starts, axis=1, dtype=np.int64)
+    return np.abs(counted - np.add.reduceat(confidence, starts)).sum(axis=1) / count
 
 
 @dataclass(frozen=True)

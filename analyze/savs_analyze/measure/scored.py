@@ -30,13 +30,12 @@ WITHOUT_INTERVAL = ("calibration_error",)
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Samples with the kept scores of all classes; `unit` is the place of each sample's unit among the `units`."""
+    """Samples with the kept scores of all classes; `unit` is the place of each one's unit."""
 
     scores: Float16[np.ndarray, "sample class"]
     predicted: Int[np.ndarray, " sample"]
     label: Int[np.ndarray, " sample"]
     unit: Int[np.ndarray, " sample"]
-    units: int
 
     @cached_property
     def measured(self) -> dict[str, Measured]:
@@ -72,16 +71,6 @@ class Scored:
     def confidence(self) -> Float[np.ndarray, " sample"]:
         """The probability of the answer, which of classes of equal scores need not be the first."""
         return self.probabilities[np.arange(len(self.predicted)), self.predicted]
-
-    def values(self) -> dict[str, float]:
-        return {name: found.value for name, found in self.measured.items()}
-
-    def influences(self) -> dict[str, Float[np.ndarray, " unit"]]:
-        """Return by how much every unit moves every metric."""
-        return {
-            name: np.bincount(self.unit, weights=found.influence, minlength=self.units)
-            for name, found in self.measured.items()
-        }
 
     def clusters(self, metric: str, cluster: Int[np.ndarray, " unit"]) -> int:
         """Return how many clusters a metric of ranks is a mean over: those of positives, of AUROC of the rarer class.

@@ -3,51 +3,92 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.sparse import csr_array
 
+from savs_analyze.measure.probabilities import Measured, mean_of
 from savs_analyze.measure.scored import Scored
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Units:
     """What is scored as a whole: a sample, or a group of them.
 
-    `unit` names each across draws, `cluster` says which ones must be resampled together. `counts` is
-    `[unit, 3 * class]`: how many samples of the unit have the class as label, as prediction, as both. `scored` are
-    the samples with scores of all classes, where there are any.
+    `unit` names each across draws, `cluster` says which ones must be resampled together. `answers` are what their
+    samples are and were taken for, `scored` the same with scores of all classes, where there are any.
     """
 
     unit: Int[np.ndarray, " unit"]
     cluster: Int[np.ndarray, " unit"]
     scores: dict[str, Float[np.ndarray, " unit"]]
-    counts: csr_array
+    answers: Answers
     scored: Scored | None = None
 
     def values(self) -> dict[str, float]:
         """Return every metric."""
-        means = {name: float(scores.mean()) for name, scores in self.scores.items()}
-        of_classes = {name: float(value) for name, value in class_metrics(self.counts.sum(axis=0)).items()}
-        return means | of_classes | (self.scored.values() if self.scored else {})
-
-    def half_sample_a_class(self) -> float:
-        """Return the variance of a mean over classes if half a sample more of each had been right or wrong.
-
-        Where all of a class's few samples are right, nothing else tells how well its recall is known.
-        """
-        labels = self.counts.sum(axis=0)[: self.counts.shape[1] // 3]
-        return float((0.5 / labels[labels > 0] ** 2).sum() / max((labels > 0).sum(), 1) ** 2)
+        return {name: found.value for name, found in self.measured().items()}
 
     def influences(self) -> dict[str, Float[np.ndarray, " unit"]]:
         """Return by how much every unit moves every metric: to first order, so that they sum to 0.
 
         NaN for a metric whose variance is not known.
         """
-        found = {name: (scores - scores.mean()) / len(scores) for name, scores in self.scores.items()}
-        found |= {name: self.counts @ slopes for name, slopes in class_slopes(self.counts.sum(axis=0)).items()}
-        return found | (self.scored.influences() if self.scored else {})
+        return {name: found.influence for name, found in self.measured().items()}
+
+    def measured(self, further: bool = True) -> dict[str, Measured]:
+        """Return every metric with the influences of units; without the `further` ones only the benchmark's own."""
+        own = {name: mean_of(scores) for name, scores in self.scores.items()}
+        if not further:
+            return own
+        of_samples = self.answers.measured | (self.scored.measured if self.scored else {})
+        return own | {name: self._of_units(found) for name, found in of_samples.items()}
+
+    def _of_units(self, found: Measured) -> Measured:
+        return Measured(found.value, np.bincount(self.answers.unit, found.influence, len(self.unit)))
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What samples are and were taken for; `unit` is the place of each one's unit."""
+
+    label: Int[np.ndarray, " sample"]
+    predicted: Int[np.ndarray, " sample"]
+    unit: Int[np.ndarray, " sample"]
+    classes: int
+
+    @cached_property
+    def counts(self) -> Float[np.ndarray, " counted"]:
+        return class_counts(self.label, self.predicted, self.classes)
+
+    @property
+    def measured(self) -> dict[str, Measured]:
+        """Balanced accuracy and macro-F1, with the influences of samples."""
+        values, slopes = class_metrics(self.counts), class_slopes(self.counts)
+        return {name: Measured(float(values[name]), self._moved(slopes[name])) for name in values}
+
+    def _moved(self, slopes: Float[np.ndarray, " counted"]) -> Float[np.ndarray, " sample"]:
+        of_label, of_prediction, of_hit = slopes.reshape(3, -1)
+        hits = np.where(self.predicted == self.label, of_hit[self.label], 0)
+        return of_label[self.label] + of_prediction[self.predicted] + hits
+
+    @cached_property
+    def half_sample_a_class(self) -> float:
+        """Return the variance of a mean over classes if half a sample more of each had been right or wrong.
+
+        Where all of a class's few samples are right, nothing else tells how well its recall is known.
+        """
+        labels = self.counts[: self.classes]
+        return float((0.5 / labels[labels > 0] ** 2).sum() / max((labels > 0).sum(), 1) ** 2)
+
+
+def class_counts(
+    label: Int[np.ndarray, " sample"], predicted: Int[np.ndarray, " sample"], classes: int
+) -> Float[np.ndarray, " counted"]:
+    """Return how many samples have each class as label, as prediction, and as both."""
+    counted = [np.bincount(of, minlength=classes) for of in (label, predicted, label[predicted == label])]
+    return np.concatenate(counted).astype(np.float64)
 
 
 def class_slopes(counts: Float[np.ndarray, " counted"]) -> dict[str, Float[np.ndarray, " counted"]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -118,11 +118,40 @@ class Classes:
 
 
 @dataclass(frozen=True)
+class WorstAnswer:
+    """A wrong answer: pictures as data URIs, what was asked, the scores (name, share, is the truth), what is `near`.
+
+    Of near samples there are pictures, name, label and similarity.
+    """
+
+    pictures: Sequence[str]
+    name: str
+    path: str
+    question: str
+    label: str
+    answer: str
+    task: str
+    scores: Sequence[tuple[str, float, bool]]
+    drawn: str
+    near: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class WorstAnswers:
+    """The worst answers of one method on one benchmark; the `question` is said once where all have the same."""
+
+    kind: ClassVar[str] = "answers"
+    caption: str
+    cards: Sequence[WorstAnswer]
+    question: str = ""
+
+
+@dataclass(frozen=True)
 class Section:
     """A heading, how to read what follows, what follows, and notes below it; `legend` names the curves of charts."""
 
     title: str
     note: str
-    blocks: Sequence[Table | HeadMap | Chart | Classes] = ()
+    blocks: Sequence[Table | HeadMap | Chart | Classes | WorstAnswers] = ()
     notes: Sequence[str] = ()
     legend: Sequence[str] = ()

@@ -10,11 +10,13 @@ import pandas as pd
 from savs_analyze.across.transfer import OWN
 from savs_analyze.measure.scored import LOWER_IS_BETTER, PLAIN
 from savs_analyze.methods.recipes import displayed
-from savs_analyze.report.notes import used_notes
+from savs_analyze.report.notes import MOST_ANSWERS, used_notes
 from savs_metrics import OF_CLASSES, OF_SCORES
 
 # With more settings, a table has a line for each.
 MOST_COLUMNS = 5
+# Classes of an answer whose scores are shown.
+SHOWN_SCORES = 3
 # What the benchmark's own metric stands beside, if it is asked for.
 FURTHER = OF_CLASSES + OF_SCORES
 SHOWN = [
@@ -124,6 +126,30 @@ def listed(summary: pd.DataFrame, all_metrics: bool = False) -> pd.DataFrame:
     columns = [*index, "setting", "n", "result", "same as"]
     order = np.argsort(lines.groupby(index, sort=False).ngroup(), kind="stable")  # as they appear, not by letter
     return lines.iloc[order][columns].drop(columns=[] if any(lines["same as"]) else ["same as"])
+
+
+def answers_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the first answers for people: what all have in common is not said, questions only where they differ."""
+    rows = rows.head(MOST_ANSWERS)
+    samples = rows["sample_id"].where(rows["sample_id"] != "", "row " + rows["row"].astype(str))
+    found = {name: rows[name] for name in "benchmark model task setting".split() if rows[name].nunique() > 1}
+    found |= {"sample": samples}
+    if (rows["image_path"] != rows["sample_id"]).any() and rows["image_path"].any():
+        found["picture"] = rows["image_path"]
+    if rows["question"].nunique() > 1:
+        found["question"] = rows["question"].map(lambda text: text if len(text) <= 60 else f"{text[:59]}…")
+    found |= {"true": rows["label"], "said": rows["answer"]}
+    counted = zip(rows["right"], rows["tested"], strict=True)
+    found["right"] = [f"{right} of {tested}" for right, tested in counted]
+    found["margin"] = (100 * rows["margin"].astype(float)).map("{:.0f}".format)
+    found["scores"] = [_largest(of) for of in rows["scores"]]
+    return pd.DataFrame(found)
+
+
+def _largest(scores: dict[str, float] | None) -> str:
+    """Return the largest scores in words, in percent."""
+    best = sorted((scores or {}).items(), key=lambda one: -one[1])[:SHOWN_SCORES]
+    return ", ".join(f"{name} {100 * score:.0f}" for name, score in best)
 
 
 def differences(compared: pd.DataFrame) -> pd.DataFrame:

@@ -16,6 +16,8 @@ from savs_analyze.measure.scored import POSITIVE
 from savs_analyze.methods.recipes import SAVS, ZERO_SHOT
 from savs_analyze.papers.published import NOTES
 from savs_analyze.runs.results import CellResult
+from savs_analyze.runs.sources import Sources
+from savs_stores.terminal import counted
 
 DOUBLE_PRECISION = (
     "means and similarities are in double precision; theirs are of half (--arithmetic float16, bfloat16)."
@@ -40,6 +42,10 @@ TESTED = (
 OLDER = (
     "they are of an older version, which kept none; a finished cell is not computed again, so sweep into a new folder"
 )
+# Why a store keeps no paths and questions.
+NO_TEXTS = "the store keeps none, as one of an earlier version; a harvest into a new store does"
+# Answers on a terminal: who wants more reads a file.
+MOST_ANSWERS = 200
 # A name may be of any length.
 MOST_NAME = 100
 LEFT_OUT = {
@@ -104,6 +110,26 @@ def _protocol_notes(cells: Sequence[CellResult]) -> list[str]:
     deviations = [words for words in DEVIATIONS if not (computed and words == DOUBLE_PRECISION)]
     notes = [f"Unlike the papers: {words}" for words in deviations]
     return notes + [f"Class means, and similarities as far as theirs are, are in {name}." for name in computed]
+
+
+def answer_notes(rows: pd.DataFrame, sources: Sources) -> list[str]:
+    """Return how to read answers, how many there are, and what the stores do not say of them."""
+    count, shown = len(rows), min(len(rows), MOST_ANSWERS)
+    notes = [f"{shown:,} of {counted(count, 'answer')} shown; --format csv and json, or --out FILE, have all."]
+    notes = notes if shown < count else [f"{counted(count, 'answer')}."]
+    notes.append(
+        "right: in how many of the draws that test the sample; said: what most of them say; scores: the largest ones, "
+        "percent, means over these draws; margin: the score of what is said above the largest of the others, in points."
+    )
+    if (questions := set(rows["question"])) and len(questions) == 1 and (asked := questions.pop()):
+        notes.append(f"Asked was {asked!r}.")
+    if count and any(scores is None for scores in rows["scores"]):
+        notes.append("Where scores are missing, results keep none, and margins are of the shares of draws.")
+    for (benchmark, model), why in sources.lacking.items():
+        notes.append(f"{benchmark}, {model}: no ids, paths and questions of samples: {why}.")
+    if silent := dict.fromkeys(str(store.path) for store in sources.stores.values() if store.texts is None):
+        notes.append(f"No paths and questions of samples: {NO_TEXTS} ({', '.join(silent)}).")
+    return notes
 
 
 def shortened(name: str) -> str:

@@ -12,20 +12,32 @@ from savs_analyze.findings.findings import Findings
 from savs_analyze.methods.recipes import ZERO_SHOT
 from savs_analyze.report.charts import SHAPES, VIEW
 from savs_analyze.report.sections import sections
+from savs_analyze.report.thumbnails import Thumbnails
+from savs_analyze.report.worst import worst_answers
 from savs_analyze.runs.results import Results, refuse_store, replaced
+from savs_analyze.runs.sources import find_sources
 from savs_stores.terminal import shown
 
 TEMPLATE = "page.html.j2"
 
 
-def write_report(results: Path, out: Path, include: Sequence[Path] = ()) -> Path:
+def write_report(
+    results: Path,
+    out: Path,
+    include: Sequence[Path] = (),
+    stores: Sequence[str] = (),
+    pictures: Thumbnails | None = None,
+) -> Path:
     """Write the report of a folder of results into `out` and return it.
 
+    `stores` are those of the results that are elsewhere now; `pictures` makes the thumbnails of samples.
     Raises FileNotFoundError where no sweep has finished, ValueError where `out` is in a store, or a metric is not here.
     """
     run = Results(results).run()
     refuse_store(out)
     found = Findings.of_folder(results, include=include)
+    sources = find_sources(Results(results), [cell.facts for cell in found.cells], stores)
+    worst = worst_answers(found, sources, pictures or Thumbnails())
     pages = Environment(
         loader=PackageLoader("savs_analyze.report", "."),
         autoescape=True,
@@ -35,7 +47,7 @@ def write_report(results: Path, out: Path, include: Sequence[Path] = ()) -> Path
         lstrip_blocks=True,
     )
     page = pages.get_template(TEMPLATE).render(
-        name=results.name, facts=_facts(found), run=run, sections=sections(found), shapes=SHAPES, view=VIEW
+        name=results.name, facts=_facts(found), run=run, sections=sections(found, worst), shapes=SHAPES, view=VIEW
     )
     with replaced(out) as beside:
         beside.write_text(page, encoding="utf-8")

@@ -43,8 +43,8 @@ MOST_CONFUSED = 4096
 KEYS = ("benchmark", "model", "task", "metric")
 
 
-def sections(found: Findings) -> list[Section]:
-    """Return the sections that have something to say, in their order."""
+def sections(found: Findings, worst: Section | None = None) -> list[Section]:
+    """Return the sections that have something to say, in their order; `worst` is that of the worst answers."""
     makers: Sequence[Callable[[Findings], Section | None]] = (
         results,
         published,
@@ -55,6 +55,7 @@ def sections(found: Findings) -> list[Section]:
         hyperparameters_of,
         stability_of,
         classes,
+        lambda _: worst,
         metrics_of_classes,
         probabilities,
         left_out,

@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 
 from savs_analyze.measure.metrics import METRICS, origins_of
-from savs_analyze.measure.units import Units
 from savs_analyze.runs.cells import Cell
 from savs_analyze.runs.draw_pass import run_cells
 from savs_analyze.runs.results import CellResult, Results, missing_metric
 from savs_analyze.runs.saved import MOST_JSON_BYTES, read_bytes
+from savs_analyze.runs.sources import place_of_source
 from savs_analyze.runs.spreadsheet import csv_text
 from savs_analyze.runs.sweep import base_cell
 from savs_metrics import OF_SCORES as OF_KEPT_SCORES
@@ -119,14 +119,15 @@ def _rows(results: Results, keys: list[str], loaded: dict[str, CellResult]) -> F
     if missing := next(filter(None, (missing_metric(result.facts) for result in loaded.values())), ""):
         return Finding("rows", None, missing)
     for key, result in loaded.items():
-        measured: dict[tuple[str, str], Units] = {}
+        measured: dict[tuple[str, str], tuple[dict[str, float], int]] = {}
         for row in result.rows:
             of = row["setting"], row["split"]
             if of not in measured:
-                measured[of] = result.units(result.facts.columns.index(row["setting"]), row["split"])
-            found = measured[of].values().get(row["metric"]), len(measured[of].unit)
+                units = result.units(result.facts.columns.index(row["setting"]), row["split"])
+                measured[of] = units.values(), len(units.unit)
+            values, count = measured[of]
             least = OF_SCORES if row["metric"] in OF_KEPT_SCORES else 0.0
-            if not (_is_close(found[0], row["value"], least=least) and found[1] == row["n"]):
+            if not (_is_close(values.get(row["metric"]), row["value"], least=least) and count == row["n"]):
                 return Finding("rows", False, f"cell {key}: {row['metric']} of {row['setting']} is not {row['value']}")
     rows = [row for key in keys for row in loaded[key].rows]
     same = _same_tables(results.folder / "rows.csv", pd.DataFrame(rows))
@@ -135,9 +136,7 @@ def _rows(results: Results, keys: list[str], loaded: dict[str, CellResult]) -> F
 
 def _store(source: dict[str, Any], folder: Path, loaded: dict[str, CellResult]) -> tuple[Finding, ModelVectors | None]:
     """Return whether a store still holds the vectors that its cells name, and the vectors."""
-    model, path = source["model"], source["store"]
-    if not Path(path).exists() and (folder / source["from_here"]).exists():
-        path = str(folder / source["from_here"])
+    model, path = source["model"], place_of_source(source, folder)
     try:
         vectors = open_store(path, allow_partial=True)[model]
     except (StoreError, OSError, KeyError) as error:

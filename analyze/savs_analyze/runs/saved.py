@@ -11,11 +11,12 @@ import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from io import BytesIO
 from itertools import chain
 from math import prod
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -91,26 +92,33 @@ def read_arrays(content: bytes) -> dict[str, np.ndarray]:
         names = sorted(member.filename.removesuffix(".npy") for member in members)
         _demand(names in (sorted(ARRAYS), sorted(ARRAYS | SCORES)), "other arrays")
         _demand(sum(member.file_size for member in members) <= MOST_ARRAY_BYTES, "its arrays are too large")
-        found = {}
-        for member in members:
-            name = member.filename.removesuffix(".npy")
-            with archive.open(member) as file:
-                found[name] = _read_array(cast(zipfile.ZipExtFile, file), member.file_size, (ARRAYS | SCORES)[name])
-        return found
+        contents = {member.filename.removesuffix(".npy"): archive.read(member) for member in members}
+        return {name: _read_array(member, (ARRAYS | SCORES)[name]) for name, member in contents.items()}
 
 
-def _read_array(file: zipfile.ZipExtFile, size: int, kinds: str) -> np.ndarray:
+def _read_array(content: bytes, kinds: str) -> np.ndarray:
     """Return an array. Raises ValueError where its values are no numbers of these kinds, or not as many as it says."""
+    width = 2 if content[6:7] == b"\x01" else 4  # of the header's length, behind eight bytes
+    start = 8 + width + int.from_bytes(content[8 : 8 + width], "little")
+    shape, by_columns, dtype = _read_header(content[:start])
+    _demand(dtype.kind in kinds, f"an array of {dtype} instead of numbers")
+    values = memoryview(content)[start:]
+    _demand(prod(shape) * dtype.itemsize == len(values), f"an array that is not as large as it says: {shape}")
+    return np.frombuffer(bytearray(values), dtype).reshape(shape, order="F" if by_columns else "C")
+
+
+@lru_cache(maxsize=256)  # cells of one sweep have the same few
+def _read_header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Return shape, order and type. Raises ValueError for what is no header."""
+    file = BytesIO(content)
     version = np.lib.format.read_magic(file)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     _demand(version in readers, "an array of an unknown version")
     try:
-        shape, by_columns, dtype = readers[version](file)
+        header = readers[version](file)
     except Exception as error:  # numpy has Python parse it, which raises whatever a crafted one makes it raise
         raise ValueError(f"an array whose header is none ({type(error).__name__})") from None
-    _demand(dtype.kind in kinds, f"an array of {dtype} instead of numbers")
-    _demand(prod(shape) * dtype.itemsize == size - file.tell(), f"an array that is not as large as it says: {shape}")
-    return np.frombuffer(bytearray(file.read()), dtype).reshape(shape, order="F" if by_columns else "C")
+    return header
 
 
 def check_run(run: Mapping[str, Any]) -> None:
@@ -187,8 +195,13 @@ def _wrong_heads(facts: Mapping[str, Any]) -> Iterator[str]:
         yield "its head table has no numbers"
     if not (_are(kept, list) and len(kept) == len(facts["settings"]) and all(_are(heads, list) for heads in kept)):
         yield "its settings have no heads"
-    elif not all(len(head) == 2 and _are_whole(head, 0, MOST_PLACES) for heads in kept for head in heads):
+    elif not _are_heads(list(chain(*kept))):
         yield "a setting keeps what is no head"
+
+
+def _are_heads(heads: list[Any]) -> bool:
+    """Tell whether all are [layer, place]."""
+    return _are(heads, list) and set(map(len, heads)) <= {2} and _are_whole(list(chain(*heads)), 0, MOST_PLACES)
 
 
 def _wrong_arrays(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Iterator[str]:
@@ -227,7 +240,7 @@ def _wrong_rows(rows: Any) -> Iterator[str]:
     if not _are(rows, dict) or len(set().union(*rows)) > MOST_ROW_COLUMNS:
         yield "its rows are none"
     for row in rows:
-        if not all(value is None or isinstance(value, str | int | float) for value in row.values()):
+        if not set(map(type, row.values())) <= {str, int, float, bool, type(None)}:
             yield "a row has values that are none"
         elif not _are([row.get(name) for name in ("method", "setting", "split", "metric")], str):
             yield "a row does not say what it measures"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Columns of names that come from a store; a spreadsheet computes a text that begins so.
-NAMES = ("benchmark", "model", "task", "source", "target")
+NAMES = ("benchmark", "model", "task", "source", "target", "sample_id", "image_path", "question", "label", "answer")
 COMPUTED = ("=", "+", "-", "@")
 
 

@@ -114,6 +114,7 @@ def own_benchmark(
         own=True,
         near_duplicates=metric == "accuracy" and not reading.keep_near_duplicates,  # other groups are scored whole
         remarks=remarks,
+        folder=reading.image_root or (place.parent if path.is_file() else place),
     )
 
 

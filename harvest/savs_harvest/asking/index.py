@@ -15,8 +15,9 @@ from savs_benchmarks.pictures.pictures import Picture, read_picture
 from savs_benchmarks.pictures.traits import Traits
 from savs_harvest.asking.checks import Concern, find_concerns, near_concerns
 from savs_harvest.asking.giveaways import giveaway_concerns
+from savs_harvest.asking.texts import texts_of
 from savs_harvest.asking.together import keep_together
-from savs_stores import BenchmarkInfo, SampleTable
+from savs_stores import BenchmarkInfo, SampleTable, SampleTexts
 from savs_stores.format.fingerprint import short_hash
 
 # More would ask for pictures that lie too far apart in their files.
@@ -27,10 +28,11 @@ AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class Index:
-    """What a store keeps of a benchmark, its sample table, and the (width, height) of every sample's pictures."""
+    """What a store keeps of a benchmark, its sample table, paths and questions; (width, height) of all pictures."""
 
     info: BenchmarkInfo
     table: SampleTable
+    texts: SampleTexts
     sizes: list[list[tuple[int, int]]]
 
 
@@ -64,14 +66,14 @@ def index_samples(
     found = [*find_concerns(benchmark, table, unreadable, damaged), *near_concerns(together)]
     if benchmark.own:
         found += giveaway_concerns(benchmark, table, traits)
-    return Index(_info(benchmark, samples, found), table, sizes)
+    return Index(_info(benchmark, samples, found), table, texts_of(benchmark, samples), sizes)
 
 
 def index_unseen(benchmark: Benchmark, samples: Sequence[Sample]) -> Index:
     """Return the index of a benchmark of which no picture is read: no hash, no size, no check of pictures."""
     nothing: list[list[int]] = [[] for _ in samples]
     table = _sample_table(benchmark, samples, nothing, [sample.group for sample in samples])
-    return Index(_info(benchmark, samples, []), table, [])
+    return Index(_info(benchmark, samples, []), table, texts_of(benchmark, samples), [])
 
 
 def _info(benchmark: Benchmark, samples: Sequence[Sample], found: Sequence[Concern]) -> BenchmarkInfo:

@@ -184,6 +184,7 @@ def demo(context: typer.Context) -> None:
     done = subprocess.run([sys.executable, "-c", code, "demo", *words], check=False)
     if done.returncode:
         raise typer.Exit(done.returncode)
+    _show_pictures(DEMO_OUT)
     pictures, out = DEMO_OUT / "pictures", DEMO_OUT / f"{DEMO_CLASSIFIER}.safetensors"
     _write_pictures(pictures)
     context.meta[BENCHMARK] = EMBEDDED[DEMO_CLASSIFIER]
@@ -198,6 +199,25 @@ def _invoke(context: typer.Context, name: str, *words: object) -> None:
     command = group.commands[name]
     with command.make_context(name, list(map(str, words)), parent=context.parent) as asked:
         command.invoke(asked)
+
+
+def _show_pictures(results: Path) -> None:
+    """Write the report again with pictures: those of digits are no files, which the analysis could find."""
+    from functools import cache
+
+    from savs_analyze.report.page import write_report
+    from savs_analyze.report.thumbnails import Thumbnails
+    from savs_benchmarks import load_picture
+    from savs_benchmarks.registry import EMBEDDED
+
+    @cache
+    def samples(benchmark: str) -> dict[str, Any]:
+        return {sample.sample_id: sample.images for sample in EMBEDDED[benchmark].samples()}
+
+    def shown(benchmark: str, sample_id: str) -> list[Any]:
+        return list(map(load_picture, samples(benchmark)[sample_id]))
+
+    write_report(results, results / "report.html", pictures=Thumbnails(shown=shown))
 
 
 def _write_pictures(folder: Path) -> None:

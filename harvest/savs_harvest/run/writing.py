@@ -68,7 +68,7 @@ def open_writer(
     answers: Mapping[str, Answers],
 ) -> ModelWriter:
     """Create the store and the model's group where they are not there yet; both are checked where they are."""
-    create_store(store, index.info, index.table)
+    create_store(store, index.info, index.table, index.texts)
     licence = find_licence(model.folder)
     made = {"command": keeping.command, "remarks": list(model.remarks), **({"licence": licence} if licence else {})}
     try:

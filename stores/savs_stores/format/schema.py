@@ -69,6 +69,13 @@ TABLE = {
     "prompt_hash": ArraySpec(("sample",), np.dtype("uint64"), 0),
 }
 
+# What may stand beside the sample table, for people: in no hash of the samples.
+TEXTS = {
+    "image_path": ArraySpec(("sample", "image"), np.dtypes.StringDType(), ""),
+    "question": ArraySpec(("sample",), np.dtypes.StringDType(), ""),
+}
+TEXTS_HASH = "texts_hash"
+
 # What stands beside the vectors in a model's group; written shard by shard.
 PER_SAMPLE = {
     "status": ArraySpec(("sample",), np.dtype("uint8"), int(Status.PENDING)),
@@ -96,6 +103,6 @@ MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 def check_model_name(name: str) -> str:
     """Return the name; raises `StoreError` where it could not be a folder beside the sample table."""
-    if not MODEL_NAME.fullmatch(name) or name in TABLE:
+    if not MODEL_NAME.fullmatch(name) or name in (*TABLE, *TEXTS):
         raise StoreError(f"{name!r} cannot name a model: use small letters, digits, '.', '_', '-', and no array's name")
     return name

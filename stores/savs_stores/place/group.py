@@ -147,15 +147,16 @@ def parsed(where: str, content: bytes) -> dict[str, Any]:
     return document
 
 
-def seal(group: zarr.Group) -> None:
+def seal(group: zarr.Group, without: Collection[str] = ()) -> None:
     """Write the hash over a group's metadata, when all its arrays are there."""
+    arrays = {name: written(group, f"{name}/") for name in sorted(group.array_keys()) if name not in without}
+    group.attrs[METADATA_HASH] = metadata_hash(written(group, "")["attributes"], arrays)
 
-    def document(name: str) -> dict[str, Any]:
-        content = sync(group.store.get(f"{name}{METADATA}", default_buffer_prototype()))
-        return parsed(name, content.to_bytes())
 
-    arrays = {name: document(f"{name}/") for name in sorted(group.array_keys())}
-    group.attrs[METADATA_HASH] = metadata_hash(document("")["attributes"], arrays)
+def written(group: zarr.Group, prefix: str) -> dict[str, Any]:
+    """Return the zarr.json of a root group that is being written, or, `prefix` being "NAME/", of an array of it."""
+    content = sync(group.store.get(f"{prefix}{METADATA}", default_buffer_prototype()))
+    return parsed(prefix, content.to_bytes())
 
 
 async def _decoded(where: str, files: Mapping[str, Mapping[str, bytes]]) -> dict[str, np.ndarray]:

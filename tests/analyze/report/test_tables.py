@@ -2,13 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score
 
 from kit.sweeps import sweep
 from savs_analyze.findings.summary import summarize
 from savs_analyze.measure.metrics import unit_scores
 from savs_analyze.measure.scored import WITHOUT_INTERVAL
-from savs_analyze.measure.units import class_metrics
 from savs_analyze.report.head_maps import draw_head_maps, selection_frequency
 from savs_analyze.report.layout import listed, spread
 from savs_analyze.report.notes import footnotes
@@ -245,20 +243,6 @@ def test_nothing_selected_nothing_drawn(tmp_path):
         draw_head_maps({}, 20, tmp_path / "empty.svg")
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 3)), min_size=1, max_size=12))
-def test_resampled_sums_give_the_metrics_of_repeated_samples(samples):
-    predicted, label, times = map(np.array, zip(*samples, strict=True))
-    index, none = np.arange(len(label)), np.full(len(label), -1)
-    units = unit_scores("accuracy", predicted, label, index, none, none, 3)
-    balanced, macro_f1 = class_metrics(times.astype(float) @ units.counts).values()
-    if not times.any():
-        assert np.isnan([balanced, macro_f1]).all()
-        return
-    predicted, label = np.repeat(predicted, times), np.repeat(label, times)
-    assert balanced == pytest.approx(np.mean([np.mean(predicted[label == name] == name) for name in set(label)]))
-    assert macro_f1 == pytest.approx(f1_score(label, predicted, average="macro"))
-
-
 def test_a_draw_that_lacks_in_one_task_leaves_the_mean_over_tasks(cells):
     """A cell that could not be computed once took the method out of all means."""
     from dataclasses import replace
@@ -282,4 +266,4 @@ def test_a_class_of_few_samples_is_never_known_for_sure(few, many):
     label = np.repeat([0, 1], [few, many])
     index, none = np.arange(len(label)), np.full(len(label), -1)
     units = unit_scores("accuracy", label, label, index, none, none, 2)
-    assert units.half_sample_a_class() == pytest.approx((0.5 / few**2 + 0.5 / many**2) / 4)
+    assert units.answers.half_sample_a_class == pytest.approx((0.5 / few**2 + 0.5 / many**2) / 4)
