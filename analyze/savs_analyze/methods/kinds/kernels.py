@@ -46,7 +46,7 @@ class KernelRidge(Method):
             raise ValueError(f"k must be at least 1, got {self.k}")
 
     def learn(self, context: Context) -> KernelVotes:
-        context.check_classes("a kernel ridge regression")
+        context.check_classes(self._name)
         targets = targets_of(context.labels, context.classes)
         tried = [(heads, best_of(list(left_out(heads.cosines, targets)))) for heads in self._candidates(context)]
         heads, chosen = tried[[one for _, one in tried].index(best_of([one for _, one in tried]))]
@@ -60,6 +60,11 @@ class KernelRidge(Method):
             gamma=chosen.kernel.gamma,
             sharpness=sharpness(chosen.scores, context.labels),
         )
+
+    @property
+    def _name(self) -> str:
+        suffixes = {EVERY: "-all", WEIGHTED: "-weighted", BEST: "-k" if self.k else ""}
+        return f"kernel-ridge{suffixes[self.among]}"
 
     def _candidates(self, context: Context) -> Iterator[Heads]:
         """Yield the heads to choose from, fewer ones first."""
