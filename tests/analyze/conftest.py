@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from savs_analyze.methods.kinds.heads import Savs
+from savs_analyze.methods.protocols import PROTOCOLS
 from savs_analyze.parts.selection import Scoring
 from savs_analyze.parts.transform import NONE, Transform
 from savs_analyze.votes.similarity import KERNELS, Similarity
@@ -51,14 +52,14 @@ def every_recipe():
             ["count", "balanced", "margin", "score", "recall", "one-vs-rest"],
             [False, True],
             VOTES,
-            [False, True],
+            [None, PROTOCOLS["extension"]],
         ):
             per_class = criterion if criterion in ("recall", "one-vs-rest") else ""
             fits = bool(per_class) == VOTES[vote].per_class
             makes_sense = transform.name != "artanh" or kind.name == "cosine"
             if fits and makes_sense and (criterion, transform) != ("score", NONE):
                 scoring = Scoring(kind, transform, "count" if per_class else criterion, leave_one_out, per_class)
-                recipes.append(Savs(k, scoring, vote=vote, voting=kind, temperature=0.7, papers_order=order))
+                recipes.append(Savs(k, scoring, vote=vote, voting=kind, temperature=0.7, protocol=order))
         return recipes
 
     return recipes
@@ -82,6 +83,7 @@ def _write_toy(
     logits=None,
     change=None,
     identity=None,
+    class_order=None,
     **columns,
 ):
     names = CLASSES[classes]
@@ -92,7 +94,7 @@ def _write_toy(
     table = {"label": [names[i] for i in labels], "split": np.repeat(split, classes * count).tolist(), **columns}
     return write_store(
         folder / f"{name}.zarr",
-        benchmark=BenchmarkInfo(name, {"all": names}, metric="accuracy"),
+        benchmark=BenchmarkInfo(name, {"all": names}, metric="accuracy", class_order=class_order or {}),
         samples=table,
         model="planted",
         heads=vectors,

@@ -182,7 +182,7 @@ class Savs:
             self.heads = [self._order(v, m)[: method.k] for v, m in zip(values, margins, strict=True)]
         else:
             kept = self._order(values, margins)[: method.k]
-            self.heads = sorted(kept) if not self.whole_layers and method.papers_order else kept
+            self.heads = sorted(kept) if self._papers and not method.protocol.best_first else kept
         self.values = values
 
     def _voters(self, vectors):
@@ -195,8 +195,11 @@ class Savs:
         ]
 
     def _order(self, values, margins):
-        papers = not self.whole_layers and self.method.papers_order
-        return paper_ranking(values) if papers else ranking(values, margins)
+        return paper_ranking(values) if self._papers else ranking(values, margins)
+
+    @property
+    def _papers(self):
+        return not self.whole_layers and self.method.protocol is not None
 
     def votes(self, sample, allowed=None):
         """Return the class that one sample, `[head]`, is given, and the score of every class."""
@@ -214,7 +217,7 @@ class Savs:
                 for label, of_class in enumerate(self.heads)
             ]
             scores = [count if label in among else -math.inf for label, count in enumerate(counts)]
-            if method.papers_order:
+            if method.protocol:
                 return first_best(scores), scores
             near = [
                 mean([similarities(head)[label] for head in of_class]) if scores[label] == max(scores) else -math.inf
@@ -252,39 +255,65 @@ def softmax(scores, temperature=1.0):
     return [power / sum(powers) for power in powers]
 
 
-def papers_savs(support, labels, classes, k, tests):
-    """Return the predictions of the papers' code: heads kept by `argsort(counts)[-k:]`, listed by index, cosine votes.
+class PapersCode:
+    """What both papers' code does with one support, a sample at a time.
 
-    A stable sort stands for its unstable one.
+    `names` are the samples' classes in the order of the training file: they are numbered as they come. A stable sort
+    stands for theirs. `score` compares a head's vector with a mean when heads are ranked; the vote is by `cosine`.
     """
-    heads = range(len(support[0]))
-    means = [centroids([sample[head] for sample in support], labels, classes) for head in heads]
 
-    def nearest(sample, head):
-        found = [cosine(sample[head], mean) for mean in means[head]]
+    def __init__(self, support, names, score=cosine, cosine=cosine, mean_of=None):
+        self.numbers = list(dict.fromkeys(names))
+        self.labels = [self.numbers.index(name) for name in names]
+        self.support, self.score, self.cosine = support, score, cosine
+        mean_of = mean_of or centroid
+        self.heads = range(len(support[0]))
+        self.means = [
+            [
+                mean_of([s[head] for s, y in zip(support, self.labels, strict=True) if y == label])
+                for label in range(len(self.numbers))
+            ]
+            for head in self.heads
+        ]
+
+    def nearest(self, sample, head, by):
+        found = [by(sample[head], mean) for mean in self.means[head]]
         return found.index(max(found))
 
-    counts = [sum(nearest(sample, head) == y for sample, y in zip(support, labels, strict=True)) for head in heads]
-    kept = sorted(sorted(heads, key=lambda head: counts[head])[-k:])
-    return kept, [Counter(nearest(sample, head) for head in kept).most_common(1)[0][0] for sample in tests]
+    def argsort(self, of_class=None):
+        """Return the heads, those that are right of most samples (of one class) last."""
+        own = [place for place, y in enumerate(self.labels) if of_class in (None, y)]
+        counts = [
+            sum(self.nearest(self.support[place], head, self.score) == self.labels[place] for place in own)
+            for head in self.heads
+        ]
+        return sorted(self.heads, key=lambda head: counts[head])
 
+    def first_papers_heads(self, k):
+        return self.argsort()[-k:][::-1]
 
-def papers_class_favoured(support, labels, classes, k, tests):
-    """Return the predictions by heads of every class: those that give most samples of the class to it vote for it."""
-    heads = range(len(support[0]))
-    means = [centroids([sample[head] for sample in support], labels, classes) for head in heads]
+    def second_papers_heads(self, k):
+        return sorted(self.argsort()[-k:])
 
-    def nearest(sample, head):
-        found = [cosine(sample[head], mean) for mean in means[head]]
-        return found.index(max(found))
+    def majority(self, heads, sample):
+        """Return the class of most heads; of equal ones that which is counted first."""
+        votes = Counter(self.nearest(sample, head, self.cosine) for head in heads)
+        return self.numbers[votes.most_common(1)[0][0]]
 
-    given = [[nearest(sample, head) for sample in support] for head in heads]
-    kept = []
-    for label in range(classes):
-        hits = [sum(g == y == label for g, y in zip(given[head], labels, strict=True)) for head in heads]
-        kept.append(sorted(heads, key=lambda head: hits[head])[-k:])
-    predicted = []
-    for sample in tests:
-        votes = [sum(nearest(sample, head) == label for head in kept[label]) for label in range(classes)]
-        predicted.append(votes.index(max(votes)))
-    return predicted
+    def class_favoured(self, k, sample):
+        kept = [self.argsort(label)[-k:] for label in range(len(self.numbers))]
+        votes = [
+            sum(self.nearest(sample, head, self.cosine) == label for head in heads) for label, heads in enumerate(kept)
+        ]
+        return self.numbers[votes.index(max(votes))]
+
+    def largest_neighbour(self, heads, sample, neighbours):
+        """Return what most heads say by the largest class number among the nearest samples, laid class after class."""
+        pairs = list(zip(self.support, self.labels, strict=True))
+        stacked = [s for label in range(len(self.numbers)) for s, y in pairs if y == label]
+        shots = len(stacked) // len(self.numbers)
+        votes = []
+        for head in heads:
+            near = sorted(range(len(stacked)), key=lambda place: -cosine(sample[head], stacked[place][head]))
+            votes.append(max(place // shots for place in near[:neighbours]))
+        return self.numbers[Counter(votes).most_common(1)[0][0]]

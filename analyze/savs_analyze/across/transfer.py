@@ -142,7 +142,7 @@ def _trials(target: Task, sources: Sequence[Source], place: int, k: int, seed: i
     lent = [(target.name, OWN, own.fitted), (RANDOM, HEADS, chance)]
     lent += [(source.task.name, HEADS, source.fitted) for source in sources if source is not own]
     names = [(source, takes) for source, takes, _ in lent]
-    fitted = share_centroids([one for _, _, one in lent], own.centroids)
+    fitted = share_centroids([one for _, _, one in lent], lambda means: own.centroids)
     trials = [Trial(name, one) for name, one in zip(names, fitted, strict=True)]
     for source in sources:
         if source is not own and list(source.task.classes) == list(target.classes):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from savs_analyze.classifier.errors import ClassifierError
+from savs_analyze.votes.arithmetic import DOUBLE
 from savs_analyze.votes.batch import Centroids
 from savs_analyze.votes.fitted import Fitted
 from savs_analyze.votes.heads import HeadVotes
@@ -44,6 +45,8 @@ class Form:
     plain: Mapping[str, type] = dataclasses.field(default_factory=dict)
 
 
+# What a file says of a similarity; its arithmetic is double precision.
+OF_SIMILARITY = ("name", "gamma", "beta", "saturating")
 OF_ALL = {"heads": Array("voter", HEADS), "ranked": Array("used", HEADS, optional=True)}
 STANDARD = {"standard.mean": Array("feature"), "standard.scale": Array("feature")}
 FORMS: dict[str, Form] = {
@@ -108,6 +111,8 @@ def written(fitted: Fitted, head_axis: np.ndarray) -> tuple[dict[str, Any], dict
             f"{type(fitted).__name__} cannot be written to a classifier's file: it answers by other things than the "
             f"vectors of single heads; the kinds that can are {', '.join(FORMS)}"
         )
+    if isinstance(fitted, HeadVotes) and (fitted.order is not None or fitted.similarity.arithmetic != DOUBLE):
+        raise ClassifierError("heads that vote as a paper's code does cannot be written to a classifier's file")
     form, arrays = FORMS[name], {}
     for path, spec in form.arrays.items():
         value = _look(fitted, path)
@@ -150,12 +155,12 @@ def _look(fitted: Fitted, path: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+    return {name: getattr(value, name) for name in OF_SIMILARITY} if isinstance(value, Similarity) else value
 
 
 def _typed(name: str, kind: type, value: Any) -> Any:
     if kind is Similarity:
-        if not isinstance(value, dict) or set(value) != {field.name for field in dataclasses.fields(Similarity)}:
+        if not isinstance(value, dict) or set(value) != set(OF_SIMILARITY):
             raise ClassifierError("its similarity lacks fields, or has others")
         if not all(type(value[field]) in (int, float) for field in ("gamma", "beta")):
             raise ClassifierError("the numbers of its similarity are none")

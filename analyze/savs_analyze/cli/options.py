@@ -4,16 +4,46 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from savs_analyze.draws.validation import Validation
+
 
 class Protocol(StrEnum):
-    """How heads are kept and vote, what validates, and whether leaks are tested."""
+    """How heads are kept and vote, what validates, and whether leaks are tested; `paper` is the extension."""
 
     ours = "ours"
+    savs = "savs"
+    extension = "extension"
     paper = "paper"
+
+    @property
+    def code(self) -> str:
+        """The paper's code that heads are listed as in, "" for none."""
+        return {"ours": "", "paper": "extension"}.get(self.value, self.value)
+
+    def validation(self, share: float | None) -> Validation:
+        """Return who validates, by default: a quarter, of the first paper nobody, of the second the first ones."""
+        from savs_analyze.draws.validation import Validation
+
+        default = 0.0 if self is Protocol.savs else 0.25
+        return Validation(default if share is None else share, first=bool(self.code))
+
+
+class Arithmetic(StrEnum):
+    """The numbers that a paper's code computes means and cosines in."""
+
+    double = "double"
+    float32 = "float32"
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+
+    @property
+    def code(self) -> str:
+        return "" if self is Arithmetic.double else self.value
 
 
 class Backend(StrEnum):
@@ -68,10 +98,20 @@ ScalingOption = Annotated[
     str | None, typer.Option("--scaling", help="Of the lasso's features: none, head_rms, feature_std.")
 ]
 ProtocolOption = Annotated[
-    Protocol, typer.Option(help="paper: heads kept by index, cosine votes, leaks kept, first 25 % validate.")
+    Protocol,
+    typer.Option(
+        help="savs: as the first paper's code, heads best first, all is tested; extension, paper: as the second's, "
+        "heads by index, the first 25 % validate. Both: cosine votes, leaks kept."
+    ),
+]
+ArithmeticOption = Annotated[
+    Arithmetic, typer.Option(help="Of a paper's protocol: float16 as its LLaVA-OneVision, bfloat16 as its Qwen2-VL.")
 ]
 ValidationOption = Annotated[
-    float, typer.Option("--validation", help="Share of the test samples that choose hyperparameters; 0: none.")
+    float | None,
+    typer.Option(
+        "--validation", help="Share of the test samples that choose hyperparameters; 0: none. [default: 0.25]"
+    ),
 ]
 ClassifierOption = Annotated[Path, typer.Option("--out", help="The classifier's file: NAME.safetensors.")]
 MethodOption = Annotated[str, typer.Option("--method", help="From `savs-analyze methods`; auto: the best of four.")]

@@ -65,7 +65,7 @@ def draws(
         str, typer.Option("--model", help="Where several are in the store: whose samples have vectors.")
     ] = "",
     protocol: ProtocolOption = Protocol.ours,
-    validation: ValidationOption = 0.25,
+    validation: ValidationOption = None,
     keep_leaks: Annotated[bool, typer.Option("--keep-leaks", help="Test also on images of the support.")] = False,
 ) -> None:
     """List who learns, validates and is tested in every draw of a sweep, a JSON line a sample, for any other code."""
@@ -74,11 +74,11 @@ def draws(
     from savs_analyze.across.transfer import choose_name
     from savs_analyze.draws.listing import listed_draws
     from savs_analyze.draws.task import Task
-    from savs_analyze.draws.validation import Validation
     from savs_stores import open_store
 
-    opened, papers = open_store(store), protocol is Protocol.paper
+    opened = open_store(store)
     vectors = opened[choose_name("model", opened.models, model)]
     tasks = [Task(vectors, task) for task in opened.benchmark.tasks]
-    for row in listed_draws(tasks, shots, draws, Validation(validation, first=papers), keep_leaks or papers):
+    keep = keep_leaks or bool(protocol.code)
+    for row in listed_draws(tasks, shots, draws, protocol.validation(validation), keep):
         print(json.dumps(row))

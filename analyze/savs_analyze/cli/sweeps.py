@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from savs_analyze.cli.options import (
+    Arithmetic,
+    ArithmeticOption,
     Backend,
     DrawsOption,
     GridOption,
@@ -48,7 +50,8 @@ def sweep(
     solver: SolverOption = None,
     scaling: ScalingOption = None,
     protocol: ProtocolOption = Protocol.ours,
-    validation: ValidationOption = 0.25,
+    arithmetic: ArithmeticOption = Arithmetic.double,
+    validation: ValidationOption = None,
     shots: Annotated[str, typer.Option("--shots", help="Support samples a class: 20, or 5:50:5.")] = "20",
     draws: DrawsOption = 5,
     model: ModelsOption = None,
@@ -63,20 +66,20 @@ def sweep(
     """Run methods over stores: SAVs and zero-shot, or any others. The same command resumes."""
     from savs_analyze.cli.parse import parse_grids, parse_part, parse_range
     from savs_analyze.cli.progress import CellProgress
-    from savs_analyze.draws.validation import Validation
     from savs_analyze.methods.recipes import SAVS, ZERO_SHOT
     from savs_analyze.runs.request import Ask, Data, Execution
     from savs_analyze.runs.sweep import expand, sweep
 
-    papers, stores = protocol is Protocol.paper, expand(store)
+    stores = expand(store)
     ask = Ask(
         methods=method or (ZERO_SHOT, SAVS),
         heads=parse_range(k),
         grid=parse_grids(grid or ()),
         restricted=restrict_options,
-        papers_order=papers,
+        protocol=protocol.code,
         solver=solver or "",
         scaling=scaling or "",
+        arithmetic=arithmetic.code,
         include=include or (),
     )
     data = Data(
@@ -84,8 +87,8 @@ def sweep(
         models=model or (),
         shots=parse_range(shots),
         draws=draws,
-        validation=Validation(validation, first=papers),
-        keep_leaks=keep_leaks or papers,
+        validation=protocol.validation(validation),
+        keep_leaks=keep_leaks or bool(protocol.code),
         allow_partial=allow_partial,
     )
     folder = out or Path("results") / (Path(stores[0]).stem if len(stores) == 1 else "sweep")
@@ -101,6 +104,7 @@ def study(
     store: StoresOption,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the results; default: results/NAME.")] = None,
     protocol: Annotated[Protocol, typer.Option(help="As of sweep.")] = Protocol.ours,
+    arithmetic: Annotated[Arithmetic, typer.Option(help="As of sweep.")] = Arithmetic.double,
     shots: Annotated[str, typer.Option("--shots", help="Samples a class, in place of the study's: 4, 5:50:5.")] = "",
     draws: DrawsOption = 5,
     model: ModelsOption = None,
@@ -117,7 +121,7 @@ def study(
     asked, folder = find_study(name), out or Path("results") / name
     if shots:
         asked = replace(asked, shots=tuple(parse_range(shots)))
-    _run(asked, store, folder, papers=protocol is Protocol.paper, draws=draws, models=model or (), jobs=jobs)
+    _run(asked, store, folder, (protocol, arithmetic), draws, model or (), jobs)
     table(folder, all_settings=bool(asked.along))
     if asked.along:
         cells = list(Results(folder).loaded())
@@ -179,25 +183,25 @@ def _run(
     asked: Study,
     stores: list[str],
     folder: Path,
-    papers: bool = False,
+    how: tuple[Protocol, Arithmetic] = (Protocol.ours, Arithmetic.double),
     draws: int = 5,
     models: Sequence[str] = (),
     jobs: int | None = None,
 ) -> None:
     """Sweep as a study asks."""
     from savs_analyze.cli.progress import CellProgress
-    from savs_analyze.draws.validation import Validation
     from savs_analyze.runs.request import Data, Execution
     from savs_analyze.runs.sweep import expand, sweep
 
+    protocol, arithmetic = how
     data = Data(
         expand(stores),
         models=models,
         shots=asked.shots,
         draws=draws,
-        validation=Validation(first=papers),
-        keep_leaks=papers,
+        validation=protocol.validation(None),
+        keep_leaks=bool(protocol.code),
     )
     with CellProgress() as progress:
-        ask, execution = asked.ask(papers), Execution(folder, jobs)
+        ask, execution = asked.ask(protocol.code, arithmetic.code), Execution(folder, jobs)
         sweep(ask, data, execution, command=terminal.command_line(), on_cells=progress.update)

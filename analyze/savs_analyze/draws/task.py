@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from savs_analyze.draws.draws import Draw, belonging, draw_support, draw_without_support
 from savs_analyze.measure.metrics import find_metric
 from savs_analyze.methods.context import Context
@@ -41,7 +43,19 @@ class Task:
         store = self.vectors.store
         return draw_without_support(store.samples, store.benchmark, self.task, self.vectors.usable)
 
-    def context(self, draw: Draw) -> Context:
+    @property
+    def order(self) -> list[int]:
+        """The classes as they first appear in the training file: as the store says, else among what supports may be."""
+        store = self.vectors.store
+        if said := store.benchmark.class_order.get(self.task):
+            return [list(self.classes).index(name) for name in said]
+        table = store.samples
+        of_task = (table.task == list(store.benchmark.tasks).index(self.task)) & (table.label >= 0)
+        candidates = table.label[of_task & table.in_split("pool", "either")].tolist()
+        return list(dict.fromkeys([*candidates, *range(len(self.classes))]))
+
+    def context(self, draw: Draw, order: Sequence[int] = ()) -> Context:
+        """Return what a draw's support teaches; `order` are the classes by appearance, for methods that ask for it."""
         labels = self.vectors.store.samples.label[draw.support]
         return Context(
             self.vectors.read(draw.support),
@@ -50,4 +64,5 @@ class Task:
             self.vectors.heads.layer,
             draw.seed,
             cluster=belonging(self.vectors.store.samples, draw.support),
+            order=np.array(order, dtype=np.int64) if order else None,
         )

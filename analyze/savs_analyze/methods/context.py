@@ -24,7 +24,8 @@ class Context:
     """The labelled samples of one draw: vectors of all heads, labels 0, 1 ..., each head's layer, the draw's seed.
 
     `methods` are all that learn from it. Samples of one `cluster` belong together, by default each is alone. Those
-    with `weights` are for methods that weigh.
+    with `weights` are for methods that weigh. `order` are the classes as they first appear in the training file, for
+    methods that number them so.
     """
 
     vectors: Shaped[np.ndarray, "sample head dim"]
@@ -35,11 +36,27 @@ class Context:
     methods: Sequence[Method] = ()
     cluster: Int[np.ndarray, " sample"] | None = None
     weights: Float[np.ndarray, " sample"] | None = None
+    order: Int[np.ndarray, " class"] | None = None
     _known: dict[Hashable, object] = field(default_factory=dict, repr=False)
 
     @cached_property
     def centroids(self) -> Float[np.ndarray, "class head dim"]:
         return class_means(self.vectors, self.labels, self.classes, self.weights)
+
+    def means(self, arithmetic: str = "") -> Float[np.ndarray, "class head dim"]:
+        """Return the centroids in another arithmetic, "" for double precision."""
+        if not arithmetic:
+            return self.centroids
+        key = "means", arithmetic
+        return self.shared(key, lambda: class_means(self.vectors, self.labels, self.classes, arithmetic=arithmetic))
+
+    @cached_property
+    def by_appearance(self) -> Context:
+        """The same samples with their classes numbered by first appearance, for the methods that number them so."""
+        if self.order is None:
+            return self
+        methods = tuple(method for method in self.methods if method.by_appearance)
+        return replace(self, labels=np.argsort(self.order)[self.labels], order=None, methods=methods, _known={})
 
     @property
     def size(self) -> int | float:
@@ -68,7 +85,11 @@ class Context:
     def _score(self, scorings: Sequence[Scoring]) -> dict[Scoring, HeadScores]:
         # Of weights only the proportions count.
         weights = None if self.weights is None else self.weights / self.weights.mean()
-        return score_heads(self.vectors, self.labels, self.centroids, scorings, weights)
+        found: dict[Scoring, HeadScores] = {}
+        for means in dict.fromkeys(scoring.similarity.arithmetic.means for scoring in scorings):
+            of_means = [scoring for scoring in scorings if scoring.similarity.arithmetic.means == means]
+            found |= score_heads(self.vectors, self.labels, self.means(means), of_means, weights)
+        return found
 
     def shared(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """Return what several methods compute once under a key of theirs."""

@@ -17,8 +17,8 @@ def learn(methods: Iterable[Method], context: Context) -> list[Fitted]:
     together = replace(context, methods=tuple(methods), _known={})
     if not any(method.learns for method in together.methods):
         return [method.learn(together) for method in together.methods]
-    centroids = together.centroids  # refuses vectors that are not finite, whatever learns from them
-    return share_centroids([method.learn(together) for method in together.methods], centroids)
+    _ = together.centroids  # refuses vectors that are not finite, whatever learns from them
+    return share_centroids([method.learn(together) for method in together.methods], together.means)
 
 
 def predict(fitted: Sequence[Fitted], batch: Batch) -> list[Votes]:

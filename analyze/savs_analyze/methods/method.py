@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from savs_analyze.methods.context import Context
+from savs_analyze.methods.protocols import Protocol
 from savs_analyze.parts.selection import Scoring
 from savs_analyze.registry import Origin
 from savs_analyze.votes.fitted import Fitted
@@ -68,8 +69,13 @@ class Method(ABC):
     def among_printed(self, restricted: bool) -> Method:
         return replace(self, restricted=restricted)
 
-    def in_papers_order(self) -> Method:
-        """Return the method as the papers' code keeps, lists and votes with heads."""
+    @property
+    def by_appearance(self) -> bool:
+        """Whether it numbers classes as they first appear in the training file."""
+        return False
+
+    def following(self, protocol: Protocol) -> Method:
+        """Return the method as a paper's code keeps, lists and votes with heads."""
         return self
 
     def solved_by(self, solver: str, scaling: str) -> Method:

@@ -10,7 +10,7 @@ from typing import Any
 from savs_analyze.methods.kinds.auto import Auto
 from savs_analyze.methods.kinds.heads import Savs
 from savs_analyze.methods.kinds.layers import Layers
-from savs_analyze.methods.kinds.probes import Gaussian, Logistic, Neighbours, Perceptron, Ridge
+from savs_analyze.methods.kinds.probes import Gaussian, Logistic, Neighbours, PapersNeighbours, Perceptron, Ridge
 from savs_analyze.methods.kinds.sparse import Sparse
 from savs_analyze.methods.kinds.zero_shot import ZeroShot
 from savs_analyze.methods.method import Method
@@ -224,6 +224,13 @@ METHODS = Registry(
             FIRST,
             {**K, "neighbours": 5},
             Neighbours,
+        ),
+        Recipe(
+            "paper-knn",
+            "largest class number among the nearest neighbours in each of k heads; majority",
+            "its code",
+            {**K, "neighbours": 5},
+            PapersNeighbours,
         ),
         Recipe("linear-probe", "logistic regression on k heads", FIRST, {**K, "strength": 1.0}, Logistic),
         Recipe("mlp-probe", "one hidden layer of 64 on k heads", FIRST, {**K, "strength": 1.0}, Perceptron),

@@ -12,29 +12,38 @@ from typing import Any
 
 from savs_analyze.lasso.estimator import SCALINGS, SOLVERS
 from savs_analyze.methods.method import Method
+from savs_analyze.methods.protocols import Protocol, find_protocol
 from savs_analyze.methods.recipes import METHODS, displayed
 from savs_analyze.registry import HERE, Origin
 
 COUNTED = {"k": "heads", "layers": "layers"}
 KNOBS = ("C", "alpha", "share")  # always said: they decide everything
+# The protocol of results that say only that there was one.
+BEFORE = "papers"
 WHOLE_NUMBERS = ("k", "layers", "neighbours")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A method with its hyperparameters, and how it is run."""
+    """A method with its hyperparameters, and how it is run: by `protocol`, in `arithmetic`; "" is our way."""
 
     name: str
     parameters: tuple[tuple[str, int | float], ...] = ()
     restricted: bool = False
-    papers_order: bool = False
+    protocol: str = ""
     solver: str = ""
     scaling: str = ""
+    arithmetic: str = ""
+
+    @property
+    def code(self) -> Protocol | None:
+        """What a paper's code does, None where the method is run in our way."""
+        return find_protocol(self.protocol).computed_in(self.arithmetic) if self.protocol else None
 
     @cached_property
     def method(self) -> Method:
         method = METHODS[self.name].make(**dict(self.parameters))
-        method = method.in_papers_order() if self.papers_order else method
+        method = method.following(self.code) if self.code else method
         return method.solved_by(self.solver, self.scaling).among_printed(self.restricted)
 
     @property
@@ -76,36 +85,52 @@ class Setting:
         words += [f"by {self.solver}"] if self.solver not in ("", SOLVERS[0]) else []
         words += [self.scaling] if self.scaling not in ("", SCALINGS[0]) else []
         words += ["printed options"] if self.restricted else []
-        return ", ".join(words + (["papers' way"] if self.papers_order else []))
+        words += [self.code.way] if self.code else []
+        return ", ".join(words + ([self.arithmetic] if self.arithmetic else []))
 
     def to_json(self) -> dict[str, Any]:
+        """Return the setting as cells have it, and are named after it: what is not said is as it was before."""
+        said = {"protocol": self.protocol, "arithmetic": self.arithmetic}
         return {
             "name": self.name,
             "parameters": dict(self.parameters),
             "restricted": self.restricted,
-            "papers_order": self.papers_order,
+            "papers_order": bool(self.protocol),
             "solver": self.solver,
             "scaling": self.scaling,
+            **{key: value for key, value in said.items() if value not in ("", BEFORE)},
         }
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Setting:
-        return cls(**{**found, "parameters": tuple(found["parameters"].items())})
+        """Return the setting that was written so. Raises ValueError for a protocol that there is not."""
+        rest = {name: value for name, value in found.items() if name != "papers_order"}
+        setting = cls(
+            **{
+                "protocol": BEFORE if found["papers_order"] else "",
+                **rest,
+                "parameters": tuple(found["parameters"].items()),
+            }
+        )
+        _ = setting.code
+        return setting
 
 
 def make_setting(
     name: str,
     restricted: bool = False,
-    papers_order: bool = False,
+    protocol: str = "",
     solver: str = "",
     scaling: str = "",
+    arithmetic: str = "",
     **parameters: int | float,
 ) -> Setting:
     """Return a setting; hyperparameters that are not given have their defaults.
 
-    `solver` and `scaling` concern the lasso and its relatives; other methods have none.
+    `solver` and `scaling` concern the lasso and its relatives; other methods have none. `protocol` and `arithmetic` are
+    those of a paper's code, for methods that it has an order of heads of its own for.
 
-    Raises ValueError suggesting the nearest method, and naming the hyperparameters that one has.
+    Raises ValueError suggesting the nearest method or protocol, and naming the hyperparameters that one has.
     """
     if name not in METHODS:
         close = difflib.get_close_matches(name, METHODS, n=1)
@@ -123,19 +148,25 @@ def make_setting(
     values = tuple((key, int(merged[key]) if key in WHOLE_NUMBERS else float(merged[key])) for key in defaults)
     setting = Setting(name, values, restricted)
     method = setting.method  # a value out of range shows here, a wrong solver or scaling in the next line
-    chosen = (method.in_papers_order() if papers_order else method).solved_by(solver, scaling)
+    chosen = (method.following(find_protocol(protocol)) if protocol else method).solved_by(solver, scaling)
     solver, scaling = chosen.solving
+    if arithmetic and not protocol:
+        raise ValueError(f"{arithmetic} is how the papers' code computes: it needs a protocol, savs or extension")
     # The papers' code has an order of its own for the heads that it keeps.
-    return replace(setting, papers_order=papers_order and method.ranks, solver=solver, scaling=scaling)
+    if protocol and method.ranks:
+        setting = replace(setting, protocol=protocol, arithmetic=arithmetic)
+        _ = setting.code  # an arithmetic that there is not shows here
+    return replace(setting, solver=solver, scaling=scaling)
 
 
 def expand_settings(
     names: Sequence[str],
     grid: Mapping[str, Sequence[int] | Sequence[float]],
     restricted: bool = False,
-    papers_order: bool = False,
+    protocol: str = "",
     solver: str = "",
     scaling: str = "",
+    arithmetic: str = "",
 ) -> list[Setting]:
     """Return every method with every combination of the grid's values of its own hyperparameters.
 
@@ -151,5 +182,5 @@ def expand_settings(
         keys = [key for key in METHODS[name].defaults if key in grid]
         for values in product(*(grid[key] for key in keys)):
             chosen = dict(zip(keys, values, strict=True))
-            settings.append(make_setting(name, restricted, papers_order, solver, scaling, **chosen))
+            settings.append(make_setting(name, restricted, protocol, solver, scaling, arithmetic, **chosen))
     return list(dict.fromkeys(settings))

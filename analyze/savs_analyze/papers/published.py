@@ -23,13 +23,16 @@ FIGURES = Path(__file__).with_name("published.csv")
 WIDTH = float(norm.ppf((1 + COVERAGE) / 2))  # standard errors in half of an interval
 # A benchmark in the papers' own division into support and test ends so.
 PAPERS_SPLIT = "-paper"
-# The second paper's code is another method than its text, or another loss than ours.
+# The papers' code is another method than their text, or another loss than ours.
 CODED = {
     "savs-rbf": "paper-rbf",
     "savs-laplacian": "paper-laplacian",
     "savs-sigmoid": "paper-sigmoid",
     "lasso": "lasso-one-vs-rest",
+    "knn": "paper-knn",
 }
+# Those of them whose published numbers have notes of their own.
+TOLD = ("lasso", "knn")
 SAME = ["model", "metric", "task"]
 COLUMNS = ["model", "benchmark", "task", "metric", "method", "setting", "shots", "draws", "n", "value", "low", "high"]
 COLUMNS += ["paper", "place", "reading", "published_method", "published_settings", "published_n", "published"]
@@ -66,6 +69,10 @@ NOTES = {
     "rest": "The first paper's BLINK is the validation split less its support: 20 of every class are gone, so classes "
     "are skewed.",
     "options": "How the first paper chose samples and the 16 printed options of ImageNet is not published.",
+    "largest": "The published row of nearest neighbours is not the majority of the five nearest: the first paper's "
+    "code takes the largest class index among them (max(topk // 20)), which paper-knn does too.",
+    "output": "The first paper's code takes a layer's features from the output of its projection (o_proj), where all "
+    "heads are mixed; ours are its heads, side by side, before it.",
     "strings": "The first paper's zero-shot compares a generated text with the label: below chance on two classes, it "
     "measures form. Ours compares log-probabilities of the answers.",
     "formula": "The method is as the second paper's text has it; the published number is of its code, which differs.",
@@ -198,7 +205,7 @@ def _beside(ours: dict[str, Any], theirs: dict[str, Any], fits: bool, noise: Noi
 def _notes(ours: dict[str, Any], theirs: dict[str, Any], fits: bool, one_draw: bool) -> list[str]:
     """Return the keys of `NOTES` that a row needs."""
     more = {
-        "formula": ours["method"] in CODED and ours["method"] != "lasso",
+        "formula": ours["method"] in CODED and ours["method"] not in TOLD,
         "settings": not fits,
         "shots": ours["method"] != ZERO_SHOT and ours["shots"] != theirs["shots"],
         "one draw": one_draw,

@@ -24,8 +24,8 @@ class Study:
     grid: Grid = field(default_factory=dict)
     along: str = ""
 
-    def ask(self, papers_order: bool = False) -> Ask:
-        return Ask(self.methods, self.heads, self.grid, papers_order=papers_order)
+    def ask(self, protocol: str = "", arithmetic: str = "") -> Ask:
+        return Ask(self.methods, self.heads, self.grid, protocol=protocol, arithmetic=arithmetic)
 
 
 STUDIES = {
@@ -61,7 +61,7 @@ STUDIES = {
     "classifiers": Study(
         "what classifies the heads' vectors",
         "SAVs, arXiv 2412.00142, Table 3a",
-        ("savs", "knn", "linear-probe", "mlp-probe", "ridge", "gaussian"),
+        ("savs", "knn", "paper-knn", "linear-probe", "mlp-probe", "ridge", "gaussian"),
     ),
     "per-class": Study(
         "heads of every class's own, by both votes, and what mends them",

@@ -172,8 +172,8 @@ def _digits(values: np.ndarray) -> np.ndarray:
 def paper_ranking(value: Float[np.ndarray, " head"], margin: Float[np.ndarray, " head"]) -> Int[np.ndarray, " head"]:
     """Return the heads in the papers' order: by score alone, of equal ones the later head first.
 
-    The papers' code sorts unstably, so which of equal heads stay depends on its processor; a stable sort,
-    read from its end, is what it would do with a stable one.
+    The papers' code sorts unstably (`argsort(counts)`), so which of equal heads stay, and in which order, depends on
+    its processor; a stable sort, read from its end, is what it would do with a stable one.
     """
     return np.argsort(_digits(value), kind="stable")[::-1]
 

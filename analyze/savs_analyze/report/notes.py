@@ -20,10 +20,13 @@ from savs_analyze.runs.results import CellResult
 from savs_analyze.runs.sources import Sources
 from savs_stores.terminal import counted
 
+DOUBLE_PRECISION = (
+    "means and similarities are in double precision; theirs are of half (--arithmetic float16, bfloat16)."
+)
 # What the papers' protocol does not follow, as it cannot be had or says nothing of the data.
 DEVIATIONS = (
-    "supports are random draws from the pool; theirs is one fixed file.",
-    "means and similarities are in double precision; theirs are summed in half precision.",
+    "supports are random draws from the pool; theirs is one fixed file (savs-harvest --support).",
+    DOUBLE_PRECISION,
     "of equal heads the later ones stay; theirs depend on the processor.",
     "a sparse-group lasso is multinomial; theirs knows two classes.",
 )
@@ -93,8 +96,7 @@ def footnotes(
     notes += _tie_notes(learnt) + _lasso_notes(learnt) + _probe_notes(learnt)
     if (rows["same_as"] != "").any():
         notes.append("Same as: predicts the same by algebra; computed once.")
-    if any(cell.facts.validation["first"] for cell in cells):
-        notes += [f"Unlike the papers: {words}" for words in DEVIATIONS]
+    notes += _protocol_notes(cells)
     if rows["keep_leaks"].any():
         notes.append("Leaks kept: some test samples show an image or belong to a group of the support.")
     for name in rows.loc[rows["partial"], "benchmark"].unique():
@@ -130,6 +132,19 @@ def made_up(sources: Sources) -> list[str]:
     """Return the benchmarks whose store says that its vectors are made up."""
     found = (store.benchmark for store in sources.stores.values())
     return list(dict.fromkeys(one.name for one in found if one.source.startswith(MADE_UP)))
+
+
+def _protocol_notes(cells: Sequence[CellResult]) -> list[str]:
+    """Return what the papers' protocol does not follow, where it was asked for."""
+    settings = [setting for cell in cells for setting in cell.facts.settings]
+    if not any(setting["papers_order"] for setting in settings) and not any(
+        cell.facts.validation["first"] for cell in cells
+    ):
+        return []
+    computed = sorted({setting["arithmetic"] for setting in settings if setting.get("arithmetic")})
+    deviations = [words for words in DEVIATIONS if not (computed and words == DOUBLE_PRECISION)]
+    notes = [f"Unlike the papers: {words}" for words in deviations]
+    return notes + [f"Class means, and similarities as far as theirs are, are in {name}." for name in computed]
 
 
 def answer_notes(rows: pd.DataFrame, sources: Sources) -> list[str]:
@@ -221,7 +236,7 @@ def _tie_notes(learnt: pd.DataFrame) -> list[str]:
     if not (learnt["tied_at_cut"] > 0).any():
         return []
     most = learnt["tied_at_cut"].max()
-    papers = learnt["setting"].str.endswith("papers' way").any()
+    papers = learnt["setting"].str.contains("paper'?s'? way").any()
     decides = "the later head stays" if papers else "margin, then layer and head decide"
     what = "count" if set(learnt["method"]) == {SAVS} else "score"
     return [f"Up to {most} heads share the {what} at the cut; {decides}."]

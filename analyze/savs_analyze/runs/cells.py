@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from savs_analyze.draws.validation import QUARTER, Validation
@@ -16,13 +17,15 @@ from savs_analyze.registry import Origin
 
 # Written into every cell's name: results computed by other rules are computed again.
 RULES = 4
+EMPTY: Mapping[str, Sequence[int]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Cell:
     """One (store, model, task, method, draw), with all hyperparameters inside.
 
-    `fingerprint`, `index_hash` and `records` pin the vectors it is computed from, `metric` how it is scored.
+    `fingerprint`, `index_hash` and `records` pin the vectors it is computed from, `metric` how it is scored. `order`
+    are the classes as they first appear in the training file, where a method numbers them so.
     """
 
     benchmark: str
@@ -41,6 +44,7 @@ class Cell:
     rules: int = RULES
     # Where methods and metrics from outside are from, with the SHA-256 of their source.
     origins: tuple[Origin, ...] = ()
+    order: tuple[int, ...] = ()
 
     @property
     def key(self) -> str:
@@ -71,6 +75,7 @@ class Cell:
             "validation": {"share": self.validation.share, "first": self.validation.first},
             "rules": self.rules,
             **({"origins": [origin.to_json() for origin in self.origins]} if self.origins else {}),
+            **({"order": list(self.order)} if self.order else {}),
         }
 
     @classmethod
@@ -92,6 +97,7 @@ class Cell:
             validation=Validation(found["validation"]["share"], found["validation"]["first"]),
             rules=found["rules"],
             origins=tuple(Origin(one["source"], one["sha256"]) for one in found.get("origins", ())),
+            order=tuple(found.get("order", ())),
         )
 
 
@@ -106,10 +112,12 @@ def plan_cells(
     shots: Mapping[str, Sequence[int]],
     draws: int,
     settings: Sequence[Setting],
+    orders: Mapping[str, Sequence[int]] = EMPTY,
 ) -> list[Cell]:
     """Return the cells on one model's vectors, named by `vectors`: every method once a task, number of shots and draw.
 
-    `tasks` says of each task whether it has the logits that zero-shot needs; that learns nothing and has no draws.
+    `orders` has the classes of each task as they first appear, for the methods that number them so. `tasks` says of
+    each whether it has the logits that zero-shot needs; that learns nothing and has no draws.
     """
     by_name: dict[str, list[Setting]] = {}
     for setting in settings:
@@ -120,6 +128,8 @@ def plan_cells(
             origins = dict.fromkeys(origin for setting in of_name for origin in setting.origins)
             outside = tuple(dict.fromkeys([*origins, *origins_of(vectors.metric)]))
             cell = replace(vectors, task=task, method=name, settings=tuple(of_name), origins=outside)
+            if any(setting.method.by_appearance for setting in of_name):
+                cell = replace(cell, order=tuple(orders.get(task, ())))
             if name == ZERO_SHOT:
                 cells += [replace(cell, keep_leaks=False)] if has_logits else []
             else:

@@ -69,7 +69,7 @@ def learn_group(vectors: ModelVectors, cells: list[Cell]) -> Group:
     methods = list(dict.fromkeys(setting.method.canonical for cell in cells for setting in cell.settings))
     learns = any(method.learns for method in methods)
     draw = task.draw(first.shots, first.draw, first.keep_leaks) if learns else task.draw_nothing()
-    fitted = learn(methods, task.context(draw))
+    fitted = learn(methods, task.context(draw, next((cell.order for cell in cells if cell.order), ())))
     scoring = {
         methods.index(setting.method.canonical)
         for cell in cells

@@ -32,6 +32,7 @@ class CellFacts:
     validation: Mapping[str, Any]
     rules: Any = None
     origins: Sequence[Mapping[str, str]] = ()
+    order: Sequence[int] = ()
     columns: Sequence[str]
     classes: int
     class_names: Sequence[str] | None = None

@@ -18,18 +18,19 @@ Grid = Mapping[str, Sequence[int] | Sequence[float]]
 class Ask:
     """Which methods, with which hyperparameters: `heads` are the values of every method's k, `grid` those of others.
 
-    `restricted` predicts among the classes that a prompt prints, `papers_order` keeps, lists and votes as the papers'
-    code does. `solver` and `scaling` are those of the lasso and its relatives, "" for their own. `include` are files
-    with methods of the user's.
+    `restricted` predicts among the classes that a prompt prints. `protocol` keeps, lists and votes as a paper's code
+    does, `arithmetic` also computes in its numbers; "" is our way. `solver` and `scaling` are those of the lasso and
+    its relatives, "" for their own. `include` are files with methods of the user's.
     """
 
     methods: Sequence[str] = (ZERO_SHOT, SAVS)
     heads: Sequence[int] = (20,)
     grid: Grid = field(default_factory=dict)
     restricted: bool = False
-    papers_order: bool = False
+    protocol: str = ""
     solver: str = ""
     scaling: str = ""
+    arithmetic: str = ""
     include: Sequence[str | Path] = ()
 
     @property
@@ -42,7 +43,9 @@ class Ask:
         """Every method with every combination of its hyperparameters. Raises ValueError for what no method has."""
         takes_heads = any("k" in METHODS[name].defaults for name in self.methods if name in METHODS)
         values = {**({"k": self.heads} if takes_heads else {}), **self.grid}
-        return expand_settings(self.methods, values, self.restricted, self.papers_order, self.solver, self.scaling)
+        return expand_settings(
+            self.methods, values, self.restricted, self.protocol, self.solver, self.scaling, self.arithmetic
+        )
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,9 @@ def _wrong_facts(facts: Mapping[str, Any]) -> Iterator[str]:
     names: Any = facts.get("class_names", ["?"] * facts["classes"])  # older results have none
     if not (_are(names, str) and len(names) == facts["classes"]):
         yield "its classes have not one name each"
+    order: Any = facts.get("order", [])
+    if order and not (_are_whole(order, 0, MOST_CLASSES) and sorted(order) == list(range(facts["classes"]))):
+        yield "its order of classes is none"
     settings: Any = facts.get("settings")
     columns: Any = facts.get("columns")
     if not (_are(settings, dict) and _are(columns, str) and 0 < len(settings) == len(columns) <= MOST_SETTINGS):

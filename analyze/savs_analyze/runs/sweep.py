@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from savs_analyze.draws.draws import available, check_shots
+from savs_analyze.draws.task import Task
 from savs_analyze.measure.metrics import find_metric
 from savs_analyze.methods.recipes import ZERO_SHOT
 from savs_analyze.methods.rooms import add_installed, include
@@ -61,6 +62,7 @@ def sweep(
         print(f"{left:,} of {len(keys):,} cells are left to the other parts", file=sys.stderr)
         return results.cells
     notes = [note for vectors, _ in plan for note in zero_shot_notes(vectors)] if ZERO_SHOT in ask.methods else []
+    notes += [note for vectors, cells in plan for note in order_notes(vectors, cells)]
     origins = dict.fromkeys(origin for _, cells in plan for cell in cells for origin in cell.origins)
     outside = {"origins": [origin.to_json() for origin in origins]} if origins else {}
     return results.finish({**_run_facts(command, results.folder, plan), "notes": notes, **outside})
@@ -115,7 +117,8 @@ def _cells_of(vectors: ModelVectors, base: Cell, data: Data, settings: Sequence[
         for task, few in within.items():
             check_shots(store.samples, store.benchmark, task, vectors.usable, few[0])
     capped = cap_settings(settings, len(vectors.heads), len(np.unique(vectors.heads.layer)))
-    return plan_cells(base, tasks_with_logits(vectors), within, data.draws, capped)
+    orders = {task: Task(vectors, task).order for task in store.benchmark.tasks}
+    return plan_cells(base, tasks_with_logits(vectors), within, data.draws, capped, orders)
 
 
 def _missing(
@@ -175,6 +178,16 @@ def zero_shot_notes(vectors: ModelVectors) -> Iterator[str]:
     if found:
         tasks = ", ".join(f"{task} ({(~has).sum():,} of {len(has):,} samples)" for task, has in found.items())
         yield f"{name}: zero-shot is left out, as samples lack a logit for some class: {tasks}."
+
+
+def order_notes(vectors: ModelVectors, cells: Sequence[Cell]) -> Iterator[str]:
+    """Yield a note where cells number classes by appearance, and the store does not say how they appear."""
+    benchmark = vectors.store.benchmark
+    if any(cell.order for cell in cells) and not benchmark.class_order:
+        yield (
+            f"{benchmark.name}: the store does not say how classes first appear in the training file, by which the "
+            "papers' code numbers them; they are numbered as they appear among the samples that supports come from."
+        )
 
 
 def _have_logits(vectors: ModelVectors) -> dict[str, np.ndarray]:

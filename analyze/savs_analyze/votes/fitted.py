@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -60,11 +60,18 @@ class Fitted(ABC):
         """Return the scores of votes as numbers that sum to 1 over the allowed classes; they are not calibrated."""
 
 
-def share_centroids(fitted: Sequence[Fitted], centroids: Float[np.ndarray, "class every_head dim"]) -> list[Fitted]:
-    """Let methods that vote by the same similarity share centroids, so that a batch is compared once with them."""
+def share_centroids(
+    fitted: Sequence[Fitted], centroids: Callable[[str], Float[np.ndarray, "class every_head dim"]]
+) -> list[Fitted]:
+    """Let methods that vote by the same similarity share centroids, so that a batch is compared once with them.
+
+    `centroids` gives those of all heads in the arithmetic of a similarity's means.
+    """
     heads: dict[Similarity, list[np.ndarray]] = {}
     for one in fitted:
         if one.compares_by:
             heads.setdefault(one.compares_by, []).append(one.heads)
-    shared = {kind: Centroids.of(np.concatenate(of_kind), centroids) for kind, of_kind in heads.items()}
+    shared = {
+        kind: Centroids.of(np.concatenate(of_kind), centroids(kind.arithmetic.means)) for kind, of_kind in heads.items()
+    }
     return [one.sharing(shared[one.compares_by]) if one.compares_by else one for one in fitted]

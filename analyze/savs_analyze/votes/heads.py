@@ -18,7 +18,8 @@ from savs_analyze.votes.voting import Votes, count_votes, restrict, shares, soft
 class HeadVotes(Fitted):
     """The kept heads vote by `vote`. `own` are the heads of each class's own, `weights` the scores of the heads.
 
-    The centroids may be of further heads, which other methods of a draw vote by.
+    The centroids may be of further heads, which other methods of a draw vote by. Of equal classes the first wins, or
+    the first in `order`.
     """
 
     centroids: Centroids
@@ -28,6 +29,7 @@ class HeadVotes(Fitted):
     own: Int[np.ndarray, "class k"] | None = None
     temperature: float = 0.1
     papers_order: bool = False
+    order: Int[np.ndarray, " class"] | None = None
 
     @property
     def compares_by(self) -> Similarity:
@@ -51,7 +53,8 @@ class HeadVotes(Fitted):
             batch.among(self.restricted),
             self.papers_order,
         )
-        return VOTES[self.vote].decide(ballot)
+        decide = VOTES[self.vote].decide
+        return decide(ballot) if self.order is None else decide(ballot.under(self.order)).under(self.order)
 
     def probabilities(self, scores: Float[np.ndarray, "sample class"]) -> Float[np.ndarray, "sample class"]:
         """Return shares of the votes, or the softmax of mean similarities."""

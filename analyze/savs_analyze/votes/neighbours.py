@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,44 @@ class NeighbourVotes(Fitted):
         return shares(scores)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LargestVotes(NeighbourVotes):
+    """Each head votes for the largest class, in `order` if there is one, among its nearest neighbours."""
+
+    order: Int[np.ndarray, " class"] | None = None
+
+    def votes(self, batch: Batch) -> Votes:
+        by_head = batch.of(self.heads).transpose(1, 0, 2).astype(np.float64)
+        classes = int(self.labels.max()) + 1
+        order = np.arange(classes) if self.order is None else self.order
+        place = np.argsort(order)[self.labels]
+        largest = [
+            place[near].max(axis=1, initial=-1, where=np.isfinite(found))
+            for near, found in nearest(self.neighbours, self.labels, self.count, by_head, batch.among(self.restricted))
+        ]
+        predictions = order[np.stack(largest, axis=1)]
+        scores = count_votes(predictions, classes)
+        return Votes(winner(scores, predictions), scores)
+
+
+def nearest(
+    support: Float[np.ndarray, "head neighbour dim"],
+    labels: Int[np.ndarray, " neighbour"],
+    count: int,
+    vectors: Float[np.ndarray, "head sample dim"],
+    allowed: Allowed = None,
+) -> Iterator[tuple[Int[np.ndarray, "sample near"], Float[np.ndarray, "sample near"]]]:
+    """Yield of every head the `count` nearest support vectors by cosine, the nearest first, and their cosines.
+
+    Those of classes that are not allowed come last, with minus infinity.
+    """
+    for known, asked in zip(support, vectors, strict=True):
+        found = similarities(COSINE, asked[:, None], known[:, None])[:, :, 0]
+        found = found if allowed is None else np.where(allowed[:, labels], found, -np.inf)
+        places = np.argsort(-found, axis=1, kind="stable")[:, :count]
+        yield places, np.take_along_axis(found, places, axis=1)
+
+
 def nearest_neighbours(
     support: Float[np.ndarray, "head neighbour dim"],
     labels: Int[np.ndarray, " neighbour"],
@@ -47,17 +86,13 @@ def nearest_neighbours(
     """
     classes = int(labels.max()) + 1
     predictions = np.empty((vectors.shape[1], len(support)), dtype=np.int64)
-    for head, (known, asked) in enumerate(zip(support, vectors, strict=True)):
-        found = similarities(COSINE, asked[:, None], known[:, None])[:, :, 0]
-        found = found if allowed is None else np.where(allowed[:, labels], found, -np.inf)
-        nearest = np.argsort(-found, axis=1, kind="stable")[:, :count]
-        near = np.take_along_axis(found, nearest, axis=1)
-        votes, nearness = np.zeros((2, len(asked), classes))
-        rows = np.arange(len(asked))
-        for place in range(count):
+    for head, (places, near) in enumerate(nearest(support, labels, count, vectors, allowed)):
+        votes, nearness = np.zeros((2, len(near), classes))
+        rows = np.arange(len(near))
+        for place in range(near.shape[1]):
             counted = np.isfinite(near[:, place])
-            votes[rows, labels[nearest[:, place]]] += counted
-            nearness[rows, labels[nearest[:, place]]] += np.where(counted, near[:, place] + 1, 0)
+            votes[rows, labels[places[:, place]]] += counted
+            nearness[rows, labels[places[:, place]]] += np.where(counted, near[:, place] + 1, 0)
         most = votes == votes.max(axis=1, keepdims=True)
         predictions[:, head] = np.where(most, nearness, -1).argmax(axis=1)
     return predictions

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from scipy.spatial.distance import cdist
 
 from savs_analyze.registry import Origin, Registry
+from savs_analyze.votes.arithmetic import DOUBLE, Arithmetic, rounded, rounded_cosine, rounded_mean
 
 HEAD_BLOCK = 64
 Compare = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -52,13 +53,15 @@ class Similarity:
     cosine: x.u / |x||u|, 0 for a vector without direction. l2: -|x - u|. l1: -|x - u|_1. dot: x.u.
     rbf: log exp(-gamma |x - u|^2). laplacian: log exp(-gamma |x - u|_1). sigmoid: the log-odds
     2 (gamma x.u + beta) of (1 + tanh(gamma x.u + beta)) / 2. So kernels never saturate; `saturating` ones
-    are exp and tanh in float32, as in the code of the second paper, where large vectors give ties.
+    are exp and tanh in float32, as in the code of the second paper, where large vectors give ties. `arithmetic`
+    is that of the means and of the comparison with them.
     """
 
     name: str = "cosine"
     gamma: int | float = 1.0
     beta: int | float = 0.0
     saturating: bool = False
+    arithmetic: Arithmetic = DOUBLE
 
     def __post_init__(self) -> None:
         if self.name not in KERNELS:
@@ -73,7 +76,7 @@ class Similarity:
         """The similarity that orders classes alike and has no parameters; a saturating one has none."""
         kernel = self.kernel
         as_itself = self.saturating or (kernel.form and not kernel.increasing)
-        return self if as_itself else Similarity(kernel.of or self.name)
+        return self if as_itself else Similarity(kernel.of or self.name, arithmetic=self.arithmetic)
 
     @property
     def origins(self) -> frozenset[Origin]:
@@ -95,18 +98,21 @@ def class_means(
     labels: Int[np.ndarray, " sample"],
     classes: int,
     weights: Float[np.ndarray, " sample"] | None = None,
+    arithmetic: str = "",
 ) -> Float[np.ndarray, "class head dim"]:
     """Return every head's mean vector of each class, in float64 (SAVs, arXiv 2412.00142: class centroids).
 
-    Means are weighted where samples have weights. Raises ValueError naming a class without a sample, and one with NaN
-    among its vectors.
+    Means are weighted where samples have weights, but in another `arithmetic`. Raises ValueError naming a class without
+    a sample, and one with NaN among its vectors.
     """
     means = np.empty((classes, *vectors.shape[1:]))
     for label in range(classes):
         of_class = vectors[labels == label]
         if not len(of_class):
             raise ValueError(f"class {label} has no sample to take a mean of")
-        if weights is None:
+        if arithmetic:
+            means[label] = rounded_mean(of_class, arithmetic)
+        elif weights is None:
             means[label] = of_class.mean(axis=0, dtype=np.float64)
         else:
             means[label] = np.average(of_class.astype(np.float64), axis=0, weights=weights[labels == label])
@@ -118,10 +124,13 @@ def class_means(
 def similarities(
     kind: Similarity, vectors: Float[np.ndarray, "sample head dim"], centroids: Float[np.ndarray, "class head dim"]
 ) -> Float[np.ndarray, "sample class head"]:
-    """Return the similarity of every vector to every centroid of the same head, in float64."""
+    """Return the similarity of every vector to every centroid of the same head, in float64.
+
+    Another arithmetic rounds every step of a cosine, and of others, which the papers do not have in it, the end.
+    """
     by_head = np.ascontiguousarray(vectors.transpose(1, 0, 2), dtype=np.float64)
     toward = np.ascontiguousarray(centroids.transpose(1, 0, 2), dtype=np.float64)
-    return _form(kind, _compare(kind.compared, by_head, toward)).transpose(1, 2, 0)
+    return _form(kind, _compare_in(kind, by_head, toward)).transpose(1, 2, 0)
 
 
 def left_out_similarities(
@@ -170,6 +179,17 @@ def cosine(
 def _compare(kernel: Kernel, x: np.ndarray, u: np.ndarray) -> np.ndarray:
     assert kernel.compare is not None  # a form is of a kernel that compares
     return kernel.compare(x, u)
+
+
+def _compare_in(kind: Similarity, x: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Return how vectors compare with centroids, in the arithmetic of the similarity."""
+    name, kernel = kind.arithmetic.similarities, kind.compared
+    if not name:
+        return _compare(kernel, x, u)
+    x = rounded(x, kind.arithmetic.means)  # the model gave them in that type
+    if kernel.name == COSINE.name:
+        return rounded_cosine(x, u, name).astype(np.float64)
+    return rounded(_compare(kernel, x.astype(np.float32), u.astype(np.float32)), name).astype(np.float64)
 
 
 def _paired(kernel: Kernel, x: np.ndarray, u: np.ndarray) -> np.ndarray:

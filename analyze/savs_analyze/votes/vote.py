@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -36,6 +36,15 @@ class Ballot:
     temperature: float = 0.1
     allowed: Allowed = None
     papers_order: bool = False
+
+    def under(self, order: Int[np.ndarray, " class"]) -> Ballot:
+        """Return the ballot with the classes in another order."""
+        return replace(
+            self,
+            similarities=self.similarities[:, order],
+            own=None if self.own is None else self.own[order],
+            allowed=None if self.allowed is None else self.allowed[:, order],
+        )
 
 
 @dataclass(frozen=True)

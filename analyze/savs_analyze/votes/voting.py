@@ -18,6 +18,10 @@ class Votes:
     predicted: Int[np.ndarray, " sample"]
     scores: Float[np.ndarray, "sample class"]
 
+    def under(self, order: Int[np.ndarray, " class"]) -> Votes:
+        """Return the votes under other numbers: what is the i-th class here is the class `order[i]`."""
+        return Votes(order[self.predicted], self.scores[:, np.argsort(order)])
+
 
 def allowed_classes(options: Int[np.ndarray, "sample option"], classes: int) -> Bool[np.ndarray, "sample class"]:
     """Return which classes each sample's prompt allows: the printed ones, all where it prints none (-1)."""

@@ -66,17 +66,17 @@ def index_samples(
     found = [*find_concerns(benchmark, table, unreadable, damaged), *near_concerns(together)]
     if benchmark.own:
         found += giveaway_concerns(benchmark, table, traits)
-    return Index(_info(benchmark, found), table, texts_of(benchmark, samples), sizes)
+    return Index(_info(benchmark, samples, found), table, texts_of(benchmark, samples), sizes)
 
 
 def index_unseen(benchmark: Benchmark, samples: Sequence[Sample]) -> Index:
     """Return the index of a benchmark of which no picture is read: no hash, no size, no check of pictures."""
     nothing: list[list[int]] = [[] for _ in samples]
     table = _sample_table(benchmark, samples, nothing, [sample.group for sample in samples])
-    return Index(_info(benchmark, []), table, texts_of(benchmark, samples), [])
+    return Index(_info(benchmark, samples, []), table, texts_of(benchmark, samples), [])
 
 
-def _info(benchmark: Benchmark, found: Sequence[Concern]) -> BenchmarkInfo:
+def _info(benchmark: Benchmark, samples: Sequence[Sample], found: Sequence[Concern]) -> BenchmarkInfo:
     return BenchmarkInfo(
         name=benchmark.name,
         tasks={task: list(classes) for task, classes in benchmark.tasks.items()},
@@ -88,7 +88,20 @@ def _info(benchmark: Benchmark, found: Sequence[Concern]) -> BenchmarkInfo:
         answers=dict(benchmark.answers),
         split=benchmark.split,
         checks=[asdict(concern) for concern in found],
+        class_order=class_order(benchmark, samples),
     )
+
+
+def class_order(benchmark: Benchmark, samples: Sequence[Sample]) -> dict[str, list[str]]:
+    """Return the classes of every task as they first appear among the samples that teach them, then the others.
+
+    The papers' code numbers classes so, which decides what equal scores fall back to.
+    """
+    first: dict[str, dict[str, None]] = {task: {} for task in benchmark.tasks}
+    for sample in samples:
+        if sample.label and sample.split != "test":
+            first[sample.task][sample.label] = None
+    return {task: list(found | dict.fromkeys(benchmark.tasks[task])) for task, found in first.items()}
 
 
 def _sample_table(

@@ -43,7 +43,7 @@ def _are_checks(value: Any) -> bool:
     )
 
 
-KINDS = {"tasks": _are_tasks, "answers": _are_answers, "checks": _are_checks}
+KINDS = {"tasks": _are_tasks, "answers": _are_answers, "checks": _are_checks, "class_order": _are_tasks}
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class BenchmarkInfo:
     """What a store says about its benchmark; `tasks` maps each task to its sorted classes.
 
     `split` says how the samples were divided; `checks` is what was found wrong with them, each an object with
-    `kind`, `count`, `words` and `examples`.
+    `kind`, `count`, `words` and `examples`. `class_order` has of tasks the classes as they first appear among the
+    samples that teach them, {} where nobody wrote it down.
     """
 
     name: str
@@ -64,6 +65,7 @@ class BenchmarkInfo:
     answers: Mapping[str, str] = field(default_factory=dict)
     split: str = ""
     checks: Sequence[Mapping[str, Any]] = ()
+    class_order: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for task, classes in self.tasks.items():
@@ -71,6 +73,9 @@ class BenchmarkInfo:
                 raise StoreError(f"task {task!r} has {len(classes):,} classes, a store takes at most {MOST_CLASSES:,}")
             if list(classes) != sorted(set(classes)):
                 raise StoreError(f"the classes of task {task!r} must be sorted and distinct, got {list(classes)}")
+        for task, order in self.class_order.items():
+            if task not in self.tasks or sorted(order) != list(self.tasks[task]):
+                raise StoreError(f"class_order of task {task!r} must hold each of its classes once, got {list(order)}")
 
     @property
     def most_classes(self) -> int:
@@ -93,8 +98,10 @@ class BenchmarkInfo:
         return cls(**found)
 
     def attributes(self) -> dict[str, Any]:
-        """Return the benchmark as a JSON object."""
-        return asdict(self) | {"tasks": {task: list(classes) for task, classes in self.tasks.items()}}
+        """Return the benchmark as a JSON object; an order of classes that is not known is left out."""
+        found = asdict(self) | {"tasks": {task: list(classes) for task, classes in self.tasks.items()}}
+        order = {"class_order": {task: list(classes) for task, classes in found.pop("class_order").items()}}
+        return found | (order if self.class_order else {})
 
 
 @dataclass(frozen=True)

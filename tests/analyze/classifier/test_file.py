@@ -80,9 +80,18 @@ def test_what_has_no_form_is_refused_by_name():
         make("layers")
 
 
-def test_every_method_but_two_has_a_form():
+@pytest.mark.parametrize("setting", [make_setting("paper-knn"), make_setting("savs", protocol="savs")])
+def test_what_follows_a_papers_code_is_refused(setting):
+    context = replace(planted_context(3), order=np.array([2, 0, 1]))
+    [fitted] = learn([setting.method], context)
+    with pytest.raises(ClassifierError, match="cannot be written to a classifier's file"):
+        forms.written(fitted, np.unique(fitted.heads))
+
+
+def test_every_method_but_three_has_a_form():
     context = planted_context(3)
-    learnt = learn([make_setting(name).method for name in METHODS if name not in ("zero-shot", "layers")], context)
+    without = "zero-shot", "layers", "paper-knn"
+    learnt = learn([make_setting(name).method for name in METHODS if name not in without], context)
     assert {type(one) for one in learnt} <= set(forms.NAMES)
     assert set(forms.NAMES) == {form.kind for form in forms.FORMS.values()}
 

@@ -104,14 +104,47 @@ def test_any_method_can_be_swept(make_store, tmp_path):
     }
 
 
-def test_the_papers_protocol_keeps_leaks_and_says_so(make_store, tmp_path):
+@pytest.mark.parametrize(
+    ("protocol", "more", "tested", "way"),
+    [
+        # The second paper sets the first quarter aside.
+        ("paper", (), 45, "second paper's way"),
+        ("extension", ("--arithmetic", "bfloat16"), 45, "second paper's way, bfloat16"),
+        ("savs", (), 60, "first paper's way"),
+        ("savs", ("--arithmetic", "float16", "--validation", 0.5), 30, "first paper's way, float16"),
+    ],
+)
+def test_the_papers_protocols_keep_leaks_and_say_so(make_store, tmp_path, protocol, more, tested, way):
     store = make_store(image_hash=[(1 + i % 60,) for i in range(120)])
     out = tmp_path / "results"
-    swept = call("sweep", "--store", store.path, "--out", out, "--protocol", "paper", "--shots", 5, "--draws", 1)
+    asked = "--protocol", protocol, "--shots", 5, "--draws", 1, *more
+    swept = call("sweep", "--store", store.path, "--out", out, "--method", "savs", *asked)
     assert swept.returncode == 0, swept.stderr
-    assert as_csv("table", out).n.unique().tolist() == [45]  # the first quarter is set aside
-    assert "Unlike the papers: supports are random draws" in written("table", out)
-    assert "Leaks kept" in written("table", out)
+    rows, table = as_csv("table", out), " ".join(written("table", out).split())
+    assert rows.n.unique().tolist() == [tested]
+    assert rows.setting.unique().tolist() == [f"SAVs, 12 heads, {way}"]
+    assert "Unlike the papers: supports are random draws" in table
+    assert ("in double precision" in table) == (not more)
+    assert "Leaks kept" in table
+    assert "the store does not say how classes first appear" in table
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (
+            ("--arithmetic", "float16"),
+            "float16 is how the papers' code computes: it needs a protocol, savs or extension",
+        ),
+        (("--protocol", "savs", "--arithmetic", "float8"), "Invalid value for '--arithmetic'"),
+        (("--protocol", "papers"), "Invalid value for '--protocol'"),
+    ],
+)
+def test_what_is_no_protocol_is_refused(toy, tmp_path, asked, words):
+    refused = call("sweep", "--store", toy.path, "--out", tmp_path / "out", *asked)
+    assert refused.returncode == 2
+    assert words in " ".join(refused.stderr.replace("│", " ").split())
+    assert "Traceback" not in refused.stderr
 
 
 @pytest.mark.parametrize("over", [0, 1])

@@ -32,6 +32,7 @@ def listed(*words):
         ((), {}),
         (("--validation", 0, "--keep-leaks"), {"validation": Validation(0), "keep_leaks": True}),
         (("--protocol", "paper"), {"validation": Validation(0.25, first=True), "keep_leaks": True}),
+        (("--protocol", "savs"), {"validation": Validation(0, first=True), "keep_leaks": True}),
     ],
     ids=str,
 )

@@ -24,7 +24,7 @@ NAMES = [name for name in METHODS if name != ZERO_SHOT]
 FAST = ["savs-l2", "savs-soft", "savs-loo", "class-favoured", "class-similarity-balanced", "layers", "random"]
 FAST += ["knn", "gaussian", "ridge", "last-layer-probe"]
 # They leave samples out, count neighbours, or estimate covariances.
-UNWEIGHTED = ["savs-loo", "savs-loo-margin", "knn", "gaussian", "auto"]
+UNWEIGHTED = ["savs-loo", "savs-loo-margin", "knn", "paper-knn", "gaussian", "auto"]
 REFUSED_WEIGHTS = {
     f"check_{check}": "the method refuses weights"
     for check in (

@@ -12,6 +12,7 @@ from savs_analyze.methods.context import Context
 from savs_analyze.methods.kinds.heads import SELECTIONS, Savs
 from savs_analyze.methods.kinds.layers import Layers
 from savs_analyze.methods.learners import learn, predict
+from savs_analyze.methods.protocols import PROTOCOLS
 from savs_analyze.methods.recipes import METHODS, ZERO_SHOT
 from savs_analyze.methods.settings import expand_settings, make_setting
 from savs_analyze.parts.selection import Scoring
@@ -35,7 +36,7 @@ shapes = st.fixed_dictionaries(
 def every_setting(k):
     """Return all methods with several values of all their hyperparameters, also in the papers' order."""
     names = [name for name in METHODS if isinstance(make_setting(name).method, Savs | Layers)]
-    return [s for order in (False, True) for s in expand_settings(names, {**GRID, "k": k}, papers_order=order)]
+    return [s for way in ("", *PROTOCOLS) for s in expand_settings(names, {**GRID, "k": k}, protocol=way)]
 
 
 def run(methods, problem, seed, shape, restricted=False):
@@ -122,7 +123,7 @@ def test_same_as_names_the_simplest(name, same_as, k):
 def test_same_as_is_a_method_with_the_same_canonical_recipe_and_itself_no_other():
     for setting in every_setting([7]):
         if setting.same_as:
-            simplest = make_setting(setting.same_as, papers_order=setting.papers_order, k=7)
+            simplest = make_setting(setting.same_as, protocol=setting.protocol, k=7)
             assert simplest.method.canonical == setting.method.canonical
             assert not simplest.same_as
 

@@ -1,12 +1,13 @@
 """Settings: what a user may ask for, how it is written, and what is refused."""
 
 import json
-from itertools import combinations
+from itertools import combinations, product
 
 import pytest
 
 from kit.sweeps import GRID
 from savs_analyze.methods.kinds.probes import Neighbours
+from savs_analyze.methods.protocols import PROTOCOLS
 from savs_analyze.methods.recipes import METHODS, ZERO_SHOT
 from savs_analyze.methods.settings import Setting, expand_settings, make_setting
 from savs_analyze.votes.similarity import Similarity
@@ -89,10 +90,12 @@ def test_a_hyperparameter_that_no_method_has_is_refused(names, grid, words):
 
 
 @pytest.mark.parametrize("restricted", [False, True])
-@pytest.mark.parametrize("papers_order", [False, True])
+@pytest.mark.parametrize(
+    ("protocol", "arithmetic"), [("", ""), *product(PROTOCOLS, ["", "float16"]), ("extension", "bfloat16")]
+)
 @pytest.mark.parametrize("name", METHODS)
-def test_settings_survive_json(name, papers_order, restricted):
-    setting = make_setting(name, restricted, papers_order)
+def test_settings_survive_json(name, protocol, arithmetic, restricted):
+    setting = make_setting(name, restricted, protocol, arithmetic=arithmetic)
     assert Setting.from_json(json.loads(json.dumps(setting.to_json()))) == setting
 
 
@@ -124,9 +127,9 @@ def test_columns(setting, column):
 
 
 def test_the_papers_lasso_is_liblinears():
-    assert make_setting("lasso", papers_order=True).method.solver == "liblinear"
-    assert make_setting("lasso", papers_order=True, solver="working-set").method.solver == "working-set"
-    assert make_setting("sparse-group-lasso", papers_order=True).method.solver == "working-set"
+    assert make_setting("lasso", protocol="extension").method.solver == "liblinear"
+    assert make_setting("lasso", protocol="extension", solver="working-set").method.solver == "working-set"
+    assert make_setting("sparse-group-lasso", protocol="extension").method.solver == "working-set"
 
 
 def test_solvers_and_scalings_are_for_the_lasso_and_its_relatives():
@@ -138,6 +141,6 @@ def test_solvers_and_scalings_are_for_the_lasso_and_its_relatives():
 
 
 def test_the_papers_order_votes_by_cosine_and_leaves_baselines_alone():
-    assert make_setting("savs-rbf", papers_order=True).method.voting == Similarity("cosine")
+    assert make_setting("savs-rbf", protocol="extension").method.voting == Similarity("cosine")
     assert make_setting("savs-rbf").method.voting == Similarity("rbf")
-    assert make_setting("knn", papers_order=True).method == Neighbours()
+    assert make_setting("knn", protocol="extension").method == Neighbours()

@@ -86,7 +86,7 @@ def test_methods_are_the_estimators_on_the_last_layers(example, classes, layers)
 def test_liblinear_is_the_papers_lasso(example, classes):
     vectors, labels, unseen, _ = example(classes)
     flat, asked = vectors.reshape(len(vectors), -1), unseen.reshape(len(unseen), -1)
-    settings = [make_setting("lasso", papers_order=True, layers=3, C=C) for C in (1e-5, 0.1, 1, 100)]
+    settings = [make_setting("lasso", protocol="extension", layers=3, C=C) for C in (1e-5, 0.1, 1, 100)]
     learnt, votes = run(settings, vectors, labels, unseen)
     for C, one, vote in zip((1e-5, 0.1, 1, 100), learnt, votes, strict=True):
         plain = LogisticRegression(solver="liblinear", l1_ratio=1, C=C, random_state=0, max_iter=1000)
@@ -122,7 +122,7 @@ def test_a_share_means_the_same_at_any_scale(example, name, factor):
 def test_a_model_without_features_answers_the_first_class_and_says_so(example, name, classes):
     vectors, labels, unseen, _ = example(classes)
     if name == "liblinear":
-        setting = make_setting("lasso", C=1e-6, layers=3, papers_order=True)
+        setting = make_setting("lasso", C=1e-6, layers=3, protocol="extension")
     else:
         knob = next(key for key in ("C", "alpha", "share") if key in METHODS[name].defaults)
         setting = make_setting(name, layers=3, **{knob: 1e-6 if knob == "C" else 1e3})

@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -70,6 +71,16 @@ def cells(tmp_path_factory):
     return run(pets, blink, eurosat, folder=folder / "out", methods=methods, heads=(5, 20), draws=3)
 
 
+def test_footnotes_say_what_the_first_papers_code_takes(tmp_path):
+    methods = ("knn", "paper-knn", "layers", "linear-probe")
+    cells = run(write_random(tmp_path, "mhalu"), folder=tmp_path / "out", methods=methods, grid={"layers": [2]})
+    notes = {row.method: row.notes for row in beside_published(cells).itertuples()}
+    assert set(notes) == set(methods)
+    for method, key in product(methods, ("largest", "output")):
+        assert (NOTES[key] in notes[method]) == (("knn" if key == "largest" else "layers") in method)
+    assert NOTES["largest"] in " ".join(papers_notes(beside_published(cells)))
+
+
 @pytest.fixture(scope="module")
 def compared(cells):
     return beside_published(cells)
@@ -95,7 +106,7 @@ def test_the_known_numbers_are_there():
     table = figures["value"].loc["second paper", "Table 1"]
     assert table["llava-ov", "naturalbench-retrieval", "group_accuracy", "savs", ""] == 0.54
     assert table["qwen2vl", "pets", "accuracy", "savs", ""] == 0.985
-    assert figures["value"]["SAVs", "Table 3", "llava-ov", "mhalu", "accuracy", "knn", ""] == 0.53
+    assert figures["value"]["SAVs", "Table 3", "llava-ov", "mhalu", "accuracy", "paper-knn", ""] == 0.53
     # EuroSAT's cells of two methods are exchanged between the models: corrected, each is near the other's printed one.
     for method in ("lasso-one-vs-rest", "sparse-group-lasso"):
         for model, other in (("llava-ov", "qwen2vl"), ("qwen2vl", "llava-ov")):

@@ -21,7 +21,7 @@ def test_cells_differ_in_name_when_anything_differs():
         *plan_cells(base, {"one": True}, few, 1, both),
         *plan_cells(base, {"one": True}, twenty, 1, expand_settings(["savs"], {"k": [5]})),
         *plan_cells(base, {"one": True}, twenty, 1, expand_settings(["savs"], {"k": [5, 20]}, restricted=True)),
-        *plan_cells(base, {"one": True}, twenty, 1, expand_settings(["savs"], {"k": [5, 20]}, papers_order=True)),
+        *plan_cells(base, {"one": True}, twenty, 1, expand_settings(["savs"], {"k": [5, 20]}, protocol="extension")),
         *plan_cells(base, {"one": True}, twenty, 1, expand_settings(["savs-l2"], {"k": [5, 20]})),
         *plan_cells(base, {"one": True}, twenty, 1, expand_settings(["savs-rbf"], {"k": [5], "gamma": [1, 2]})),
         *plan_cells(replace(base, keep_leaks=True), {"one": True}, twenty, 1, both),
@@ -37,7 +37,7 @@ def test_cells_differ_in_name_when_anything_differs():
 
 SETTINGS = (
     Setting("savs", (("k", 5),)),
-    Setting("lasso", (("C", 0.1), ("layers", 2)), True, True, "liblinear", "head_rms"),
+    Setting("lasso", (("C", 0.1), ("layers", 2)), True, "papers", "liblinear", "head_rms"),
 )
 FULL = Cell(
     *("digits", "tiny", "f" * 64, "i" * 64, "0" * 8, "accuracy", "all", "savs"),

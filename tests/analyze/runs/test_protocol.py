@@ -1,40 +1,65 @@
 """The papers' protocol, and predictions among the options that a prompt prints."""
 
+from functools import partial
+
 import numpy as np
+import pytest
 
 from kit import transcription as slow
 from kit.sweeps import FEW, run
 from savs_analyze.methods.recipes import METHODS
+from savs_analyze.runs.audit import audit
 from savs_analyze.runs.results import Results
+from savs_analyze.votes.similarity import Similarity
 
 
-def papers(store, out, **settings):
-    return run(store, out, papers_order=True, keep_leaks=True, **settings)
+def papers(store, out, protocol="extension", **settings):
+    return run(store, out, protocol=protocol, keep_leaks=True, **settings)
 
 
-def test_the_papers_protocol_follows_the_papers_code(make_store, tmp_path):
-    # Weak heads, of which many tie at the cut and in the vote.
-    def weaken(vectors):
-        vectors += np.random.default_rng(7).normal(size=vectors.shape) * 4
+# Weak heads, of which many tie at the cut and in the vote; of some samples nothing is known.
+def weaken(vectors):
+    generator = np.random.default_rng(7)
+    vectors += generator.normal(size=vectors.shape) * 4
+    vectors[generator.random(vectors.shape[:3]) < 0.2] = 0
 
-    store = make_store(classes=4, change=weaken)
-    papers(store, tmp_path / "out", methods=["savs", "savs-artanh", "class-favoured"], draws=2, heads=(2, 5))
+
+@pytest.mark.parametrize("class_order", [{}, {"all": ["dog", "ant", "cat", "bee"]}])
+@pytest.mark.parametrize("protocol", ["savs", "extension"])
+def test_each_protocol_follows_its_papers_code(make_store, tmp_path, protocol, class_order):
+    store = make_store(classes=4, change=weaken, class_order=class_order)
+    methods = ["savs", "savs-artanh", "paper-sigmoid", "class-favoured"]
+    papers(store, tmp_path / "out", protocol, methods=methods, draws=2, heads=(2, 5))
     vectors, labels = store["planted"].read().astype(float).tolist(), store.samples.label
+    names = store.benchmark.tasks["all"]
+    first = class_order["all"] if class_order else names  # a planted pool has class after class
     cells = list(Results(tmp_path / "out").loaded())
     for cell in cells:
-        support, test = cell.facts.support, cell.arrays["sample"]
         assert cell.rows[0]["keep_leaks"]
+        assert [names[place] for place in cell.facts.order] == list(first)
+        # The support as a training file that begins with one sample of each class.
+        support = sorted(cell.facts.support, key=lambda sample: first.index(names[labels[sample]]))
+        score = slow.cosine
+        if cell.facts.method == "paper-sigmoid":
+            score = partial(slow.similarity, Similarity("sigmoid", saturating=True))
+        code = slow.PapersCode([vectors[i] for i in support], labels[support].tolist(), score)
         for place, k in enumerate((2, 5)):
-            arguments = [vectors[i] for i in support], labels[support].tolist(), 4, k, [vectors[i] for i in test]
+            kept = code.first_papers_heads(k) if protocol == "savs" else code.second_papers_heads(k)
+            tested = [vectors[i] for i in cell.arrays["sample"]]
             if cell.facts.method == "class-favoured":
-                expected = slow.papers_class_favoured(*arguments)
+                expected = [code.class_favoured(k, sample) for sample in tested]
             else:
-                kept, expected = slow.papers_savs(*arguments)
-                assert sorted(4 * layer + head for layer, head in cell.facts.kept[place]) == kept
+                expected = [code.majority(kept, sample) for sample in tested]
+                assert sorted(4 * layer + head for layer, head in cell.facts.kept[place]) == sorted(kept)
             assert cell.arrays["predicted"][place].tolist() == expected
     assert any(row["tied_at_cut"] for cell in cells for row in cell.rows)
     ours = run(store, tmp_path / "ours", methods=["savs"], draws=2, heads=(2, 5))
     assert set(ours.value) != {row["value"] for cell in cells for row in cell.rows if row["method"] == "savs"}
+    said = any("does not say how classes first appear" in note for note in Results(tmp_path / "out").notes())
+    assert said == (not class_order)
+    findings = {finding.checked: finding.sound for finding in audit(tmp_path / "out", seed=0)}
+    assert findings["again"]
+    assert all(findings.values())
 
 
 def test_leaks_are_kept_by_the_papers_protocol(make_store, tmp_path):

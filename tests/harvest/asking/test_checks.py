@@ -8,7 +8,7 @@ from PIL import Image
 
 from savs_benchmarks import Benchmark, Sample, check
 from savs_harvest.asking.checks import find_concerns
-from savs_harvest.asking.index import index_samples
+from savs_harvest.asking.index import index_samples, index_unseen
 from savs_stores import BenchmarkInfo, SampleTable, open_store
 from savs_stores.write import create_store
 
@@ -236,3 +236,16 @@ def test_checks_are_found_when_samples_are_indexed_and_kept_in_the_store(tmp_pat
 
 def test_a_store_without_checks_opens_as_ever():
     assert BenchmarkInfo.from_attributes({"name": "old", "tasks": {"all": ["a", "b"]}}).checks == ()
+
+
+@pytest.mark.parametrize("index_of", [index_samples, index_unseen])
+def test_the_index_keeps_the_order_in_which_classes_first_appear_in_the_training_file(index_of):
+    # Task by task: a test sample is in no training file, a class without any comes last, an absent label is none.
+    rows = [
+        ("test", "all", "cat"), ("pool", "all", ""), ("pool", "all", "dog"), ("either", "all", "cat"),
+        ("pool", "more", "owl"), ("test", "more", "ant"), ("pool", "more", "bee"), ("pool", "more", "owl"),
+    ]  # fmt: skip
+    picture = Image.new("RGB", (8, 8))
+    samples = [Sample(f"s{i}", (picture,), f"{i}?", label, split, task) for i, (split, task, label) in enumerate(rows)]
+    asked = benchmark(tasks={"all": CLASSES, "more": ("ant", "bee", "owl")})
+    assert index_of(asked, samples).info.class_order == {"all": ["dog", "cat"], "more": ["owl", "bee", "ant"]}

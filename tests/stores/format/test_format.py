@@ -171,12 +171,28 @@ REFUSED = {
     "unsorted classes": (
         at("zarr.json", lambda d: d["attributes"]["benchmark"]["tasks"]["all"].reverse()), "must be sorted",
     ),
+    "an order without a class": (
+        at("zarr.json", lambda d: d["attributes"]["benchmark"].update(class_order={"all": ["red", "blue"]})),
+        "class_order of task 'all' must hold each of its classes once",
+    ),
+    "an order that is no list": (
+        at("zarr.json", lambda d: d["attributes"]["benchmark"].update(class_order={"all": "red"})),
+        "class_order of a benchmark is of another kind",
+    ),
     "half a root": (write_text("zarr.json", '{"attributes": {"form'), "cannot be read, it is damaged"),
     "half a column": (write_text("label/zarr.json", '{"shape'), "label cannot be read, it is damaged"),
     "half a model": (write_text("toy/zarr.json", '{"attributes'), "cannot be read, it is damaged"),
     "an empty heads": (write_text("toy/heads/zarr.json", ""), "toy/heads cannot be read, it is damaged"),
     "torn values": (write_text("label/c/0", "("), "label/c/0 cannot be read, it is damaged"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("order", [{}, {"all": ["red", "blue", "green"]}])
+def test_the_order_in_which_classes_appear_may_be_kept(toy, tmp_path, order):
+    info = BenchmarkInfo("toy", {"all": ["blue", "green", "red"]}, class_order=order)
+    create_store(tmp_path / "toy.zarr", info, toy.table)
+    assert open_store(tmp_path / "toy.zarr").benchmark.class_order == order
+    assert ("class_order" in metadata(tmp_path / "toy.zarr")["."]["attributes"]["benchmark"]) == bool(order)
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -8,7 +8,8 @@ import numpy as np
 
 from savs_analyze.methods.context import Context
 from savs_analyze.methods.method import Method
-from savs_analyze.parts.selection import BY_COUNT, Scoring, paper_ranking, rank_heads, tied_at_cut
+from savs_analyze.methods.protocols import Protocol
+from savs_analyze.parts.selection import BY_COUNT, HeadScores, Scoring, paper_ranking, rank_heads, tied_at_cut
 from savs_analyze.parts.transform import NONE
 from savs_analyze.registry import Origin
 from savs_analyze.votes.batch import Centroids
@@ -23,8 +24,8 @@ SELECTIONS = ("top", "random")
 class Savs(Method):
     """One recipe: the `k` best heads by `scoring` (or of every class, under a vote that takes such) vote.
 
-    `selection` may also keep random heads. `voting` is the similarity that heads vote by. `papers_order` keeps and
-    lists heads as the papers' code does.
+    `selection` may also keep random heads. `voting` is the similarity that heads vote by. `protocol` keeps and lists
+    heads, and numbers classes, as a paper's code does.
     """
 
     k: int = 20
@@ -33,7 +34,7 @@ class Savs(Method):
     vote: str = "majority"
     voting: Similarity = COSINE
     temperature: int | float = 0.1
-    papers_order: bool = False
+    protocol: Protocol | None = None
 
     def __post_init__(self) -> None:
         if self.selection not in SELECTIONS or self.vote not in VOTES:
@@ -94,34 +95,56 @@ class Savs(Method):
         scoring = self.scoring
         return scoring.transform != NONE, scoring.similarity != scoring.similarity.base, scoring.criterion != "count"
 
-    def in_papers_order(self) -> Savs:
-        return replace(self, papers_order=True, voting=COSINE)
+    @property
+    def by_appearance(self) -> bool:
+        return self.protocol is not None and self.protocol.by_appearance
+
+    def following(self, protocol: Protocol) -> Savs:
+        """Return the method with the protocol's listing, its votes by cosine, and its arithmetic.
+
+        Samples left out of their means are in neither paper: these are scored in double precision.
+        """
+        scoring = self.scoring
+        if not scoring.leave_one_out:
+            scoring = replace(scoring, similarity=replace(scoring.similarity, arithmetic=protocol.arithmetic))
+        return replace(self, protocol=protocol, voting=replace(COSINE, arithmetic=protocol.arithmetic), scoring=scoring)
 
     def learn(self, context: Context) -> HeadVotes:
         """Return the heads that the recipe keeps, by the scores of all."""
         if not self.ranks:
             heads = context.vectors.shape[1]
             return self._kept(context, np.random.default_rng([context.seed, heads]).permutation(heads)[: self.k])
-        found = context.scores(self.scoring)
-        rank = paper_ranking if self.papers_order else rank_heads
+        found = self._scores(context)
+        rank = paper_ranking if self.protocol else rank_heads
         if self.scoring.per_class:
             own = np.stack([rank(v, m)[: self.k] for v, m in zip(found.value, found.margin, strict=True)])
             tied = max(tied_at_cut(value, self.k) for value in found.value)
             return replace(self._kept(context, np.unique(own)), tied=tied, own=own)
         ranked = rank(found.value, found.margin)[: self.k]
-        # The papers' code lists the kept heads by layer and head, not by score: that decides between equal camps.
-        chosen = np.sort(ranked) if self.papers_order else ranked
+        # The second paper's code lists the kept heads by layer and head: that decides between equal camps.
+        chosen = np.sort(ranked) if self.protocol and not self.protocol.best_first else ranked
         weights = found.value[chosen] if self._vote.by_score else None
         tied = tied_at_cut(found.value, self.k)
         return replace(self._kept(context, chosen), tied=tied, weights=weights, ranked=ranked)
+
+    def _scores(self, context: Context) -> HeadScores:
+        """Return the scores of all heads; of classes that a head finds equally near, the first is its answer."""
+        if not self.by_appearance or context.order is None:
+            return context.scores(self.scoring)
+        found = context.by_appearance.scores(self.scoring)
+        if not self.scoring.per_class:
+            return found
+        place = np.argsort(context.order)
+        return HeadScores(found.value[place], found.margin[place])
 
     def _kept(self, context: Context, heads: np.ndarray) -> HeadVotes:
         return HeadVotes(
             heads=heads,
             restricted=self.restricted,
-            centroids=Centroids.of(heads, context.centroids),
+            centroids=Centroids.of(heads, context.means(self.voting.arithmetic.means)),
             similarity=self.voting,
             vote=self.vote,
             temperature=self.temperature,
-            papers_order=self.papers_order,
+            papers_order=self.protocol is not None,
+            order=context.order if self.by_appearance else None,
         )

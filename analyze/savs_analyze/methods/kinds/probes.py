@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from savs_analyze.methods.context import Context
 from savs_analyze.methods.method import Method
-from savs_analyze.parts.selection import BY_COUNT, Scoring, rank_heads, tied_at_cut
+from savs_analyze.methods.protocols import Protocol
+from savs_analyze.parts.selection import BY_COUNT, Scoring, paper_ranking, rank_heads, tied_at_cut
 from savs_analyze.votes.fitted import Fitted
 from savs_analyze.votes.linear import GaussianVotes, LinearVotes, PerceptronVotes, Standard
-from savs_analyze.votes.neighbours import NeighbourVotes
+from savs_analyze.votes.neighbours import LargestVotes, NeighbourVotes
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,40 @@ class Neighbours(Probe):
         return NeighbourVotes(
             heads=heads, restricted=self.restricted, tied=tied, neighbours=by_head, labels=context.labels, count=count
         )
+
+
+@dataclass(frozen=True)
+class PapersNeighbours(Neighbours):
+    """The first paper's published row: each head votes for the largest class number among its nearest `neighbours`.
+
+    Its code takes `max(topk // 20)` of samples that lie class after class, 20 of each: the class that appears last in
+    the training file, if it is among the nearest at all, however few they are.
+    """
+
+    protocol: Protocol | None = None
+
+    @property
+    def ranks(self) -> bool:
+        return True
+
+    @property
+    def by_appearance(self) -> bool:
+        return self.protocol is None or self.protocol.by_appearance
+
+    def following(self, protocol: Protocol) -> PapersNeighbours:
+        return replace(self, protocol=protocol)
+
+    def choose_heads(self, context: Context) -> tuple[Int[np.ndarray, " voter"], int]:
+        if self.protocol is None:
+            return super().choose_heads(context)
+        found = context.by_appearance.scores(BY_COUNT)
+        ranked = paper_ranking(found.value, found.margin)[: self.k]
+        return ranked if self.protocol.best_first else np.sort(ranked), tied_at_cut(found.value, self.k)
+
+    def fit(self, context: Context, heads: Int[np.ndarray, " voter"], tied: int) -> LargestVotes:
+        found = super().fit(context, heads, tied)
+        own = {field.name: getattr(found, field.name) for field in fields(found)}
+        return LargestVotes(**own, order=context.order if self.by_appearance else None)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from savs_analyze.lasso.estimator import SCALINGS, SOLVERS, SparseGroupLogisticRegression
 from savs_analyze.methods.context import Context
 from savs_analyze.methods.method import Method
+from savs_analyze.methods.protocols import Protocol
 from savs_analyze.votes.linear import SparseVotes
 
 # group-lasso takes minutes for more on many classes; liblinear and ours stop by themselves.
@@ -69,7 +70,7 @@ class Sparse(Method):
     def solved_by(self, solver: str, scaling: str) -> Sparse:
         return replace(self, solver=solver or self.solver, scaling=scaling or self.scaling)
 
-    def in_papers_order(self) -> Sparse:
+    def following(self, protocol: Protocol) -> Sparse:
         """Return the lasso as the papers' code solves it, by liblinear; what it cannot solve stays."""
         liblinear = self.l1_ratio == 1 and self.knob == "C"
         return replace(self, solver="liblinear") if liblinear else self
