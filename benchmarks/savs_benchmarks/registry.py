@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from savs_benchmarks.digits import claims, compare, digits, pairs
@@ -67,18 +68,22 @@ def find_benchmark(
     pool_per_class: int | None = POOL_PER_CLASS,
     splitting: Splitting = "official",
     reading: Reading = Reading(),  # noqa: B008  it is frozen
+    support: Sequence[Path] = (),
 ) -> Benchmark:
     """Return the benchmark of a file or folder of the user's, or a registered one; what exists is never a name.
 
-    A published one reads its files below `data_root`. Raises `BenchmarkError` suggesting the nearest name,
-    and for files that are not here with the steps that bring them.
+    A published one reads its files below `data_root`; in the papers' split, lists of their training examples are its
+    `support`. Raises `BenchmarkError` suggesting the nearest name, and for files that are not here with the steps that
+    bring them.
     """
     if (own := own_path(name)) is None and name in PUBLISHED:
         _refuse_reading(name, reading)
         published = PUBLISHED[name]
-        found = published.open(published.locate(data_root), pool_per_class, splitting)
+        found = published.open(published.locate(data_root), pool_per_class, splitting, support)
     elif splitting == "paper":
         raise BenchmarkError(f"{name} is in no paper: --split paper is for {', '.join(PUBLISHED)}")
+    elif support:
+        raise BenchmarkError(f"{name} is in no paper: --support is for {', '.join(PUBLISHED)}, with --split paper")
     elif own is not None:
         found = load_own(own, reading)
     elif name in EMBEDDED:

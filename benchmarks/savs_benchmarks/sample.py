@@ -176,6 +176,8 @@ def _reasons(sample: Sample, tasks: Mapping[str, set[str]], own: bool) -> Iterab
 def _group_faults(samples: list[Sample], size: int) -> Iterable[str]:
     groups: dict[str | None, list[Sample]] = {}
     for sample in samples:
+        if sample.split == "pool" and sample.group is None and sample.slot is None:  # it only teaches
+            continue
         if sample.group is None or isinstance(sample.group, str):  # all others are faults of their samples
             groups.setdefault(sample.group, []).append(sample)
     for group, members in groups.items():

@@ -73,6 +73,8 @@ NOTES = {
     "code takes the largest class index among them (max(topk // 20)), which paper-knn does too.",
     "output": "The first paper's code takes a layer's features from the output of its projection (o_proj), where all "
     "heads are mixed; ours are its heads, side by side, before it.",
+    "merged": "The first paper's NaturalBench has two classes: its code takes A for Yes and B for No; ours has four "
+    "(savs-harvest --split paper has two).",
     "strings": "The first paper's zero-shot compares a generated text with the label: below chance on two classes, it "
     "measures form. Ours compares log-probabilities of the answers.",
     "formula": "The method is as the second paper's text has it; the published number is of its code, which differs.",
@@ -210,6 +212,7 @@ def _notes(ours: dict[str, Any], theirs: dict[str, Any], fits: bool, one_draw: b
         "shots": ours["method"] != ZERO_SHOT and ours["shots"] != theirs["shots"],
         "one draw": one_draw,
         "size": not theirs["n"],
+        "merged": ours["benchmark"] == "naturalbench",
         "split": not ours["benchmark"].endswith(PAPERS_SPLIT),
     }
     return [*theirs["notes"].split(), *(key for key, needed in more.items() if needed)]

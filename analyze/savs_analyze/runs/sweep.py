@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -63,6 +64,7 @@ def sweep(
         return results.cells
     notes = [note for vectors, _ in plan for note in zero_shot_notes(vectors)] if ZERO_SHOT in ask.methods else []
     notes += [note for vectors, cells in plan for note in order_notes(vectors, cells)]
+    notes += [note for vectors, cells in plan for note in one_support_notes(vectors, cells)]
     origins = dict.fromkeys(origin for _, cells in plan for cell in cells for origin in cell.origins)
     outside = {"origins": [origin.to_json() for origin in origins]} if origins else {}
     return results.finish({**_run_facts(command, results.folder, plan), "notes": notes, **outside})
@@ -188,6 +190,19 @@ def order_notes(vectors: ModelVectors, cells: Sequence[Cell]) -> Iterator[str]:
             f"{benchmark.name}: the store does not say how classes first appear in the training file, by which the "
             "papers' code numbers them; they are numbered as they appear among the samples that supports come from."
         )
+
+
+def one_support_notes(vectors: ModelVectors, cells: Sequence[Cell]) -> Iterator[str]:
+    """Yield a note where draws repeat one support, as it is all that supports come from."""
+    table, benchmark = vectors.store.samples, vectors.store.benchmark
+    drawn = Counter((cell.task, cell.shots) for cell in cells if cell.draw)
+    for task, shots in drawn:
+        if set(available(table, benchmark, task, vectors.usable).values()) == {shots}:
+            of = benchmark.name if len(benchmark.tasks) == 1 else f"{benchmark.name} / {task}"
+            yield (
+                f"{of}, {vectors.name}: there are just {shots} labelled samples of every class to learn from, so all "
+                "draws are one: intervals say nothing of other draws (--draws 1)."
+            )
 
 
 def _have_logits(vectors: ModelVectors) -> dict[str, np.ndarray]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from savs_benchmarks.errors import BenchmarkError
 from savs_benchmarks.files.source import DATA_ROOT, Source
+from savs_benchmarks.files.support import read_support, told, with_support
 from savs_benchmarks.sample import DEFAULT_TASK, Benchmark, Sample, Split
 from savs_benchmarks.splits import limit_pool
 
@@ -23,11 +24,16 @@ Reader: TypeAlias = Callable[[Path], Iterable[Sample]]
 class PaperSplit:
     """The papers' own division into support and test, as far as public facts allow; `lost` says what they do not.
 
-    `samples` is None where they allow nothing.
+    `samples` is None where they allow nothing. Their prompts begin with `begins`. What is another than the official
+    benchmark's is said: `tasks`, `prompt`, `answers`.
     """
 
     lost: str
     samples: Reader | None = None
+    begins: str = ""
+    tasks: Tasks | None = None
+    prompt: str = ""
+    answers: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,24 +80,27 @@ class Published:
             raise BenchmarkError(f"the papers' split of {self.name} cannot be reconstructed: {self.paper.lost}")
 
     def open(
-        self, place: Path, pool_per_class: int | None = POOL_PER_CLASS, splitting: Splitting = "official"
+        self,
+        place: Path,
+        pool_per_class: int | None = POOL_PER_CLASS,
+        splitting: Splitting = "official",
+        support: Sequence[Path] = (),
     ) -> Benchmark:
-        """Return the benchmark over its files.
+        """Return the benchmark over its files; `support` are lists of a paper's training examples.
 
-        Raises `BenchmarkError` where the papers' split is asked for and cannot be reconstructed.
+        Raises `BenchmarkError` where the papers' split is asked for and cannot be reconstructed, and for a support
+        without it.
         """
-        published = dict(self.counts) if pool_per_class is None else {**self.counts, "pool": 0}
         self.check_splitting(splitting)
         if splitting == "paper":
-            reader, name, pool_per_class, published = self.paper.samples, f"{self.name}-paper", None, {}
-            split = f"the papers' split; what could not be reconstructed: {self.paper.lost}"
-        else:
-            reader, name = self.samples, self.name
-            cut = pool_per_class is not None and "pool" in self.counts
-            split = f"official, at most {pool_per_class} a class in the pool" if cut else "official"
-        assert reader is not None  # checked above
+            return self._as_the_papers(place, support)
+        if support:
+            raise BenchmarkError(f"a support of a paper needs the papers' split of {self.name}: say --split paper")
+        published = dict(self.counts) if pool_per_class is None else {**self.counts, "pool": 0}
+        cut = pool_per_class is not None and "pool" in self.counts
+        split = f"official, at most {pool_per_class} a class in the pool" if cut else "official"
         return Benchmark(
-            name=name,
+            name=self.name,
             summary=self.summary,
             source=self.source.page,
             revision=self.source.found_revision(place),
@@ -99,9 +108,41 @@ class Published:
             metric=self.metric,
             tasks=self.tasks(place) if callable(self.tasks) else self.tasks,
             prompt=self.prompt,
-            samples=lambda: limit_pool(reader(place), pool_per_class),
+            samples=lambda: limit_pool(self.samples(place), pool_per_class),
             answers=self.answers,
             varying=self.varying,
             split=split,
             published={split: count for split, count in published.items() if count},
         )
+
+    def _as_the_papers(self, place: Path, support: Sequence[Path]) -> Benchmark:
+        official = self.open(place, None)
+        paper, examples = self.paper, [example for file in support for example in read_support(file)]
+        tasks = paper.tasks or official.tasks
+        assert paper.samples is not None  # `check_splitting` refuses it
+        reader = paper.samples
+
+        def samples() -> Iterable[Sample]:
+            found = [paper_worded(sample, paper.begins) for sample in reader(place)]
+            if not examples:
+                return found
+            # The first paper's support may be of the official pool, which the second paper's split leaves out.
+            others = () if paper.tasks else (paper_worded(sample, paper.begins) for sample in self.samples(place))
+            return with_support(found, others, examples, tasks)
+
+        known = f", {told(support, len(examples))}" if support else ""
+        return replace(
+            official,
+            name=f"{self.name}-paper",
+            tasks=tasks,
+            prompt=paper.begins + (paper.prompt or self.prompt),
+            samples=samples,
+            answers=self.answers if paper.answers is None else paper.answers,
+            split=f"the papers' split{known}; what could not be reconstructed: {paper.lost}",
+            published={},
+        )
+
+
+def paper_worded(sample: Sample, begins: str) -> Sample:
+    """Return a sample whose question begins as the papers' do."""
+    return replace(sample, question=begins + sample.question) if begins else sample

@@ -43,19 +43,19 @@ class Row:
             raise RowError(f"{name!r} is missing; there are {', '.join(map(str, self.values)) or 'no columns'}")
         return self.values[name]
 
-    def text(self, name: str) -> str:
-        """Return a text that is not empty, without space around it."""
+    def text(self, name: str, stripped: bool = True) -> str:
+        """Return a text that is not empty, without space around it if `stripped`."""
         value = self[name]
         if not isinstance(value, str) or not value.strip():
             raise RowError(f"{name!r} must be a text that is not empty, got {value!r}")
-        return value.strip()
+        return value.strip() if stripped else value
 
-    def texts(self, name: str) -> list[str]:
-        """Return a list of texts."""
+    def texts(self, name: str, stripped: bool = True) -> list[str]:
+        """Return a list of texts, without space around them if `stripped`."""
         value = self[name]
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise RowError(f"{name!r} must be a list of texts, got {value!r}")
-        return [item.strip() for item in value]
+        return [item.strip() for item in value] if stripped else value
 
     def flag(self, name: str) -> bool:
         """Return a truth value, also written 0 or 1."""

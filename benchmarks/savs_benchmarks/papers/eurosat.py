@@ -49,5 +49,5 @@ BENCHMARK = Published(
     classes="10",
     tasks={DEFAULT_TASK: CLASSES},
     samples=samples,
-    paper=PaperSplit(samples=samples, lost="which 20 a class were the support, and the printed options"),
+    paper=PaperSplit(samples=samples, begins="\n", lost="which 20 a class were the support, and the printed options"),
 )

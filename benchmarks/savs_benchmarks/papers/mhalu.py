@@ -25,18 +25,18 @@ def samples(folder: Path) -> Iterator[Sample]:
     yield from _claims(folder, VALIDATION, "test")
 
 
-def _claims(folder: Path, file: str, split: Split) -> Iterator[Sample]:
-    yield from read_samples(json_rows(folder / file), partial(_samples, folder, split))
+def _claims(folder: Path, file: str, split: Split, stripped: bool = True) -> Iterator[Sample]:
+    yield from read_samples(json_rows(folder / file), partial(_samples, folder, split, stripped))
 
 
-def _samples(folder: Path, split: Split, row: Row) -> Iterator[Sample]:
+def _samples(folder: Path, split: Split, stripped: bool, row: Row) -> Iterator[Sample]:
     # The file names pictures where its authors had them; only the last part holds elsewhere.
     path = row.text("image_path").replace("\\", "/")
     named = Row({"image_path": PurePosixPath(path).name or path}, row.place, row.number)
     picture, drawn = (named.picture("image_path", folder / place) for place in (PICTURES, "data/text-to-image"))
     if "text-to-image" in path or (PICTURES.split("/")[1] not in path and drawn.exists() and not picture.exists()):
         return
-    claims, labels = row.texts("claim_list"), row.texts("ref_claim_label")
+    claims, labels = row.texts("claim_list", stripped), row.texts("ref_claim_label")
     if len(claims) != len(labels):
         raise RowError(f"'claim_list' has {len(claims)} entries, 'ref_claim_label' {len(labels)}")
     for number, (claim, label) in enumerate(zip(claims, labels, strict=True)):
@@ -72,7 +72,8 @@ BENCHMARK = Published(
     tasks={DEFAULT_TASK: tuple(ANSWERS)},
     samples=samples,
     paper=PaperSplit(
-        samples=partial(_claims, file=VALIDATION, split="either"),
+        samples=partial(_claims, file=VALIDATION, split="either", stripped=False),
+        begins="\n",
         lost="which 40 claims of this validation file were the support (the first paper's 40 are of the training file)",
     ),
     answers=ANSWERS,

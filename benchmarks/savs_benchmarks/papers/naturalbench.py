@@ -6,6 +6,7 @@ Li et al. 2024, arXiv 2410.14669; https://huggingface.co/datasets/BaiqiL/Natural
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from savs_benchmarks.files.published import PaperSplit, Published
@@ -18,6 +19,10 @@ SUFFIXES = {
     "multiple_choice": "Please output the letter corresponding to the correct option.",
 }
 OPTIONS = {"yes_no": ("No", "Yes"), "multiple_choice": ("A", "B")}
+
+
+# The first paper's two classes: its code takes Yes for A, and No for B.
+MERGED = {"A": "Yes or A", "Yes": "Yes or A", "B": "No or B", "No": "No or B"}
 
 
 def samples(folder: Path) -> Iterator[Sample]:
@@ -43,6 +48,11 @@ def _samples(row: Row) -> Iterator[Sample]:
         )
 
 
+def _of_two_classes(folder: Path) -> Iterator[Sample]:
+    for sample in samples(folder):
+        yield replace(sample, label=MERGED[sample.label], options=())
+
+
 BENCHMARK = Published(
     name="naturalbench",
     summary="two pictures x two questions, yes or no, A or B; scored in groups of four",
@@ -61,5 +71,10 @@ BENCHMARK = Published(
     classes="4",
     tasks={DEFAULT_TASK: ("A", "B", "No", "Yes")},
     samples=samples,
-    paper=PaperSplit(lost="no code and no list of the support was published"),
+    paper=PaperSplit(
+        samples=_of_two_classes,
+        tasks={DEFAULT_TASK: tuple(sorted(set(MERGED.values())))},
+        answers=dict.fromkeys(MERGED.values(), ""),  # which of two words answers depends on the question
+        lost="its code for this benchmark, so the wording is the benchmark's own; no list of the support was published",
+    ),
 )

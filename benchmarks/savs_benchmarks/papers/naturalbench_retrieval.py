@@ -20,17 +20,18 @@ PROMPT = "Does this image show '{caption}'? Answer with Yes or No."
 FOLDER = "NaturalBench-Retrieval"
 
 
-def samples(folder: Path) -> Iterator[Sample]:
-    yield from read_samples(json_rows(folder / FOLDER / "metadata.json"), partial(_samples, folder / FOLDER / "images"))
+def samples(folder: Path, stripped: bool = True) -> Iterator[Sample]:
+    make = partial(_samples, folder / FOLDER / "images", stripped)
+    yield from read_samples(json_rows(folder / FOLDER / "metadata.json"), make)
 
 
-def _samples(pictures: Path, row: Row) -> Iterator[Sample]:
+def _samples(pictures: Path, stripped: bool, row: Row) -> Iterator[Sample]:
     for slot in range(4):
         caption, image = divmod(slot, 2)
         yield Sample(
             sample_id=f"{row['index']}-{slot}",
             images=(row.picture(f"image_{image}", pictures),),
-            question=PROMPT.format(caption=row.text(f"caption_{caption}")),
+            question=PROMPT.format(caption=row.text(f"caption_{caption}", stripped)),
             label="Yes" if caption == image else "No",
             split="either",
             group=str(row["index"]),
@@ -40,7 +41,7 @@ def _samples(pictures: Path, row: Row) -> Iterator[Sample]:
 
 def _trained_on_the_test(folder: Path) -> Iterator[Sample]:
     """Yield the first ten groups as the support, and all groups, these included, as the test."""
-    asked = list(samples(folder))
+    asked = list(samples(folder, stripped=False))
     for sample in asked[:40]:
         yield replace(sample, sample_id=f"support-{sample.sample_id}", group=f"support-{sample.group}", split="pool")
     for sample in asked:
@@ -67,6 +68,7 @@ BENCHMARK = Published(
     samples=samples,
     paper=PaperSplit(
         samples=_trained_on_the_test,
+        begins="\n",
         lost="nothing: the support is the first ten groups of the test; --keep-leaks tests on them as well",
     ),
 )

@@ -76,6 +76,7 @@ BENCHMARK = Published(
     samples=samples,
     paper=PaperSplit(
         samples=_all_pictures,
+        begins="\n",
         lost="which 740 pictures were the support, and the printed options; the first paper had 35 classes",
     ),
 )

@@ -18,21 +18,23 @@ from savs_benchmarks.sample import DEFAULT_TASK, Sample, Split
 PROMPT = """{question}
 When the provided information is insufficient, respond with Unanswerable.
 Answer the question using a single word or phrase."""
+# As the first paper has it, with a space before its first new line.
+PAPER_PROMPT = PROMPT.replace("\n", " \n", 1)
 FILES: dict[str, Split] = {"train": "pool", "val": "test"}
 URL = "https://vizwiz.cs.colorado.edu/VizWiz_final"
 
 
-def samples(folder: Path) -> Iterator[Sample]:
+def samples(folder: Path, paper: bool = False) -> Iterator[Sample]:
     for file, split in FILES.items():
         rows = json_rows(folder / "Annotations" / f"{file}.json")
-        yield from read_samples(rows, partial(_sample, folder / file, split))
+        yield from read_samples(rows, partial(_sample, folder / file, split, paper))
 
 
-def _sample(pictures: Path, split: Split, row: Row) -> Iterator[Sample]:
+def _sample(pictures: Path, split: Split, paper: bool, row: Row) -> Iterator[Sample]:
     yield Sample(
         sample_id=Path(row.text("image")).stem,
         images=(row.picture("image", pictures),),
-        question=PROMPT.format(question=row.text("question")),
+        question=(PAPER_PROMPT if paper else PROMPT).format(question=row.text("question", not paper)),
         label="answerable" if row.flag("answerable") else "unanswerable",
         split=split,
     )
@@ -59,6 +61,11 @@ BENCHMARK = Published(
     classes="2",
     tasks={DEFAULT_TASK: ("answerable", "unanswerable")},
     samples=samples,
-    paper=PaperSplit(lost="6 of its 40 support labels contradict the official flag, by a rule nobody published"),
+    paper=PaperSplit(
+        samples=partial(samples, paper=True),
+        begins="\n",
+        prompt=PAPER_PROMPT,
+        lost="which 40 were the support: 6 of their labels contradict the official flag, by a rule nobody published",
+    ),
     answers={"answerable": "", "unanswerable": "Unanswerable"},
 )

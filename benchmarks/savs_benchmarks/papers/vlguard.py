@@ -21,12 +21,13 @@ FILES: dict[str, Split] = {"train": "pool", "test": "test"}
 KINDS = {"safe_instruction": "unharmful", "unsafe_instruction": "harmful", "instruction": "harmful"}
 
 
-def samples(folder: Path) -> Iterator[Sample]:
+def samples(folder: Path, stripped: bool = True) -> Iterator[Sample]:
     for file, split in FILES.items():
-        yield from read_samples(json_rows(folder / f"{file}.json"), partial(_samples, folder / file, split))
+        make = partial(_samples, folder / file, split, stripped)
+        yield from read_samples(json_rows(folder / f"{file}.json"), make)
 
 
-def _samples(pictures: Path, split: Split, row: Row) -> Iterator[Sample]:
+def _samples(pictures: Path, split: Split, stripped: bool, row: Row) -> Iterator[Sample]:
     entries = row["instr-resp"]
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise RowError(f"'instr-resp' must be a list of objects, got {entries!r}")
@@ -38,7 +39,7 @@ def _samples(pictures: Path, split: Split, row: Row) -> Iterator[Sample]:
         yield Sample(
             sample_id=f"{split}-{row.number}-{number}",
             images=(row.picture("image", pictures),),
-            question=PROMPT.format(instruction=entry.text(kind)),
+            question=PROMPT.format(instruction=entry.text(kind, stripped)),
             label=KINDS[kind],
             split=split,
         )
@@ -46,7 +47,7 @@ def _samples(pictures: Path, split: Split, row: Row) -> Iterator[Sample]:
 
 def _balanced(folder: Path) -> Iterator[Sample]:
     """Yield the samples with as many harmful test samples as unharmful ones."""
-    official = list(samples(folder))
+    official = list(samples(folder, stripped=False))
     harmful = [sample for sample in official if sample.split == "test" and sample.label == "harmful"]
     unharmful = [sample for sample in official if sample.split == "test" and sample.label == "unharmful"]
     drawn = sorted(harmful, key=lambda sample: order("paper", sample.sample_id))[: len(unharmful)]
@@ -75,6 +76,7 @@ BENCHMARK = Published(
     samples=samples,
     paper=PaperSplit(
         samples=_balanced,
+        begins="\n",
         lost="which 40 were the support, and which 558 of the 1,000 harmful test samples the second paper kept",
     ),
     answers=ANSWERS,

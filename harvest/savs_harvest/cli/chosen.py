@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A benchmark as a command names it; `pool_per_class` is a number in words, or 'all'. `reading` is for own data."""
+    """A benchmark as a command names it; `pool_per_class` is a number in words, or 'all'.
+
+    `reading` is for own data, `support` lists the training examples of a paper.
+    """
 
     name: str
     data_root: Path
     pool_per_class: str
     split: Splitting
     reading: Reading | None = None
+    support: Sequence[Path] = ()
 
     @property
     def limit(self) -> int | None:
@@ -41,7 +45,8 @@ class Chosen:
 
         if self.name in BENCHMARKS and own_path(self.name):
             print(f"{self.name} is a file or folder here, it is taken for --data; so is a benchmark", file=sys.stderr)
-        return find_benchmark(self.name, self.data_root, self.limit, self.split.value, self.reading or Reading())
+        reading = self.reading or Reading()
+        return find_benchmark(self.name, self.data_root, self.limit, self.split.value, reading, self.support)
 
     def fetched(self) -> Benchmark:
         """Return the benchmark; files of a published one are brought first, when all that is asked can be done."""

@@ -24,6 +24,7 @@ from savs_harvest.cli.options import (
     RootOption,
     SplitOption,
     Splitting,
+    SupportOption,
 )
 from savs_stores import terminal
 from savs_stores.terminal import Format
@@ -83,6 +84,7 @@ def show(
     data_root: RootOption = DATA_ROOT,
     pool_per_class: PoolOption = POOL,
     split: SplitOption = Splitting.official,
+    support: SupportOption = None,
     question: QuestionOption = "",
     image_root: ImageRootOption = None,
     label_column: LabelColumnOption = "",
@@ -101,7 +103,7 @@ def show(
 
     quiet_libraries()
     reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
-    benchmark = Chosen(name, data_root, pool_per_class, split, reading).find()
+    benchmark = Chosen(name, data_root, pool_per_class, split, reading, support or ()).find()
     processor = load_processor(checkpoint_folder(find_model(model)))
     with HarvestProgress(model, benchmark.name) as progress:
         for line in describe(benchmark, processor, count, progress.pictures if checks else None):
@@ -114,6 +116,7 @@ def check_data(
     data_root: RootOption = DATA_ROOT,
     pool_per_class: PoolOption = POOL,
     split: SplitOption = Splitting.official,
+    support: SupportOption = None,
     question: QuestionOption = "",
     image_root: ImageRootOption = None,
     label_column: LabelColumnOption = "",
@@ -126,7 +129,7 @@ def check_data(
     from savs_harvest.cli.progress import HarvestProgress
 
     reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
-    benchmark = Chosen(name, data_root, pool_per_class, split, reading).find()
+    benchmark = Chosen(name, data_root, pool_per_class, split, reading, support or ()).find()
     with HarvestProgress("check", benchmark.name) as progress:
         for lines in (header_lines(benchmark), what_is_wrong(benchmark, progress.pictures)):
             for line in lines:
@@ -140,6 +143,7 @@ def export(
     data_root: RootOption = DATA_ROOT,
     pool_per_class: PoolOption = POOL,
     split: SplitOption = Splitting.official,
+    support: SupportOption = None,
     question: QuestionOption = "",
     image_root: ImageRootOption = None,
     label_column: LabelColumnOption = "",
@@ -159,7 +163,7 @@ def export(
     check_free(out, force)
     terminal.check_output(out, [".jsonl"], [""], [name])  # what is there is to be replaced
     reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
-    samples = check(Chosen(name, data_root, pool_per_class, split, reading).find())
+    samples = check(Chosen(name, data_root, pool_per_class, split, reading, support or ()).find())
     root = export(samples, out, force)
     terminal.say(out)
     paths = "" if root == out.resolve().parent else f"; pictures are below {root} (--image-root)"

@@ -42,6 +42,10 @@ IncludeOption = Annotated[
 PoolOption = Annotated[str, typer.Option("--pool-per-class", help="Pool samples kept of each class, or 'all'.")]
 NameOption = Annotated[str | None, typer.Option("--as", help="Name of the model in the store.")]
 SplitOption = Annotated[Splitting, typer.Option("--split", help="The official split, or the papers' own.")]
+SupportOption = Annotated[
+    list[Path] | None,
+    typer.Option("--support", help="With --split paper: a list of training examples of a paper's repository. Repeat."),
+]
 QuestionOption = Annotated[str, typer.Option("--question", help="What is asked of every picture of your own data.")]
 ImageRootOption = Annotated[
     Path | None, typer.Option("--image-root", help="Where a table's pictures lie; default: beside it.")

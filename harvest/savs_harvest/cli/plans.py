@@ -30,6 +30,7 @@ from savs_harvest.cli.options import (
     SplitOption,
     Splitting,
     StoreOption,
+    SupportOption,
 )
 
 
@@ -40,6 +41,7 @@ def plan(
     data_root: RootOption = DATA_ROOT,
     pool_per_class: PoolOption = POOL,
     split: SplitOption = Splitting.official,
+    support: SupportOption = None,
     question: QuestionOption = "",
     image_root: ImageRootOption = None,
     label_column: LabelColumnOption = "",
@@ -62,7 +64,7 @@ def plan(
     check_dtype(dtype)
     spec = find_model(model, adapter)
     reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
-    benchmark = Chosen(data, data_root, pool_per_class, split, reading).find()
+    benchmark = Chosen(data, data_root, pool_per_class, split, reading, support or ()).find()
 
     from savs_harvest.batches.layout_check import load_model
     from savs_harvest.models.loading import quiet_libraries

@@ -32,6 +32,7 @@ from savs_harvest.cli.options import (
     SplitOption,
     Splitting,
     StoreOption,
+    SupportOption,
 )
 from savs_harvest.cli.resume import resume_command
 from savs_stores import terminal
@@ -65,6 +66,7 @@ def run(
     data_root: RootOption = DATA_ROOT,
     pool_per_class: PoolOption = POOL,
     split: SplitOption = Splitting.official,
+    support: SupportOption = None,
     question: QuestionOption = "",
     image_root: ImageRootOption = None,
     label_column: LabelColumnOption = "",
@@ -116,7 +118,10 @@ def run(
     check_switches(parity or ())
     spec = find_model(model, adapter)
     reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
-    benchmark = context.meta.pop(BENCHMARK, None) or Chosen(data, data_root, pool_per_class, split, reading).fetched()
+    benchmark = (
+        context.meta.pop(BENCHMARK, None)
+        or Chosen(data, data_root, pool_per_class, split, reading, support or ()).fetched()
+    )
 
     from savs_harvest.asking.few_shot import InContext
     from savs_harvest.batches.layout_check import load_model

@@ -81,6 +81,27 @@ def test_footnotes_say_what_the_first_papers_code_takes(tmp_path):
     assert NOTES["largest"] in " ".join(papers_notes(beside_published(cells)))
 
 
+@pytest.mark.parametrize(("name", "said"), [("naturalbench", True), ("naturalbench-paper", False)])
+def test_four_classes_beside_the_papers_two_are_told(tmp_path, name, said):
+    generator = np.random.default_rng(0)
+    label, slot = np.array([0, 1, 1, 0] * 30), np.tile(np.arange(4), 30)
+    store = write_store(
+        tmp_path / "store.zarr",
+        benchmark=BenchmarkInfo(name, {"all": ["No", "Yes"]}, metric="question-image-group"),
+        samples={
+            "label": [["No", "Yes"][one] for one in label],
+            "group": [f"g{place // 4}" for place in range(120)],
+            "slot": slot.tolist(),
+            "split": ["either"] * 120,
+        },
+        model="llava-ov",
+        heads=generator.normal(size=(120, 3, 8, 4)),
+    )
+    rows = beside_published(run(store.path, folder=tmp_path / "out", methods=("savs",)))
+    assert len(rows)
+    assert rows.notes.str.contains(NOTES["merged"], regex=False).all() == said
+
+
 @pytest.fixture(scope="module")
 def compared(cells):
     return beside_published(cells)

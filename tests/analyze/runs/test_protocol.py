@@ -114,3 +114,19 @@ def test_a_restricted_zero_shot_takes_the_best_printed_option(make_store, tmp_pa
     for sample, label in zip(cell.arrays["sample"], cell.arrays["predicted"][0], strict=True):
         among = [names.index(name) for name in options[sample]] or range(4)
         assert label == max(among, key=lambda place: logits[sample, place])
+
+
+@pytest.mark.parametrize(("shots", "draws", "said"), [(30, 2, True), (30, 1, False), (29, 2, False)])
+def test_draws_that_are_all_one_are_told(toy, tmp_path, shots, draws, said):
+    rows = run(toy, tmp_path / "out", methods=["savs"], shots=shots, draws=draws)
+    notes = [note for note in Results(tmp_path / "out").notes() if "all draws are one" in note]
+    assert (
+        notes
+        == [
+            "toy, planted: there are just 30 labelled samples of every class to learn from, so all draws are "
+            "one: intervals say nothing of other draws (--draws 1)."
+        ]
+        * said
+    )
+    if said:
+        assert rows.groupby(["setting", "metric", "split"]).value.nunique().eq(1).all()

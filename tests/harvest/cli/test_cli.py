@@ -1,6 +1,7 @@
 """The command line: every command explains itself, an error is one sentence, the exit code tells the outcome."""
 
 import io
+import json
 import os
 import re
 import signal
@@ -397,3 +398,18 @@ def test_a_disk_without_room_is_told_before_a_model_is_loaded(invoke, monkeypatc
     else:
         assert "no space" not in result.output + str(result.exception)
     assert not Path("s.zarr").exists()
+
+
+def test_a_papers_own_examples_are_the_pool(invoke, data_root, tmp_path):
+    example = {"image": "/home/authors/VizWiz_val_00000001.jpg", "question": "What is written on can 7?"}
+    file = tmp_path / "train.jsonl"
+    file.write_text(json.dumps(example | {"label": "unanswerable"}) + "\n")
+    asked = "data", "export", "vizwiz", "--data-root", data_root, "--support", file, "--out", "out.jsonl"
+    refused = invoke(*asked)
+    assert refused.exit_code
+    assert "say --split paper" in str(refused.exception)
+    assert invoke(*asked, "--split", "paper").exit_code == 0
+    first, *others = map(json.loads, Path("out.jsonl").read_text().splitlines())
+    assert (first["split"], first["label"]) == ("pool", "unanswerable")
+    assert first["question"].startswith("\nWhat is written on can 7? \nWhen")
+    assert {row["split"] for row in others} == {"test"}

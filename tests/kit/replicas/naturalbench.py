@@ -53,5 +53,4 @@ REPLICA = Replica(
         "0-2": "What about the petals of 0? Please answer Yes or No.",
         "1-0": "What about the roof of 1? Please output the letter corresponding to the correct option.",
     },
-    lost="no code and no list of the support",
 )

@@ -29,5 +29,4 @@ REPLICA = Replica(
     prompts={
         "swap_att-1-1": "Does this image show 'A flower on leaves, swap_att.'? Please answer with Yes or No.",
     },
-    lost="no list of the support",
 )

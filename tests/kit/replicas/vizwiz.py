@@ -37,5 +37,4 @@ REPLICA = Replica(
         "When the provided information is insufficient, respond with Unanswerable.\n"
         "Answer the question using a single word or phrase.",
     },
-    lost="6 of its 40 support labels contradict the official flag",
 )
