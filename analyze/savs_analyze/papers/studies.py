@@ -76,6 +76,16 @@ STUDIES = {
         ("savs", "lasso", "lasso-one-vs-rest", "sparse-group-lasso"),
         grid=LINEAR,
     ),
+    "strong": Study(
+        "SAVs, their successors and the strongest classifiers on the same vectors",
+        "this project; HEC, arXiv 2603.24181; CALM, arXiv 2602.07077",
+        (
+            *("zero-shot savs savs-soft gaussian ridge sparse-group-lasso-share hec-v hec-v-loo calm".split()),
+            *("kernel-ridge kernel-ridge-all kernel-ridge-weighted lda ridge-gcv linear-probe-all".split()),
+        ),
+        heads=(5, 20),
+        shots=(4, 20),
+    ),
     "demo": Study(
         "a few methods, each with the hyperparameters that validation chooses",
         "this project",
