@@ -100,8 +100,15 @@ def sweep(
 
 
 def study(
-    name: Annotated[str, typer.Argument(help="methods, shots, heads, layers, classifiers, per-class, lasso or demo.")],
-    store: StoresOption,
+    name: Annotated[
+        str, typer.Argument(help="methods, shots, heads, layers, classifiers, per-class, artanh, lasso or demo.")
+    ],
+    store: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--store", help="A store, or a pattern 'stores/*.zarr'; repeatable. artanh draws without one too."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the results; default: results/NAME.")] = None,
     protocol: Annotated[Protocol, typer.Option(help="As of sweep.")] = Protocol.ours,
     arithmetic: Annotated[Arithmetic, typer.Option(help="As of sweep.")] = Arithmetic.double,
@@ -119,6 +126,14 @@ def study(
     from savs_analyze.runs.results import Results
 
     asked, folder = find_study(name), out or Path("results") / name
+    if not store and not asked.formulas:
+        raise ValueError(f"the study {name!r} needs vectors: name a store with --store")
+    if asked.formulas:
+        from savs_analyze.report.formulas import draw_levels, draw_scores
+
+        terminal.say(draw_scores(folder / "scores.svg"), draw_levels(folder / "levels.svg"))
+    if not store:
+        return
     if shots:
         asked = replace(asked, shots=tuple(parse_range(shots)))
     _run(asked, store, folder, (protocol, arithmetic), draws, model or (), jobs)
