@@ -53,7 +53,7 @@ def draw_everything(folder):
         draw_head_maps(maps, 4, folder / f"maps.{ending}")
         draw_reliability([diagram], folder / f"reliability.{ending}")
     curve = Curve("SAVs", 0, (1, 5), (50.0, 60.0), (40.0, 50.0), (60.0, 70.0))
-    (folder / "chart.svg").write_text(inline_curves([curve], 45.0, "chart"))
+    (folder / "chart.svg").write_text(inline_curves([curve], 45.0, ("heads", "%"), "chart"))
     (folder / "diagram.svg").write_text(inline_reliability(diagram))
 
 

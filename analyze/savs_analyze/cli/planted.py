@@ -42,7 +42,9 @@ def write_planted(
             found = (found + 3 * generator.normal(size=dim)) * large * 10 ** generator.uniform(-1, 0)
             vectors[:, layer, head] = found
     names = [f"class {number:02}" for number in range(classes)]
-    benchmark = BenchmarkInfo(path.stem, {"all": names}, source="made by write_planted")
+    benchmark = BenchmarkInfo(
+        path.stem, {"all": names}, source="made up: random vectors, a few heads of which tell the classes apart"
+    )
     split = np.repeat(["pool", "test"], [classes * pool, classes * test]).tolist()
     samples = {"label": [names[label] for label in labels], "split": split}
     write_store(path, benchmark=benchmark, samples=samples, model="planted", heads=vectors)

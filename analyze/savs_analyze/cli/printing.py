@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 INDENT, BETWEEN = "    ", "   "
 UNBOUNDED = 10_000  # of a pipe, and of Markdown
+# What LaTeX does not print as it stands.
+LATEX = str.maketrans(
+    {name: f"\\{name}" for name in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "°": r"\textdegree{}"}
+)
 WORDS = (
     *"benchmark model task metric method setting other formula source hyperparameters target takes verdict".split(),
     *"sample picture question true said scores".split(),
@@ -42,8 +48,8 @@ def print_rows(
     elif form is TableFormat.json:  # which escapes all that is not ASCII
         print(rows.to_json(orient="records", indent=1, double_precision=15))
     elif form is TableFormat.latex:
-        styled = people.astype(str).map(printable).rename(columns=printable).style.hide(axis="index")
-        escaped = styled.format(escape="latex").format_index(escape="latex", axis="columns")
+        styled = people.astype(str).style.hide(axis="index")
+        escaped = styled.format(_in_latex).format_index(_in_latex, axis="columns")
         print(escaped.to_latex(hrules=True, convert_css=False), end="")
     elif form is TableFormat.markdown:
         _print_markdown(people, notes)
@@ -165,6 +171,12 @@ def _console(width: int) -> Console:
     from rich.console import Console
 
     return Console(width=width, markup=False, emoji=False)
+
+
+def _in_latex(text: str) -> str:
+    """Return a text that is no command and ends no cell, nor begins as an option of the line end before it."""
+    escaped = printable(str(text)).translate(LATEX)
+    return f"{{{escaped[0]}}}{escaped[1:]}" if escaped.startswith(("[", "*")) else escaped
 
 
 def _in_markdown(text: str) -> str:

@@ -60,12 +60,21 @@ def _cell(value: object) -> Entry:
 
 @dataclass(frozen=True)
 class HeadMap:
-    """In how many draws each head is chosen: `counts` is `[layer][head in layer]`, None where there is no head."""
+    """In how many draws each head is chosen: `counts` is `[layer][head in layer]`, None where there is no head.
+
+    `most` names those that are chosen most often, where the map has many.
+    """
 
     kind: ClassVar[str] = "headmap"
     caption: str
     counts: Sequence[Sequence[int | None]]
     draws: int
+    most: Sequence[str] = ()
+
+    @property
+    def wide(self) -> bool:
+        """Whether it needs a line of its own."""
+        return max(map(len, self.counts)) > 28
 
 
 @dataclass(frozen=True)

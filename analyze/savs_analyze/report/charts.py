@@ -32,14 +32,18 @@ STYLE = {
 }
 
 
-def inline_curves(curves: Sequence[Curve], level: float | None, name: str) -> str:
-    """Return SVG elements of curves, with a dashed line at `level`; `name` keeps the ids of a page's charts apart."""
+def inline_curves(curves: Sequence[Curve], level: float | None, labels: tuple[str, str], name: str) -> str:
+    """Return SVG elements of curves, with a dashed line at `level`; `name` keeps the ids of a page's charts apart.
+
+    `labels` are those of the axes, x and y.
+    """
     with empty_figure(WIDTH, HEIGHT, STYLE | {"svg.hashsalt": name}) as figure:
         axes = figure.subplots()
         for curve in curves:
             _draw_curve(axes, curve)
         if level is not None:
             _draw_level(axes, level)
+        axes.set(xlabel=labels[0], ylabel=labels[1])
         _draw_frame(axes, sorted({x for curve in curves for x in curve.x}))
         return _inline(svg_of(figure))
 

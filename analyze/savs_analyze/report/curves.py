@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PANELS_A_LINE = 3
 PANEL_WIDTH, PANEL_HEIGHT = 3.0, 2.3  # inches
-X_LABELS = {"shots": "support samples a class"}
+X_LABELS = {"shots": "support samples a class", "heads": "heads that vote"}
 
 
 @dataclass(frozen=True)

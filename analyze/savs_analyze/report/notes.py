@@ -10,6 +10,7 @@ import pandas as pd
 from savs_analyze.across.transfer import ALL
 from savs_analyze.findings.choice import Choice
 from savs_analyze.findings.comparisons import LEVEL, ONE_DRAW, indistinct
+from savs_analyze.measure.metrics import METRICS
 from savs_analyze.measure.probabilities import LEAST
 from savs_analyze.measure.ranking import LEAST_NEGATIVES
 from savs_analyze.measure.scored import POSITIVE
@@ -46,6 +47,10 @@ OLDER = (
 NO_TEXTS = "the store keeps none, as one of an earlier version; a harvest into a new store does"
 # Answers on a terminal: who wants more reads a file.
 MOST_ANSWERS = 200
+# Two numbers, of the first columns first.
+SUPPORT_NOT_TESTED = "; where a draw does not test its own support, the second number is that of the methods that learn"
+# How the source of a benchmark begins whose vectors no model gave; the second is that of earlier versions.
+MADE_UP = ("made up", "made by write_planted")
 # A name may be of any length.
 MOST_NAME = 100
 LEFT_OUT = {
@@ -70,7 +75,7 @@ def footnotes(
     learnt = rows[rows["method"] != ZERO_SHOT]
     shots, draws = sorted(set(learnt["shots"])), learnt["draw"].nunique()
     over = "other samples and draws" if draws > 1 else "other samples, on this very draw"
-    notes = [f"Percent; in brackets 95 % intervals over {over}. n counts what the metric averages."]
+    notes = [f"Percent; in brackets 95 % intervals over {over}. {counted_words(cells)}"]
     if draws:
         who = "SAVs" if set(learnt["method"]) == {SAVS} else "All but zero-shot"
         times = f"mean of {draws} random draws of them." if draws > 1 else "one random draw of them."
@@ -97,6 +102,36 @@ def footnotes(
     for name in rows.loc[rows["partial"], "benchmark"].unique():
         notes.append(f"{name}: from an unfinished store, finished samples only.")
     return [*notes, *_without_scores(cells), *noted]
+
+
+def counted_words(cells: Sequence[CellResult]) -> str:
+    """Return what `n` counts in the tables of these results."""
+    slots = {cell.facts.benchmark: METRICS[cell.facts.metric].slots for cell in cells}
+    grouped = {name: count for name, count in slots.items() if count > 1}
+    words = ["tested samples"] if len(grouped) < len(slots) else []
+    for count in sorted(set(grouped.values())):
+        where = ", ".join(name for name, of in grouped.items() if of == count)
+        words.append(
+            f"{f'in {where} ' if len(set(slots.values())) > 1 else ''}groups of {count} that are scored together"
+        )
+    support = SUPPORT_NOT_TESTED if _tests_less_than_zero_shot(cells) else ""
+    return f"n counts {', '.join(words)}{support}."
+
+
+def _tests_less_than_zero_shot(cells: Sequence[CellResult]) -> bool:
+    """Tell whether draws test fewer samples than zero-shot beside them."""
+    keys = ("benchmark", "model", "task")
+    tested: dict[bool, dict[tuple[str, ...], int]] = {True: {}, False: {}}
+    for cell in cells:
+        key = tuple(getattr(cell.facts, name) for name in keys)
+        tested[cell.facts.method == ZERO_SHOT][key] = int((~cell.arrays["validation"]).sum())
+    return any(tested[False].get(key, count) < count for key, count in tested[True].items())
+
+
+def made_up(sources: Sources) -> list[str]:
+    """Return the benchmarks whose store says that its vectors are made up."""
+    found = (store.benchmark for store in sources.stores.values())
+    return list(dict.fromkeys(one.name for one in found if one.source.startswith(MADE_UP)))
 
 
 def _protocol_notes(cells: Sequence[CellResult]) -> list[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from savs_analyze.findings.findings import Findings
 from savs_analyze.methods.recipes import ZERO_SHOT
 from savs_analyze.report.charts import SHAPES, VIEW
+from savs_analyze.report.notes import made_up
 from savs_analyze.report.sections import sections
 from savs_analyze.report.thumbnails import Thumbnails
 from savs_analyze.report.worst import worst_answers
@@ -47,11 +51,25 @@ def write_report(
         lstrip_blocks=True,
     )
     page = pages.get_template(TEMPLATE).render(
-        name=results.name, facts=_facts(found), run=run, sections=sections(found, worst), shapes=SHAPES, view=VIEW
+        name=results.name,
+        facts=_facts(found),
+        run=run,
+        sections=sections(found, worst),
+        made=_made(),
+        made_up=made_up(sources),
+        shapes=SHAPES,
+        view=VIEW,
     )
     with replaced(out) as beside:
         beside.write_text(page, encoding="utf-8")
     return out
+
+
+def _made() -> str:
+    """Return when the page is made, in UTC; SOURCE_DATE_EPOCH says it for pages that are to be the same again."""
+    given = os.environ.get("SOURCE_DATE_EPOCH", "")
+    seconds = float(given) if given.isdecimal() else time.time()
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _shown(value: Any) -> Any:

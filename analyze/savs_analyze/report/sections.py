@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
+from savs_analyze.findings.chance import Line, chance_levels
 from savs_analyze.findings.choice import hyperparameters
 from savs_analyze.findings.findings import Findings
 from savs_analyze.findings.stability import stability
@@ -18,7 +19,7 @@ from savs_analyze.methods.settings import Setting
 from savs_analyze.papers import published as papers
 from savs_analyze.report.blocks import Chart, Classes, Entry, HeadMap, Section, Table
 from savs_analyze.report.charts import inline_curves, inline_reliability
-from savs_analyze.report.curves import Curve
+from savs_analyze.report.curves import X_LABELS, Curve
 from savs_analyze.report.head_maps import most_heads, most_shots, selection_frequency
 from savs_analyze.report.layout import (
     FURTHER,
@@ -31,7 +32,7 @@ from savs_analyze.report.layout import (
     papers_table,
     spread,
 )
-from savs_analyze.report.notes import LEFT_OUT, TESTED, footnotes, papers_notes, score_notes, shortened
+from savs_analyze.report.notes import LEFT_OUT, TESTED, counted_words, footnotes, papers_notes, score_notes, shortened
 from savs_analyze.report.reliability import Diagram, diagrams
 from savs_analyze.runs.results import CellResult
 from savs_metrics import OF_CLASSES, OF_SCORES
@@ -41,6 +42,9 @@ PAPERS_HEADS = 20
 # With more classes, a table of each against each has no room in memory, nor a reader.
 MOST_CONFUSED = 4096
 KEYS = ("benchmark", "model", "task", "metric")
+CHANCE = "Chance is guessing, every class of the task as likely as the others."
+# Of maps of so many heads, those that are most often chosen are named too, so many of them.
+MANY_HEADS, MOST_LISTED = 400, 12
 
 
 def sections(found: Findings, worst: Section | None = None) -> list[Section]:
@@ -68,19 +72,20 @@ def results(found: Findings) -> Section:
     first, *others = footnotes(
         found.cells, compared=found.compared, noted=found.notes
     )  # choices have a section of their own
-    rows = found.chosen[~found.chosen["metric"].isin(FURTHER)]
+    rows, levels = found.chosen[~found.chosen["metric"].isin(FURTHER)], chance_levels(found.cells)
     if columns_of(rows).nunique() <= MOST_COLUMNS:
-        tables = [_wide(rows)]
+        tables = [_wide(rows, levels)]
     else:
         families = rows.groupby(["benchmark", "model"], sort=False)
         details = [
             (family, lines) for family, lines in families if len(lines[["task", "metric"]].drop_duplicates()) > 1
         ]
         tables = [
-            _long(found.headlines(found.chosen)),
-            *(_long(lines, found.title(*family)) for family, lines in details),
+            _long(found.headlines(found.chosen), levels),
+            *(_long(lines, levels, found.title(*family)) for family, lines in details),
         ]
-    return Section("Results", f"{first} Bold is the best on each benchmark.", tables, others)
+    note = f"{first} Bold is the best on each benchmark."
+    return Section("Results", f"{note} {CHANCE}" if levels else note, tables, others)
 
 
 def paired_tests(found: Findings) -> Section | None:
@@ -94,7 +99,7 @@ def paired_tests(found: Findings) -> Section | None:
         tables.append(Table.of(table[["against", "difference", "n", "p", "holm", "verdict"]], caption))
     note = (
         f"The best on each benchmark against the others on the same samples: points of the first metric. "
-        f"{' '.join(TESTED)}"
+        f"{' '.join(TESTED)} {counted_words(found.cells)}"
     )
     return Section("Which methods differ", note, tables) if tables else None
 
@@ -135,9 +140,12 @@ def _telling(frame: pd.DataFrame) -> pd.DataFrame:
 def metrics_of_classes(found: Findings) -> Section:
     """Return the table of what a constant answer does not win."""
     rows = found.overall(found.chosen[found.chosen["metric"].isin(OF_CLASSES)])
-    note = "The means over classes of recall and of F1, percent: what always gives the same answer has little of them."
+    note = (
+        "The means over classes of recall and of F1, percent: what always gives the same answer has little of them. "
+        f"{counted_words(found.cells)}"
+    )
     lay_out = _wide if columns_of(rows).nunique() <= MOST_COLUMNS else _long
-    return Section("Balanced accuracy and macro-F1", note, [lay_out(rows)])
+    return Section("Balanced accuracy and macro-F1", note, [lay_out(rows, chance_levels(found.cells))])
 
 
 def probabilities(found: Findings) -> Section | None:
@@ -168,27 +176,37 @@ def _numbers_of_scores(found: Findings, diagram: Diagram) -> list[str]:
     return lines
 
 
-def _wide(summary: pd.DataFrame) -> Table:
-    """Return a table with a line a benchmark, task and metric, and a column a setting."""
+def _wide(summary: pd.DataFrame, levels: Mapping[Line, float]) -> Table:
+    """Return a table with a line a benchmark, task and metric, a column a setting, and what chance would have."""
     settings, lines = _settings_and_lines(summary)
     corner, labels = _labels(lines)
     names = pd.Series([label.text for label in labels])
     again = names == names.shift()
     firsts = [replace(label, text="") if repeated else label for label, repeated in zip(labels, again, strict=True)]
     numbers = lines[[setting.text for setting in settings]].to_numpy().tolist()
-    rows = [[label, *_best(texts), Entry(n)] for label, texts, n in zip(firsts, numbers, lines["n"], strict=True)]
-    return Table([corner, *settings, Entry("n")], [True] + [False] * (1 + len(settings)), rows)
+    each = zip(firsts, numbers, _chances(lines, levels), lines["n"], strict=True)
+    rows = [[label, *_best(texts), Entry(chance), Entry(n)] for label, texts, chance, n in each]
+    return Table([corner, *settings, Entry("chance"), Entry("n")], [True] + [False] * (2 + len(settings)), rows)
 
 
-def _long(summary: pd.DataFrame, caption: str = "") -> Table:
+def _long(summary: pd.DataFrame, levels: Mapping[Line, float], caption: str = "") -> Table:
     """Return a table with a line a setting, and a column a benchmark, task and metric."""
     settings, lines = _settings_and_lines(summary)
     corner, labels = _labels(lines)
-    counted = zip(labels, lines["n"], strict=True)
-    labels = [replace(label, small=f"{label.small}\nn = {n}".strip()) for label, n in counted]
+    counted = zip(labels, lines["n"], _chances(lines, levels), strict=True)
+    labels = [
+        replace(label, small=f"{label.small}\nn = {n}{f', chance {chance}' if chance else ''}".strip())
+        for label, n, chance in counted
+    ]
     columns = [_best(texts) for texts in lines[[setting.text for setting in settings]].to_numpy().tolist()]
     rows = [list(row) for row in zip(settings, *columns, strict=True)]
     return Table([replace(corner, text="method"), *labels], [True] + [False] * len(labels), rows, caption)
+
+
+def _chances(lines: pd.DataFrame, levels: Mapping[Line, float]) -> list[str]:
+    """Return of every line what blind guessing would have, in percent; "" where that is not known."""
+    keys = lines[list(KEYS)].itertuples(index=False, name=None)
+    return [f"{100 * levels[key]:.1f}" if key in levels else "" for key in keys]
 
 
 def _settings_and_lines(summary: pd.DataFrame) -> tuple[list[Entry], pd.DataFrame]:
@@ -235,10 +253,19 @@ def head_maps(found: Findings) -> Section | None:
     for family, cells in families.items():
         [shares] = selection_frequency(cells, min(PAPERS_HEADS, most_heads(cells))).values()
         counts = [[None if np.isnan(share) else round(share * len(cells)) for share in layer] for layer in shares]
-        maps.append(HeadMap(found.title(*family), counts, len(cells)))
+        maps.append(HeadMap(found.title(*family), counts, len(cells), _most_chosen(counts)))
     heads = min(PAPERS_HEADS, most_heads(found.cells))
     note = f"How often, over the draws, each head is among the best {heads}: layers upward, heads to the right."
     return Section("Where the heads are", note, maps)
+
+
+def _most_chosen(counts: Sequence[Sequence[int | None]]) -> list[str]:
+    """Return of a map of many heads those that most draws choose, in words; of a small one nothing: it can be read."""
+    every = [(count, layer, head) for layer, of in enumerate(counts) for head, count in enumerate(of) if count]
+    if sum(len(of) for of in counts) < MANY_HEADS:
+        return []
+    ranked = sorted(every, key=lambda one: (-one[0], one[1:]))[:MOST_LISTED]
+    return [f"layer {layer} head {head} ({count})" for count, layer, head in ranked]
 
 
 def against_heads(found: Findings) -> Section | None:
@@ -281,7 +308,8 @@ def _against(found: Findings, x: str, title: str, rows: pd.DataFrame) -> Section
         if curves:
             level = next(iter(100 * of_family.loc[of_family["method"] == ZERO_SHOT, "value"]), None)
             caption = f"{found.title(*family)}: {metric_words(of_family['metric'].iloc[0])}"
-            charts.append(Chart(caption, inline_curves(curves, level, f"{x} {caption}")))
+            y_label = f"{metric_words(of_family['metric'].iloc[0])}, %"
+            charts.append(Chart(caption, inline_curves(curves, level, (X_LABELS[x], y_label), f"{x} {caption}")))
     note = "Percent; bands are 95 % intervals, the dashed line is zero-shot."
     return Section(title, note, charts, legend=list(places)) if charts else None
 
@@ -302,7 +330,8 @@ def classes(found: Findings) -> Section:
             blocks.append(Classes(title, list(map(shortened, names)), counts))
     note = (
         "The best method of every benchmark, the answers of all its draws together: how often each class is right, "
-        "and in percent of each class (lines) what it is taken for (columns)."
+        "and in percent of each class (lines) what it is taken for (columns). n counts answers: each test sample once "
+        "for every draw that tests it."
     )
     return Section("Classes", note, blocks)
 

@@ -97,7 +97,7 @@ def test_words_are_no_markup(hostile):
     assert "[red]x[/red]" in table
     assert ":smile:" in table
     assert "\\| &lt;b> [a]\\(b)" in markdown
-    assert "\\textbackslash frac" in latex
+    assert "\\textbackslash{}frac" in latex
     assert "\\frac" not in latex
 
 
