@@ -13,8 +13,16 @@ from savs_analyze.classifier.errors import ClassifierError
 from savs_analyze.votes.arithmetic import DOUBLE
 from savs_analyze.votes.batch import Centroids
 from savs_analyze.votes.fitted import Fitted
-from savs_analyze.votes.heads import HeadVotes
-from savs_analyze.votes.linear import GaussianVotes, LinearVotes, PerceptronVotes, SparseVotes, Standard
+from savs_analyze.votes.heads import HeadVotes, ReliableVotes
+from savs_analyze.votes.kernel import KernelVotes
+from savs_analyze.votes.linear import (
+    DiscriminantVotes,
+    GaussianVotes,
+    LinearVotes,
+    PerceptronVotes,
+    SparseVotes,
+    Standard,
+)
 from savs_analyze.votes.neighbours import NeighbourVotes
 from savs_analyze.votes.similarity import Similarity
 from savs_analyze.votes.vote import VOTES
@@ -61,6 +69,16 @@ FORMS: dict[str, Form] = {
         },
         {"similarity": Similarity, "vote": str, "temperature": float, "papers_order": bool},
     ),
+    "reliable": Form(
+        ReliableVotes,
+        {
+            **OF_ALL,
+            "centroids.heads": Array("centroid", HEADS),
+            "centroids.vectors": Array("class centroid dim"),
+            "weights": Array("class voter"),
+        },
+        {"temperature": float},
+    ),
     "linear": Form(
         LinearVotes,
         {**OF_ALL, **STANDARD, "weights": Array("output feature"), "intercept": Array("output")},
@@ -68,6 +86,14 @@ FORMS: dict[str, Form] = {
     ),
     "gaussian": Form(
         GaussianVotes, {**OF_ALL, "weights": Array("voter output dim"), "intercept": Array("voter output")}
+    ),
+    "discriminant": Form(
+        DiscriminantVotes, {**OF_ALL, "weights": Array("voter class dim"), "intercept": Array("voter class")}
+    ),
+    "kernel": Form(
+        KernelVotes,
+        {**OF_ALL, "support": Array("neighbour voter dim"), "coefficients": Array("neighbour class")},
+        {"linear": bool, "gamma": float, "sharpness": float},
     ),
     "perceptron": Form(
         PerceptronVotes,

@@ -68,7 +68,9 @@ class TableFormat(StrEnum):
 StoreOption = Annotated[str, typer.Option("--store", help="A store: stores/NAME.zarr, or a URL.")]
 ResultsArgument = Annotated[Path, typer.Argument(help="A folder of results: results/NAME.")]
 TableFormatOption = Annotated[TableFormat, typer.Option("--format", help="How to print it.")]
-StoresOption = Annotated[list[str], typer.Option("--store", help="A store, or a pattern 'stores/*.zarr'; repeatable.")]
+STORES = typer.Option("--store", help="A store, or a pattern 'stores/*.zarr'; repeatable.")
+StoresOption = Annotated[list[str], STORES]
+StoresIfAnyOption = Annotated[list[str] | None, STORES]
 AllSettingsOption = Annotated[
     bool, typer.Option("--all-settings", help="Not only the hyperparameters that validation chooses.")
 ]

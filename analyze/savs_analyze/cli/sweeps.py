@@ -28,6 +28,7 @@ from savs_analyze.cli.options import (
     ScalingOption,
     ShotsRangeOption,
     SolverOption,
+    StoresIfAnyOption,
     StoresOption,
     TableFormat,
     TableFormatOption,
@@ -103,8 +104,13 @@ def sweep(
 
 
 def study(
-    name: Annotated[str, typer.Argument(help="methods, shots, heads, layers, classifiers, per-class, lasso or demo.")],
-    store: StoresOption,
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="methods, shots, heads, layers, classifiers, per-class, artanh (needs no store), lasso or demo."
+        ),
+    ],
+    store: StoresIfAnyOption = None,
     out: OutOption = None,
     protocol: ProtocolOption = Protocol.ours,
     arithmetic: ArithmeticOption = Arithmetic.double,
@@ -122,6 +128,14 @@ def study(
     from savs_analyze.runs.results import Results
 
     asked, folder = find_study(name), out or Path("results") / name
+    if not store and not asked.formulas:
+        raise ValueError(f"the study {name!r} needs vectors: name a store with --store")
+    if asked.formulas:
+        from savs_analyze.report.formulas import draw_levels, draw_scores
+
+        terminal.say(draw_scores(folder / "scores.svg"), draw_levels(folder / "levels.svg"))
+    if not store:
+        return
     if shots:
         asked = replace(asked, shots=tuple(parse_range(shots)))
     _run(asked, store, folder, (protocol, arithmetic), draws, model or (), jobs)

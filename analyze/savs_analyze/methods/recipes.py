@@ -8,12 +8,18 @@ from functools import partial
 from typing import Any
 
 from savs_analyze.methods.kinds.auto import Auto
+from savs_analyze.methods.kinds.calm import Calm
+from savs_analyze.methods.kinds.discriminants import TAU, Discriminant
+from savs_analyze.methods.kinds.every_head import CrossValidatedRidge, LogisticOnEveryHead, ShrunkDiscriminant
 from savs_analyze.methods.kinds.heads import Savs
+from savs_analyze.methods.kinds.kernels import EVERY, WEIGHTED, KernelRidge
 from savs_analyze.methods.kinds.layers import Layers
 from savs_analyze.methods.kinds.probes import Gaussian, Logistic, Neighbours, PapersNeighbours, Perceptron, Ridge
 from savs_analyze.methods.kinds.sparse import Sparse
 from savs_analyze.methods.kinds.zero_shot import ZeroShot
 from savs_analyze.methods.method import Method
+from savs_analyze.parts.discriminant import Prior
+from savs_analyze.parts.reliability import BRIER, MARGIN, PROBABILITY
 from savs_analyze.parts.selection import Scoring
 from savs_analyze.parts.transform import Transform
 from savs_analyze.registry import Registry
@@ -44,6 +50,7 @@ class Recipe:
     displayed: str = ""
 
 
+CALM, HEC = "CALM, arXiv 2602.07077", "HEC, arXiv 2603.24181"
 FIRST = "SAVs, arXiv 2412.00142"
 SECOND = "second paper, {}"
 OURS = "this project"
@@ -243,6 +250,61 @@ METHODS = Registry(
         ),
         Recipe("ridge", "ridge regression on k heads", OURS, {**K, "strength": 1.0}, Ridge),
         Recipe("gaussian", "mean posterior of shrunk Gaussian discriminants of k heads", OURS, K, Gaussian),
+        Recipe(
+            "hec-v",
+            "mean over k heads of softmax_c((-(x - u_c)^T P (x - u_c) / 2 + log share of c) / tau)",
+            HEC,
+            {**K, "tau": TAU, "regularisation": 1.0},
+            lambda k, tau, regularisation: Discriminant(k, tau, Prior(regularisation, as_published=True)),
+        ),
+        Recipe(
+            "hec-v-loo",
+            "hec-v whose heads are scored by class means without the sample",
+            OURS,
+            {**K, "tau": TAU, "regularisation": 1.0},
+            lambda k, tau, regularisation: Discriminant(k, tau, Prior(regularisation), leave_one_out=True),
+        ),
+        *(
+            Recipe(
+                "calm" if by == MARGIN else f"calm-{by}",
+                f"sum over k heads a class of w_c softmax_c(s / temperature), w_c by the {by} on samples of c, loo",
+                CALM,
+                {**K, "temperature": 0.07, "shrinkage": 0.0},
+                partial(Calm, by=by),
+            )
+            for by in (MARGIN, PROBABILITY, BRIER)
+        ),
+        Recipe(
+            "lda",
+            "linear discriminant on all heads, covariance shrunk by Ledoit and Wolf",
+            OURS,
+            {},
+            ShrunkDiscriminant,
+        ),
+        Recipe(
+            "ridge-gcv",
+            "ridge regression on all heads, penalty by generalised cross-validation",
+            OURS,
+            {},
+            CrossValidatedRidge,
+        ),
+        Recipe("linear-probe-all", "logistic regression on all heads", OURS, {"strength": 1.0}, LogisticOnEveryHead),
+        Recipe(
+            "kernel-ridge",
+            "kernel ridge on the mean cosine of the heads best by hec-v-loo's score; heads, kernel, penalty by loo",
+            OURS,
+            {},
+            KernelRidge,
+        ),
+        Recipe("kernel-ridge-k", "kernel-ridge on k heads", OURS, K, KernelRidge),
+        Recipe("kernel-ridge-all", "kernel-ridge on all heads", OURS, {}, partial(KernelRidge, among=EVERY)),
+        Recipe(
+            "kernel-ridge-weighted",
+            "kernel-ridge on heads weighted by max(0, hec-v-loo's score - its 80th percentile)",
+            OURS,
+            {},
+            partial(KernelRidge, among=WEIGHTED),
+        ),
         Recipe(
             "lasso",
             "multinomial logistic loss + |W|_1 / (n C), the last layers",

@@ -11,7 +11,7 @@ from savs_analyze.votes.batch import Batch, Centroids
 from savs_analyze.votes.fitted import Fitted
 from savs_analyze.votes.similarity import COSINE, Similarity, similarities
 from savs_analyze.votes.vote import VOTES, Ballot
-from savs_analyze.votes.voting import Votes, count_votes, restrict, shares, softmax, winner
+from savs_analyze.votes.voting import Votes, count_votes, first_best, restrict, shares, softmax, winner
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,6 +59,37 @@ class HeadVotes(Fitted):
     def probabilities(self, scores: Float[np.ndarray, "sample class"]) -> Float[np.ndarray, "sample class"]:
         """Return shares of the votes, or the softmax of mean similarities."""
         return softmax(scores) if VOTES[self.vote].of_similarities else shares(scores)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReliableVotes(Fitted):
+    """Posteriors of heads, softmax_c(cosine / temperature), each weighing for a class as far as it is trusted there."""
+
+    centroids: Centroids
+    weights: Float[np.ndarray, "class voter"]
+    temperature: float
+
+    @property
+    def compares_by(self) -> Similarity:
+        return COSINE
+
+    def sharing(self, centroids: Centroids) -> ReliableVotes:
+        return replace(self, centroids=centroids)
+
+    @property
+    def alone(self) -> ReliableVotes:
+        return self.sharing(Centroids(self.heads, self.centroids.vectors[:, self.centroids.places(self.heads)]))
+
+    def votes(self, batch: Batch) -> Votes:
+        found = batch.similarity(COSINE, self.centroids, self.restricted)[:, :, self.centroids.places(self.heads)]
+        powers = np.exp((found - found.max(axis=1, keepdims=True)) / self.temperature)
+        powers /= powers.sum(axis=1, keepdims=True)
+        scores = restrict(np.einsum("ncv,cv->nc", powers, self.weights), batch.among(self.restricted))
+        return Votes(first_best(scores), scores)
+
+    def probabilities(self, scores: Float[np.ndarray, "sample class"]) -> Float[np.ndarray, "sample class"]:
+        """Return the weighted posteriors as shares: each class has weights of its own, so they need not sum to 1."""
+        return shares(scores)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

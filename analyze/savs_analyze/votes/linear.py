@@ -11,6 +11,7 @@ from scipy.special import expit, log_expit
 
 from savs_analyze.votes.batch import Batch
 from savs_analyze.votes.fitted import Fitted
+from savs_analyze.votes.similarity import unit
 from savs_analyze.votes.voting import Votes, first_best, restrict, shares, softmax
 
 
@@ -80,6 +81,24 @@ class GaussianVotes(Fitted):
         ]
         scores = restrict(np.stack(each, axis=2), batch.among(self.restricted)).mean(axis=2)
         return Votes(first_best(scores), scores)
+
+    def probabilities(self, scores: Float[np.ndarray, "sample class"]) -> Float[np.ndarray, "sample class"]:
+        """Return the mean posterior, over the allowed classes."""
+        return shares(scores)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DiscriminantVotes(Fitted):
+    """The mean over heads of softmax(weights x + intercept), x being a head's vector of unit length."""
+
+    weights: Float[np.ndarray, "voter class dim"]
+    intercept: Float[np.ndarray, "voter class"]
+
+    def votes(self, batch: Batch) -> Votes:
+        logits = np.einsum("nhd,hcd->nch", unit(batch.of(self.heads)), self.weights, optimize=True) + self.intercept.T
+        posteriors = np.exp(logits - logits.max(axis=1, keepdims=True))
+        posteriors /= posteriors.sum(axis=1, keepdims=True)
+        return _voted(posteriors.mean(axis=2), self, batch)
 
     def probabilities(self, scores: Float[np.ndarray, "sample class"]) -> Float[np.ndarray, "sample class"]:
         """Return the mean posterior, over the allowed classes."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from scipy.spatial.distance import cdist
 
 from savs_analyze.registry import Origin, Registry
@@ -210,12 +210,12 @@ def _form(kind: Similarity, base: np.ndarray) -> np.ndarray:
 
 
 def _cosine(x: np.ndarray, u: np.ndarray) -> np.ndarray:
-    dots, norm = np.matmul(x, _unit(u).transpose(0, 2, 1)), np.sqrt(_squares(x))[:, :, None]
+    dots, norm = np.matmul(x, unit(u).transpose(0, 2, 1)), np.sqrt(_squares(x))[:, :, None]
     return np.divide(dots, norm, out=np.zeros_like(dots), where=norm > 0)
 
 
 def _paired_cosine(x: np.ndarray, u: np.ndarray) -> np.ndarray:
-    return _paired_dot(_unit(x), _unit(u))
+    return _paired_dot(unit(x), unit(u))
 
 
 def _l2(x: np.ndarray, u: np.ndarray) -> np.ndarray:
@@ -242,9 +242,11 @@ def _squares(vectors: np.ndarray) -> np.ndarray:
     return np.einsum("...d,...d->...", vectors, vectors)
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    norm = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.divide(vectors, norm, out=np.zeros_like(vectors), where=norm > 0)
+def unit(vectors: Shaped[np.ndarray, "*axis dim"]) -> Float[np.ndarray, "*axis dim"]:
+    """Return vectors of unit length, in float64; one without direction stays 0."""
+    found = vectors.astype(np.float64, copy=False)
+    norm = np.linalg.norm(found, axis=-1, keepdims=True)
+    return np.divide(found, norm, out=np.zeros_like(found), where=norm > 0)
 
 
 KERNELS = Registry(

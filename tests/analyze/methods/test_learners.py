@@ -15,7 +15,10 @@ from sklearn.preprocessing import StandardScaler
 from kit import transcription as slow
 from kit.registered import added
 from savs_analyze.methods.context import Context
+from savs_analyze.methods.kinds.calm import Calm
+from savs_analyze.methods.kinds.every_head import OnEveryHead
 from savs_analyze.methods.kinds.heads import Savs
+from savs_analyze.methods.kinds.kernels import KernelRidge
 from savs_analyze.methods.kinds.layers import Layers
 from savs_analyze.methods.kinds.probes import Gaussian, Logistic, Neighbours, Perceptron, Probe, Ridge
 from savs_analyze.methods.kinds.sparse import Sparse
@@ -29,7 +32,12 @@ from savs_analyze.votes.similarity import KERNELS, Kernel, Similarity, class_mea
 
 NAMES = [name for name in METHODS if name != ZERO_SHOT]
 SPARSE = [name for name in NAMES if isinstance(make_setting(name).method, Sparse)]
-OF_TWO_CLASSES = ["auto", *(n for n in NAMES if isinstance(make_setting(n).method, Probe) and "knn" not in n)]
+OF_TWO_CLASSES = [
+    "auto",
+    *(n for n in NAMES if isinstance(make_setting(n).method, Probe | KernelRidge) and "knn" not in n),
+]
+ON_EVERY_HEAD = ["kernel-ridge-all", *(n for n in NAMES if isinstance(make_setting(n).method, OnEveryHead))]
+CHOOSING = ("kernel-ridge", "kernel-ridge-weighted")  # as many heads as they find best
 seeds = st.integers(0, 2**32 - 1)
 shapes = st.fixed_dictionaries(
     {
@@ -124,7 +132,7 @@ def test_saturating_recipes_equal_float32_arithmetic_and_its_ties(problem, seed,
     assert learnt.heads.tolist() == slow.Savs(method, vectors.tolist(), labels.tolist(), classes, layer.tolist()).heads
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in (*SPARSE, "auto")])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in (*SPARSE, *CHOOSING, "auto")])
 def test_more_heads_than_there_are_all_take_part(problem, name):
     vectors, labels = problem(0)
     unseen, _ = problem(1)
@@ -133,7 +141,7 @@ def test_more_heads_than_there_are_all_take_part(problem, name):
     layer = np.array([0, 0, 0, 1, 1, 1])
     settings = [make_setting(name, **{key: n(key) for key in parameters}).method for n in (exact.get, lambda _: 1000)]
     learnt, votes = run(settings, vectors, labels, unseen, 3, layer)
-    assert sorted(learnt[1].heads.tolist()) == (list(range(6)) if parameters else [3, 4, 5])
+    assert sorted(learnt[1].heads.tolist()) == (list(range(6)) if parameters or name in ON_EVERY_HEAD else [3, 4, 5])
     assert (votes[0].predicted == votes[1].predicted).all()
     assert (votes[0].scores == votes[1].scores).all()
     assert [one.tied for one in learnt] == [0, 0]
@@ -158,7 +166,7 @@ def test_a_class_with_one_sample_is_learnt_or_refused(problem, name):
     vectors, labels = problem(0)
     kept = np.sort(np.concatenate([np.flatnonzero(labels == 2)[:1], np.flatnonzero(labels != 2)]))
     method = make_setting(name).method
-    if isinstance(method, Savs) and method.scoring.leave_one_out:
+    if isinstance(method, Calm) or (isinstance(method, Savs) and method.scoring.leave_one_out):
         with pytest.raises(ValueError, match=r"class 2 has one sample: leave-one-out needs two of every class"):
             run([method], vectors[kept], labels[kept], vectors, 3)
         return

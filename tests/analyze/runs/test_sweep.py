@@ -53,7 +53,7 @@ def test_every_value_is_the_estimators_accuracy(toys, tmp_path, classes):
 
 def test_the_planted_heads_are_found(toys, tmp_path):
     named = [name for name in LEARNING if "k" in METHODS[name].defaults]
-    named = [name for name in named if not name.startswith(("class-", "paper-", "random"))]
+    named = [name for name in named if not name.startswith(("class-", "calm", "paper-", "random"))]
     run(toys(4), tmp_path / "out", heads=(3,), methods=named)
     cells = Results(tmp_path / "out").loaded()
     chosen = [(cell.facts.method, kept) for cell in cells for kept in cell.facts.kept]
@@ -171,7 +171,7 @@ def test_what_cannot_be_run_is_said_before_anything_is_written(toy, tmp_path, se
 
 
 def test_one_shot_is_enough_or_refused(toy, tmp_path):
-    refused = ("savs-loo", "savs-loo-margin", "gaussian", "auto")
+    refused = ("savs-loo", "savs-loo-margin", "gaussian", "auto", "lda", "calm", "calm-probability", "calm-brier")
     for name in refused:
         with pytest.raises(ValueError, match=f"{name} needs at least 2 shots, not 1"):
             run(toy, tmp_path / "out", methods=[name], shots=1, draws=1)

@@ -1,0 +1,143 @@
+"""Heads as Gaussian classifiers: class means and one regularised covariance a head, on vectors of unit length.
+
+For every head: class means u_c, scatter S = sum_i (x_i - u_y)(x_i - u_y)^T, t = trace(S) / (samples - 1), precision
+P = dim pinv(S + regularisation t I), and the logit of a class -(x - u_c)^T P (x - u_c) / 2 + log(share of the class)
+(HEC-V, arXiv 2603.24181, and its code: the scatter is not divided by the number of samples).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from savs_analyze.parts.selection import HeadScores
+from savs_analyze.votes.similarity import unit
+from savs_analyze.votes.voting import softmax
+
+BLOCK_BYTES = 100_000_000
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is assumed of a head's covariance.
+
+    The identity is added `regularisation` times. Where no class has two different samples the scatter is 0: then all
+    directions count alike, or `as_published` none does, and only the sizes of the classes answer.
+    """
+
+    regularisation: int | float = 1.0
+    as_published: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.regularisation > 0:
+            raise ValueError(f"regularisation must be above 0, got {self.regularisation}")
+
+
+@dataclass(frozen=True, eq=False)
+class Discriminants:
+    """Logits of classes that are linear in a head's unit vector, less what all classes share: -x^T P x / 2."""
+
+    weights: Float[np.ndarray, "head class dim"]
+    intercept: Float[np.ndarray, "head class"]
+
+
+def discriminants(
+    vectors: Shaped[np.ndarray, "sample head dim"], labels: Int[np.ndarray, " sample"], classes: int, prior: Prior
+) -> Discriminants:
+    """Return the discriminants of heads; every class has samples."""
+    parts = [_Block(block, labels, classes, prior) for block in _blocks(vectors, classes)]
+    return Discriminants(
+        np.concatenate([part.precision_of_means for part in parts]), np.concatenate([part.intercept for part in parts])
+    )
+
+
+def posterior_scores(
+    vectors: Shaped[np.ndarray, "sample head dim"],
+    labels: Int[np.ndarray, " sample"],
+    classes: int,
+    prior: Prior,
+    temperature: int | float,
+    leave_one_out: bool,
+) -> HeadScores:
+    """Return the mean posterior of the true class of every head, softmax(logit / temperature), over the support.
+
+    `leave_one_out` takes each sample out of its class's mean: (x - mean without x) = (x - mean) n / (n - 1). Its part
+    of the scatter stays, and so does a sample that is the only one of its class. The margin is the mean logit of the
+    true class less the best other one.
+    """
+    found = []
+    for block in _blocks(vectors, classes):
+        head = _Block(block, labels, classes, prior)
+        logits = head.logits(leave_one_out)
+        others = logits.copy()
+        rows = np.arange(len(labels))
+        own = logits[:, rows, labels]
+        others[:, rows, labels] = -np.inf
+        margin = np.where(np.isfinite(best := others.max(axis=2)), own - best, 0.0).mean(axis=1)
+        posterior = softmax(logits.reshape(-1, classes) / temperature).reshape(logits.shape)
+        found.append((posterior[:, rows, labels].mean(axis=1), margin))
+    value, margins = zip(*found, strict=True)
+    return HeadScores(np.concatenate(value), np.concatenate(margins))
+
+
+def _blocks(
+    vectors: Shaped[np.ndarray, "sample head dim"], classes: int
+) -> Iterator[Float[np.ndarray, "block sample dim"]]:
+    """Yield unit vectors of so many heads that what is computed of them stays small."""
+    samples, heads, dim = vectors.shape
+    step = max(1, BLOCK_BYTES // (8 * (4 * samples * dim + 3 * samples * classes + dim * dim)))
+    for start in range(0, heads, step):
+        yield unit(vectors[:, start : start + step].transpose(1, 0, 2))
+
+
+class _Block:
+    """Some heads on the support."""
+
+    def __init__(
+        self,
+        vectors: Float[np.ndarray, "head sample dim"],
+        labels: Int[np.ndarray, " sample"],
+        classes: int,
+        prior: Prior,
+    ) -> None:
+        self.vectors, self.labels, self.prior = vectors, labels, prior
+        self.count = np.bincount(labels, minlength=classes)
+        of_class = np.zeros((classes, len(labels)))
+        of_class[labels, np.arange(len(labels))] = 1 / self.count[labels]
+        self.means = of_class @ vectors
+        self.residuals = vectors - self.means[:, labels]
+        self.precision_of_means = self._times_precision(self.means.transpose(0, 2, 1)).transpose(0, 2, 1)
+        log_share = np.log(self.count / self.count.sum())
+        self.intercept = log_share - np.einsum("hcd,hcd->hc", self.means, self.precision_of_means) / 2
+
+    def _times_precision(self, columns: Float[np.ndarray, "head dim column"]) -> Float[np.ndarray, "head dim column"]:
+        """Return P times columns, by the smaller of two systems: dim x dim, or samples x samples (Woodbury)."""
+        of_samples, dim = self.residuals, self.vectors.shape[2]
+        trace = (of_samples**2).sum(axis=(1, 2)) / max(len(self.labels) - 1, 1)
+        # What is left by rounding where all samples of a class are alike is no scatter.
+        flat = trace <= 1e-24
+        ridge = np.where(flat, 1.0, self.prior.regularisation * trace)[:, None, None]
+        if len(self.labels) < dim:
+            small = of_samples @ of_samples.transpose(0, 2, 1) + ridge * np.eye(len(self.labels))
+            inner = of_samples.transpose(0, 2, 1) @ np.linalg.solve(small, of_samples @ columns)
+            found = dim * (columns - inner) / ridge
+        else:
+            scatter = of_samples.transpose(0, 2, 1) @ of_samples
+            found = dim * np.linalg.solve(scatter + ridge * np.eye(dim), columns)
+        found[flat] = 0 if self.prior.as_published else columns[flat]
+        return found
+
+    def logits(self, leave_one_out: bool) -> Float[np.ndarray, "head sample class"]:
+        """Return the logits of the support, each sample left out of its own class's mean if that is asked for."""
+        found = self.vectors @ self.precision_of_means.transpose(0, 2, 1) + self.intercept[:, None]
+        if leave_one_out:
+            distance = np.einsum(
+                "hnd,hdn->hn", self.residuals, self._times_precision(self.residuals.transpose(0, 2, 1))
+            )
+            own = self.count[self.labels]
+            farther = np.where(own > 1, (own / np.maximum(own - 1, 1)) ** 2, 1.0) - 1
+            found[:, np.arange(len(self.labels)), self.labels] -= farther * distance / 2
+        return found
