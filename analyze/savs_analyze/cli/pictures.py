@@ -15,6 +15,7 @@ from savs_analyze.cli.options import (
     ResultsArgument,
     ShotsOption,
     SourcesOption,
+    StoreOption,
     StoresOption,
     TableFormat,
     TableFormatOption,
@@ -78,7 +79,7 @@ def transfer(
 
 
 def projection(
-    store: Annotated[str, typer.Option("--store", help="A store: stores/NAME.zarr.")],
+    store: StoreOption,
     model: Annotated[str, typer.Option("--model", help="Default: the only one.")] = "",
     task: Annotated[str, typer.Option("--task", help="Default: the only one.")] = "",
     head: Annotated[str | None, typer.Option("--head", help="LAYER,HEAD; default: the best on the support.")] = None,
