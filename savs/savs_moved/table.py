@@ -145,6 +145,7 @@ RENAMED = {
     "savs_analyze.blocks.Cell": "savs_analyze.report.blocks.Entry",
     "savs_analyze.cli.MOST_COLUMNS": "savs_analyze.report.layout.MOST_COLUMNS",
     "savs_analyze.cli.sweep": "savs_analyze.cli.sweeps.sweep",
+    "savs_analyze.options.StoreArgument": "savs_analyze.cli.options.StoreOption",
     "savs_analyze.comparisons.Draw": "savs_analyze.findings.comparisons.Paired",
     "savs_analyze.criterion.CRITERIA": "savs_analyze.parts.criterion.CRITERIA",
     "savs_analyze.figures.MOST_COLUMNS": "savs_analyze.report.head_maps.MAPS_A_LINE",

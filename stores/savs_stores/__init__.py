@@ -8,6 +8,7 @@ import savs_moved  # noqa: F401  old import paths go on for one version
 if TYPE_CHECKING:
     from savs_stores.arrays import write_store
     from savs_stores.errors import IncompleteStoreError, MismatchError, StoreError
+    from savs_stores.facts import facts_of
     from savs_stores.format.heads import HeadTable
     from savs_stores.format.plan import ShardPlan, default_shard_samples, missing_shards, owned_shards
     from savs_stores.format.samples import DEFAULT_TASK, BenchmarkInfo, SampleTable
@@ -41,6 +42,7 @@ __all__ = [
     "add_model",
     "create_store",
     "default_shard_samples",
+    "facts_of",
     "find_stores",
     "join_stores",
     "missing_shards",
@@ -64,6 +66,7 @@ _MODULES = (
     "vectors",
     "read",
     "arrays",
+    "facts",
     "joining",
     "verification",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import signal
@@ -28,6 +29,18 @@ class Format(StrEnum):
     table = "table"
     csv = "csv"
     json = "json"
+
+
+class Words(StrEnum):
+    """How what is said in sentences is printed."""
+
+    text = "text"
+    json = "json"
+
+
+def print_json(found: Any) -> None:
+    """Print plain JSON, all that is not ASCII escaped: nothing that a terminal would obey."""
+    print(json.dumps(found, indent=1))
 
 
 def run_app(app: Callable[[], Any], install: str = "savs") -> None:

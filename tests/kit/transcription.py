@@ -314,6 +314,6 @@ class PapersCode:
         shots = len(stacked) // len(self.numbers)
         votes = []
         for head in heads:
-            near = sorted(range(len(stacked)), key=lambda place: -cosine(sample[head], stacked[place][head]))
+            near = sorted(range(len(stacked)), key=lambda place: -self.cosine(sample[head], stacked[place][head]))
             votes.append(max(place // shots for place in near[:neighbours]))
         return self.numbers[Counter(votes).most_common(1)[0][0]]

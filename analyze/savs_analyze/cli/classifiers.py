@@ -18,6 +18,7 @@ from savs_analyze.cli.options import (
     PartialOption,
     SeedOption,
     ShotsOfFitOption,
+    StoreOption,
     TaskOption,
 )
 from savs_stores import terminal
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def fit(
-    store: Annotated[str, typer.Option("--store", help="A store: stores/NAME.zarr, or a URL.")],
+    store: StoreOption,
     out: ClassifierOption,
     model: Annotated[str | None, typer.Option("--model", help="Of several models in the store, this one.")] = None,
     task: TaskOption = None,

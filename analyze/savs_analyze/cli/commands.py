@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from savs_analyze.cli import classifiers, pictures, results, stores, sweeps
+from savs_analyze.cli.command import StoreCommand
 from savs_analyze.cli.help import WholeHelp
 from savs_stores import terminal
 
 app = typer.Typer(
-    help="Classify from stores of head vectors, as often as you like, on a CPU.",
+    help="Classify from stores of head vectors, as often as you like, on a CPU. The word --store may be left out.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # its tables cut words
@@ -53,7 +54,7 @@ COMMANDS = (
     pictures.report,
 )
 for command in COMMANDS:
-    app.command(command.__name__.replace("_", "-"))(command)
+    app.command(command.__name__.replace("_", "-"), cls=StoreCommand)(command)
 
 
 def entry() -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from savs_stores import terminal
+
 if TYPE_CHECKING:
     from savs_analyze.draws.validation import Validation
 
@@ -63,16 +65,25 @@ class TableFormat(StrEnum):
     latex = "latex"
 
 
-StoreArgument = Annotated[str, typer.Argument(help="A store: stores/NAME.zarr, or a URL.")]
+StoreOption = Annotated[str, typer.Option("--store", help="A store: stores/NAME.zarr, or a URL.")]
 ResultsArgument = Annotated[Path, typer.Argument(help="A folder of results: results/NAME.")]
 TableFormatOption = Annotated[TableFormat, typer.Option("--format", help="How to print it.")]
-StoresOption = Annotated[list[str], typer.Option("--store", help="A store, or a pattern 'stores/*.zarr'; repeatable.")]
+STORES = typer.Option("--store", help="A store, or a pattern 'stores/*.zarr'; repeatable.")
+StoresOption = Annotated[list[str], STORES]
+StoresIfAnyOption = Annotated[list[str] | None, STORES]
 AllSettingsOption = Annotated[
     bool, typer.Option("--all-settings", help="Not only the hyperparameters that validation chooses.")
 ]
 SourcesOption = Annotated[
     list[str] | None, typer.Option("--store", help="A store of the results that is elsewhere now; repeatable.")
 ]
+WordsOption = Annotated[terminal.Words, typer.Option("--format", help="How to print it.")]
+KeepLeaksOption = Annotated[bool, typer.Option("--keep-leaks", help="Test also on images of the support.")]
+# Of what sweeps: sweep, and the studies that do it for one.
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="Folder of the results; default: results/STORE, of a study results/NAME.")
+]
+ShotsRangeOption = Annotated[str, typer.Option("--shots", help="Support samples a class: 20, or 4,8, or 5:50:5.")]
 ModelsOption = Annotated[list[str] | None, typer.Option("--model", help="Only this model; repeatable.")]
 ShotsOption = Annotated[int, typer.Option(min=1, help="Support samples a class.")]
 PartialOption = Annotated[bool, typer.Option("--allow-partial", help="Use the finished part of a harvest.")]

@@ -15,6 +15,7 @@ from savs_analyze.cli.options import (
     ResultsArgument,
     ShotsOption,
     SourcesOption,
+    StoreOption,
     StoresOption,
     TableFormat,
     TableFormatOption,
@@ -62,6 +63,7 @@ def transfer(
 ) -> None:
     """Classify each task with the heads of every other one, and draw source by target."""
     from savs_analyze.across import transfer as transfers
+    from savs_analyze.papers.published import beside_transfer
     from savs_analyze.report.across import draw_transfer
     from savs_analyze.report.layout import transfer_table
     from savs_analyze.report.notes import transfer_notes
@@ -71,13 +73,13 @@ def transfer(
 
     refuse_store(out)
     tasks = transfers.tasks_of([open_store(path, allow_partial) for path in expand(store)], model)
-    rows = transfers.transfer(tasks, k, shots, draws)
+    rows = beside_transfer(transfers.transfer(tasks, k, shots, draws))
     print_rows(rows, form, transfer_table(rows), transfer_notes(rows))
     print(draw_transfer(rows, out), file=sys.stderr)
 
 
 def projection(
-    store: Annotated[str, typer.Option("--store", help="A store: stores/NAME.zarr.")],
+    store: StoreOption,
     model: Annotated[str, typer.Option("--model", help="Default: the only one.")] = "",
     task: Annotated[str, typer.Option("--task", help="Default: the only one.")] = "",
     head: Annotated[str | None, typer.Option("--head", help="LAYER,HEAD; default: the best on the support.")] = None,

@@ -15,6 +15,7 @@ from savs_analyze.cli.options import (
     SourcesOption,
     TableFormat,
     TableFormatOption,
+    WordsOption,
 )
 from savs_analyze.cli.printing import print_rows
 from savs_stores import terminal
@@ -130,6 +131,7 @@ def stability(
 def audit(
     results: ResultsArgument,
     seed: Annotated[int | None, typer.Option("--seed", help="Which cell to compute again; default: any.")] = None,
+    form: WordsOption = terminal.Words.text,
     include: IncludeOption = None,
 ) -> None:
     """Check that results are what their stores give: files, rows, stores, and one random cell computed again."""
@@ -138,10 +140,15 @@ def audit(
 
     add_rooms(include or ())
     findings = list(audit(results, seed))
-    for finding in findings:
-        state = {True: "sound", False: "WRONG", None: "not checked"}[finding.sound]
-        terminal.say(f"{finding.checked:<8}{state:<13}{finding.words}")
-    if any(finding.sound is False for finding in findings):
+    wrong = any(finding.sound is False for finding in findings)
+    if form is terminal.Words.json:
+        found = [{"checked": one.checked, "sound": one.sound, "words": one.words} for one in findings]
+        terminal.print_json({"results": str(results), "sound": not wrong, "findings": found})
+    else:
+        for finding in findings:
+            state = {True: "sound", False: "WRONG", None: "not checked"}[finding.sound]
+            terminal.say(f"{finding.checked:<8}{state:<13}{finding.words}")
+    if wrong:
         raise typer.Exit(terminal.FAILED)
 
 

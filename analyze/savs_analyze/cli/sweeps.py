@@ -17,14 +17,18 @@ from savs_analyze.cli.options import (
     GridOption,
     IncludeOption,
     JobsOption,
+    KeepLeaksOption,
     MethodsOption,
     ModelsOption,
+    OutOption,
     PartialOption,
     Protocol,
     ProtocolOption,
     RestrictOption,
     ScalingOption,
+    ShotsRangeOption,
     SolverOption,
+    StoresIfAnyOption,
     StoresOption,
     TableFormat,
     TableFormatOption,
@@ -42,7 +46,7 @@ if TYPE_CHECKING:
 
 def sweep(
     store: StoresOption,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder of the results; default: results/STORE.")] = None,
+    out: OutOption = None,
     method: MethodsOption = None,
     k: Annotated[str, typer.Option("--k", help="Heads that vote: 20, or 5:50:5.")] = "20",
     grid: GridOption = None,
@@ -52,10 +56,10 @@ def sweep(
     protocol: ProtocolOption = Protocol.ours,
     arithmetic: ArithmeticOption = Arithmetic.double,
     validation: ValidationOption = None,
-    shots: Annotated[str, typer.Option("--shots", help="Support samples a class: 20, or 5:50:5.")] = "20",
+    shots: ShotsRangeOption = "20",
     draws: DrawsOption = 5,
     model: ModelsOption = None,
-    keep_leaks: Annotated[bool, typer.Option("--keep-leaks", help="Test also on images of the support.")] = False,
+    keep_leaks: KeepLeaksOption = False,
     allow_partial: PartialOption = False,
     jobs: JobsOption = None,
     backend: Annotated[Backend, typer.Option(help="loky: processes here; dask: a cluster.")] = Backend.loky,
@@ -100,12 +104,17 @@ def sweep(
 
 
 def study(
-    name: Annotated[str, typer.Argument(help="methods, shots, heads, layers, classifiers, per-class, lasso or demo.")],
-    store: StoresOption,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder of the results; default: results/NAME.")] = None,
-    protocol: Annotated[Protocol, typer.Option(help="As of sweep.")] = Protocol.ours,
-    arithmetic: Annotated[Arithmetic, typer.Option(help="As of sweep.")] = Arithmetic.double,
-    shots: Annotated[str, typer.Option("--shots", help="Samples a class, in place of the study's: 4, 5:50:5.")] = "",
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="methods, shots, heads, layers, classifiers, per-class, artanh (needs no store), lasso or demo."
+        ),
+    ],
+    store: StoresIfAnyOption = None,
+    out: OutOption = None,
+    protocol: ProtocolOption = Protocol.ours,
+    arithmetic: ArithmeticOption = Arithmetic.double,
+    shots: ShotsRangeOption = "",
     draws: DrawsOption = 5,
     model: ModelsOption = None,
     jobs: JobsOption = None,
@@ -119,6 +128,14 @@ def study(
     from savs_analyze.runs.results import Results
 
     asked, folder = find_study(name), out or Path("results") / name
+    if not store and not asked.formulas:
+        raise ValueError(f"the study {name!r} needs vectors: name a store with --store")
+    if asked.formulas:
+        from savs_analyze.report.formulas import draw_levels, draw_scores
+
+        terminal.say(draw_scores(folder / "scores.svg"), draw_levels(folder / "levels.svg"))
+    if not store:
+        return
     if shots:
         asked = replace(asked, shots=tuple(parse_range(shots)))
     _run(asked, store, folder, (protocol, arithmetic), draws, model or (), jobs)

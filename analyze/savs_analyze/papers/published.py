@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from savs_analyze.across.transfer import HEADS
 from savs_analyze.findings.comparisons import ONE_DRAW
 from savs_analyze.findings.summary import measured, numbers
 from savs_analyze.measure.crossed import Noise
@@ -23,6 +24,8 @@ FIGURES = Path(__file__).with_name("published.csv")
 WIDTH = float(norm.ppf((1 + COVERAGE) / 2))  # standard errors in half of an interval
 # A benchmark in the papers' own division into support and test ends so.
 PAPERS_SPLIT = "-paper"
+# Heads of one task on another, as `savs-analyze transfer` has them.
+TRANSFER = "transfer"
 # The papers' code is another method than their text, or another loss than ours.
 CODED = {
     "savs-rbf": "paper-rbf",
@@ -75,6 +78,10 @@ NOTES = {
     "heads are mixed; ours are its heads, side by side, before it.",
     "merged": "The first paper's NaturalBench has two classes: its code takes A for Yes and B for No; ours has four "
     "(savs-harvest --split paper has two).",
+    "handed": "Table 2 of the first paper is known here by its numbers, not from its page: how many samples were "
+    "tested, and which centroids the heads of another task were used with, is not known; ours are the target's.",
+    "inferred": "Table 2's rows of encoders are known without the heads of their columns: which benchmark a number is "
+    "of is inferred from its size.",
     "strings": "The first paper's zero-shot compares a generated text with the label: below chance on two classes, it "
     "measures form. Ours compares log-probabilities of the answers.",
     "formula": "The method is as the second paper's text has it; the published number is of its code, which differs.",
@@ -118,6 +125,35 @@ def beside_published(cells: Iterable[CellResult]) -> pd.DataFrame:
     # The method with its published settings, where it was run with them.
     matched = {_pair(row) for fits, row in rows if fits}
     return pd.DataFrame([row for fits, row in rows if fits or _pair(row) not in matched], columns=COLUMNS)
+
+
+def beside_transfer(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `transfer`, with `published` values where there are any: heads of one task on another.
+
+    Published are heads of a task with another's own support, so those that take heads only have a counterpart. How
+    many samples the papers tested is not known, so nothing is judged.
+    """
+    figures = published_figures()
+    known = {
+        (row.model, row.settings.removeprefix("source="), row.benchmark, row.metric): row.value
+        for row in figures[figures["method"] == TRANSFER].itertuples()
+    }
+    found = [
+        known.get((row.model, _published_name(row.source), _published_name(row.target), row.metric))
+        if row.takes == HEADS
+        else None
+        for row in rows.itertuples()
+    ]
+    return rows if set(found) == {None} else rows.assign(published=np.array(found, dtype=float))
+
+
+def beside_that(model: str, target: str, metric: str) -> dict[str, float]:
+    """Return what the table of transfer has beside it, by words: other systems on the same target."""
+    figures = published_figures()
+    same = (figures["place"] == "Table 2") & (figures["model"] == model)
+    same &= (figures["benchmark"] == _published_name(target)) & (figures["metric"] == metric)
+    words = {"lora-transfer": "LoRA of the source", ZERO_SHOT: "zero-shot"}
+    return {words[row.method]: row.value for row in figures[same].itertuples() if row.method in words}
 
 
 def counterparts(ours: Mapping[str, Any], figures: pd.DataFrame) -> pd.DataFrame:

@@ -9,12 +9,16 @@ from dataclasses import dataclass, field
 from savs_analyze.runs.request import Ask, Grid
 
 PENALTIES = [10.0**power for power in range(-5, 3)]
+WEIGHTS: Grid = {name: [0.3, 0.54, 0.78, 1.02, 1.26, 1.5] for name in ("a", "b")}
 LINEAR: Grid = {"layers": [1, 2, 3, 4], "C": PENALTIES, "alpha": PENALTIES}
 
 
 @dataclass(frozen=True)
 class Study:
-    """What is asked, where it is from, and the sweep that answers; `along` is the axis of its curves, if any."""
+    """What is asked, where it is from, and the sweep that answers; `along` is the axis of its curves, if any.
+
+    One with `formulas` also draws the scores that it is about, which needs no store.
+    """
 
     question: str
     source: str
@@ -23,6 +27,7 @@ class Study:
     shots: Sequence[int] = (20,)
     grid: Grid = field(default_factory=dict)
     along: str = ""
+    formulas: bool = False
 
     def ask(self, protocol: str = "", arithmetic: str = "") -> Ask:
         return Ask(self.methods, self.heads, self.grid, protocol=protocol, arithmetic=arithmetic)
@@ -36,7 +41,7 @@ STUDIES = {
             *("zero-shot savs savs-penalty savs-artanh paper-rbf paper-laplacian paper-sigmoid savs-l2".split()),
             *("lasso sparse-group-lasso class-favoured class-similarity".split()),
         ),
-        grid={**LINEAR, **{name: [0.3, 0.54, 0.78, 1.02, 1.26, 1.5] for name in ("a", "b")}},
+        grid={**LINEAR, **WEIGHTS},
     ),
     "shots": Study(
         "accuracy against support samples a class",
@@ -69,6 +74,13 @@ STUDIES = {
         ("savs", "class-favoured", "class-similarity", "class-favoured-balanced", "class-similarity-balanced"),
         heads=(5, 10, 20, 25),
         along="heads",
+    ),
+    "artanh": Study(
+        "the shape of the artanh score, and what a and b do where heads are counted and where they are scored",
+        "second paper, 3.2, Figures 3 and 4",
+        ("savs", "savs-artanh", "savs-artanh-score"),
+        grid=WEIGHTS,
+        formulas=True,
     ),
     "lasso": Study(
         "linear models of few features on the last layers",

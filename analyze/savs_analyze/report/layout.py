@@ -172,9 +172,12 @@ def transfer_table(rows: pd.DataFrame) -> pd.DataFrame:
         f"{100 * r.against_own:+.1f} [{100 * r.against_own_low:+.1f}, {100 * r.against_own_high:+.1f}]"
         for r in rows.itertuples()
     ]
-    return rows[["model", "source", "target", "takes", "metric", "n"]].assign(
+    found = rows[["model", "source", "target", "takes", "metric", "n"]].assign(
         result=percent, **{"against own": np.where(rows["takes"] == OWN, "", against)}
     )
+    if "published" not in rows:
+        return found
+    return found.assign(published=["" if np.isnan(value) else f"{100 * value:.1f}" for value in rows["published"]])
 
 
 def papers_table(compared: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from savs_analyze.measure.probabilities import LEAST
 from savs_analyze.measure.ranking import LEAST_NEGATIVES
 from savs_analyze.measure.scored import POSITIVE
 from savs_analyze.methods.recipes import SAVS, ZERO_SHOT
-from savs_analyze.papers.published import NOTES
+from savs_analyze.papers.published import NOTES, beside_that
 from savs_analyze.runs.results import CellResult
 from savs_analyze.runs.sources import Sources
 from savs_stores.terminal import counted
@@ -279,7 +279,20 @@ def transfer_notes(rows: pd.DataFrame) -> list[str]:
         f"Percent; in brackets 95 % intervals over {over}; against own is paired by sample.",
         f"{first.heads} heads, {first.shots} support samples a class, draws: {first.draws}. Centroids are the "
         f"target's, but for {ALL!r}, which is tried between tasks of the same classes.",
+        *_published_transfer(rows),
     ]
+
+
+def _published_transfer(rows: pd.DataFrame) -> list[str]:
+    """Return where published values of transfer are from, and what stands beside them there."""
+    if "published" not in rows:
+        return []
+    notes = []
+    for row in rows[rows["published"].notna()].itertuples():
+        others = beside_that(row.model, row.target, row.metric)
+        beside = ", ".join(f"{words} {100 * value:.1f}" for words, value in others.items())
+        notes.append(f"Published: Table 2 of the first paper (SAVs); beside it, on {row.target}: {beside}.")
+    return [*notes, NOTES["handed"]]
 
 
 def papers_notes(compared: pd.DataFrame) -> list[str]:

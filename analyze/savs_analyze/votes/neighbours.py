@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from savs_analyze.votes.batch import Batch
 from savs_analyze.votes.fitted import Fitted
-from savs_analyze.votes.similarity import COSINE, similarities
+from savs_analyze.votes.similarity import COSINE, Similarity, similarities
 from savs_analyze.votes.voting import Allowed, Votes, count_votes, shares, winner
 
 
@@ -40,15 +40,17 @@ class LargestVotes(NeighbourVotes):
     """Each head votes for the largest class, in `order` if there is one, among its nearest neighbours."""
 
     order: Int[np.ndarray, " class"] | None = None
+    similarity: Similarity = COSINE
 
     def votes(self, batch: Batch) -> Votes:
         by_head = batch.of(self.heads).transpose(1, 0, 2).astype(np.float64)
         classes = int(self.labels.max()) + 1
         order = np.arange(classes) if self.order is None else self.order
         place = np.argsort(order)[self.labels]
+        among = batch.among(self.restricted)
         largest = [
             place[near].max(axis=1, initial=-1, where=np.isfinite(found))
-            for near, found in nearest(self.neighbours, self.labels, self.count, by_head, batch.among(self.restricted))
+            for near, found in nearest(self.neighbours, self.labels, self.count, by_head, among, self.similarity)
         ]
         predictions = order[np.stack(largest, axis=1)]
         scores = count_votes(predictions, classes)
@@ -61,13 +63,14 @@ def nearest(
     count: int,
     vectors: Float[np.ndarray, "head sample dim"],
     allowed: Allowed = None,
+    kind: Similarity = COSINE,
 ) -> Iterator[tuple[Int[np.ndarray, "sample near"], Float[np.ndarray, "sample near"]]]:
-    """Yield of every head the `count` nearest support vectors by cosine, the nearest first, and their cosines.
+    """Yield of every head the `count` nearest support vectors, of equal ones the first, and their cosines.
 
     Those of classes that are not allowed come last, with minus infinity.
     """
     for known, asked in zip(support, vectors, strict=True):
-        found = similarities(COSINE, asked[:, None], known[:, None])[:, :, 0]
+        found = similarities(kind, asked[:, None], known[:, None])[:, :, 0]
         found = found if allowed is None else np.where(allowed[:, labels], found, -np.inf)
         places = np.argsort(-found, axis=1, kind="stable")[:, :count]
         yield places, np.take_along_axis(found, places, axis=1)

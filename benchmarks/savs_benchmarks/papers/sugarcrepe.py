@@ -28,11 +28,12 @@ DIGESTS = {
     "swap_att": "7a7ce04e5c4c80412b48c6f0c1347fb1a2f5d54c0be6aa429b64d390e442f8d0",
     "swap_obj": "073cdb8e253d053614e80710834d9773b09dbc1dd0a412f6f9492262caa1dcad",
 }
+KINDS = tuple(DIGESTS)
 CAPTIONS = {"caption": "Yes", "negative_caption": "No"}
 
 
 def samples(folder: Path, stripped: bool = True) -> Iterator[Sample]:
-    for kind in DIGESTS:
+    for kind in KINDS:
         yield from read_samples(json_rows(folder / f"{kind}.json"), partial(_pair, folder, kind, stripped))
 
 
@@ -57,7 +58,7 @@ BENCHMARK = Published(
         page="https://github.com/RAIVNLab/sugar-crepe",
         revision=COMMIT,
         size="0.8 GB",
-        needs=(*(f"{kind}.json" for kind in DIGESTS), "val2017/*.jpg"),
+        needs=(*(f"{kind}.json" for kind in KINDS), "val2017/*.jpg"),
         downloads=(
             *(Download(f"{RAW}/{COMMIT}/data/{kind}.json", f"sha256:{digest}") for kind, digest in DIGESTS.items()),
             Download(

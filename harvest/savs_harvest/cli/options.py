@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from savs_stores import terminal
+
 
 class Splitting(StrEnum):
     """How a published benchmark is divided into pool and test."""
@@ -56,4 +58,5 @@ LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Take so
 NearOption = Annotated[
     bool, typer.Option("--keep-near-duplicates", help="Let near-duplicate pictures be on both sides of a draw.")
 ]
+WordsOption = Annotated[terminal.Words, typer.Option("--format", help="How to print it.")]
 DATA_ROOT, POOL = Path("data"), "100"

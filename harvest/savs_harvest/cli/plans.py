@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,7 +32,12 @@ from savs_harvest.cli.options import (
     Splitting,
     StoreOption,
     SupportOption,
+    WordsOption,
 )
+from savs_stores import terminal
+
+if TYPE_CHECKING:
+    from savs_harvest.models.specs import ModelSpec
 
 
 def plan(
@@ -56,6 +62,7 @@ def plan(
     measure: Annotated[
         bool, typer.Option("--measure", help="Load the model and run ten batches for the time.")
     ] = False,
+    form: WordsOption = terminal.Words.text,
 ) -> None:
     """Show what a harvest would do, without doing it: samples, shards, bytes, memory, time."""
     from savs_harvest.models.specs import check_dtype, find_model
@@ -74,20 +81,46 @@ def plan(
     quiet_libraries()
     place, shown_name = store or default_store(benchmark.name), name or spec.name
     lines = forecast(spec, benchmark, place, shown_name, revision, shard_samples, dtype)
-    for label, value in lines:
-        print(f"{label:<10} {value}")
+    if form is terminal.Words.text:
+        _tell(lines)
     if measure:
         begun = begun_model(place, shown_name)
         samples = begun.plan.shard_samples if begun else shard_samples
         loaded = load_model(spec, dtype=dtype, revision=revision)
-        print(f"{'measured':<10} {measured_time(loaded, benchmark, Settings(), samples)}")
+        lines.append(("measured", measured_time(loaded, benchmark, Settings(), samples)))
+        if form is terminal.Words.text:
+            _tell(lines[-1:])
+    if form is terminal.Words.json:
+        named = {"data": data, "store": str(place), "name": shown_name}
+        terminal.print_json({**named, **{label.replace(" ", "_"): value for label, value in lines}})
 
 
-def models() -> None:
+def _tell(lines: Sequence[tuple[str, str]]) -> None:
+    for label, value in lines:
+        print(f"{label:<10} {value}")
+
+
+def models(form: WordsOption = terminal.Words.text) -> None:
     """List the models that have a short name."""
     from savs_harvest.models.specs import MODELS
 
+    if form is terminal.Words.json:
+        terminal.print_json([_described(spec) for spec in MODELS.values()])
+        return
     for spec in MODELS.values():
         where = "in this package" if Path(spec.checkpoint).is_dir() else spec.checkpoint
         print(f"{spec.name:<14} {where:<42} {spec.dtype:<9} {spec.summary}")
     print("any other    a hub id owner/name, or a folder with a checkpoint", file=sys.stderr)
+
+
+def _described(spec: ModelSpec) -> dict[str, Any]:
+    """Return a model for programs; one of this package has no place on the hub."""
+    embedded = Path(spec.checkpoint).is_dir()
+    return {
+        "name": spec.name,
+        "hub_id": None if embedded else spec.checkpoint,
+        "revision": spec.revision,
+        "embedded": embedded,
+        "dtype": spec.dtype,
+        "summary": spec.summary,
+    }

@@ -184,6 +184,7 @@ def test_protocols_compute_in_the_papers_numbers(problem, protocol, arithmetic):
 
         def cosine(x, mean):
             x = torch.tensor(x, dtype=dtype)
+            mean = torch.as_tensor(mean, dtype=dtype)
             if protocol == "extension":
                 x, mean = x.float(), mean.float()
             return torch.nn.functional.cosine_similarity(x, mean, dim=0).item()
@@ -193,6 +194,8 @@ def test_protocols_compute_in_the_papers_numbers(problem, protocol, arithmetic):
         learnt, found = by_protocol("savs", protocol, 4, few, order_of(labels), arithmetic)
         assert learnt.heads.tolist() == kept
         assert found == [code.majority(kept, sample) for sample in few[2].tolist()]
+        _, nearest = by_protocol("paper-knn", protocol, 4, few, order_of(labels), arithmetic)
+        assert nearest == [code.largest_neighbour(kept, sample, 5) for sample in few[2].tolist()]
         _, in_double = by_protocol("savs", protocol, 4, few, order_of(labels))
         differ += found != in_double
     assert differ > 0 or arithmetic != "bfloat16"

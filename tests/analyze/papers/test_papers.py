@@ -11,6 +11,7 @@ from scipy.stats import t as student
 from typer.testing import CliRunner
 
 from kit.sweeps import sweep
+from savs_analyze.across.transfer import tasks_of, transfer
 from savs_analyze.cli.commands import app
 from savs_analyze.findings.summary import measured
 from savs_analyze.measure.crossed import Influences, noise
@@ -21,18 +22,23 @@ from savs_analyze.papers.published import (
     CODED,
     NOTES,
     beside_published,
+    beside_transfer,
     hidden_gap,
     judge,
     parse_settings,
     published_figures,
     sampling_error,
 )
-from savs_analyze.report.layout import papers_table
+from savs_analyze.report.layout import papers_table, transfer_table
 from savs_analyze.report.notes import papers_notes
 from savs_analyze.runs.results import Results
 from savs_benchmarks.registry import PUBLISHED
 from savs_harvest.models.specs import MODELS
-from savs_stores import BenchmarkInfo, write_store
+from savs_stores import BenchmarkInfo, open_store, write_store
+
+# Systems of the papers that are no method of a sweep.
+OTHERS = {"encoder", "in-context", "mtv", "lora"}
+OTHERS |= {"transfer", "lora-transfer", "few-shot-encoder", "few-shot-mean", "cross-modal"}
 
 
 def write_random(folder, benchmark, tasks=("all",), model="llava-ov", per_class=40, metric="accuracy"):
@@ -109,12 +115,12 @@ def compared(cells):
 
 def test_every_figure_has_names_of_ours_or_is_of_something_we_do_not_have():
     figures = published_figures()
-    assert len(figures) == 396 + 4  # four cells have two readings
+    assert len(figures) == 396 + 4 + 12  # four cells have two readings; the first paper's Table 2
     assert figures["value"].between(0, 1, inclusive="neither").all()
     assert set(figures["model"]) - set(MODELS) == {"clip", "siglip", "gpt-4o", "llava-1.5", "instructblip"}
     assert set(figures["benchmark"]) == set(PUBLISHED)
     assert set(figures["metric"]) <= {metric for metrics in METRICS.values() for metric in metrics.reports}
-    assert set(figures["method"]) - set(METHODS) == {"encoder", "in-context", "mtv", "lora"}
+    assert set(figures["method"]) - set(METHODS) == OTHERS
     assert {key for keys in figures["notes"] for key in keys.split()} <= set(NOTES)
     assert set(CODED) | set(CODED.values()) <= set(METHODS)
     for row in figures[figures["method"].isin(METHODS)].itertuples():
@@ -306,3 +312,39 @@ def test_the_command(tmp_path):
     assert "llava-ov" in nothing.stderr
     assert "naturalbench-retrieval" in nothing.stderr
     assert "verdict" in called(tmp_path / "none").stdout
+
+
+def test_the_numbers_of_the_first_papers_second_table_are_there():
+    figures = published_figures()
+    table = figures[(figures.paper == "SAVs") & (figures.place == "Table 2")]
+    found = {(r.model, r.benchmark, r.method): round(100 * r.value, 1) for r in table.itertuples()}
+    assert found["llava-ov", "mhalu", "transfer"] == 55.3
+    assert found["llava-ov", "mhalu", "lora-transfer"] == 34.1
+    assert {r.settings for r in table.itertuples() if "transfer" in r.method} == {"source=vlguard"}
+    encoders = {key: value for key, value in found.items() if key[0] != "llava-ov"}
+    assert sorted(encoders.values()) == [1.2, 1.2, 1.2, 6.8, 48.6, 51.9, 86.4, 88.2]
+    # Its zero-shot row is that of Table 1.
+    for row in table[table.method == "zero-shot"].itertuples():
+        same = (figures.place == "Table 1") & (figures.model == row.model) & (figures.benchmark == row.benchmark)
+        [first] = figures[same & (figures.method == "zero-shot")].value
+        assert row.value == first
+
+
+def test_transfer_stands_beside_its_published_value(tmp_path):
+    stores = [str(write_random(tmp_path, name)) for name in ("mhalu-paper", "vlguard")]
+    words = [word for store in stores for word in ("--store", store)]
+    asked = ["transfer", *words, "--k", "5", "--shots", "5", "--draws", "2", "--out", str(tmp_path / "t.svg")]
+    rows = pd.read_csv(io.StringIO(CliRunner().invoke(app, [*asked, "--format", "csv"]).stdout))
+    known = rows[rows.published.notna()]
+    assert known[["source", "target", "takes"]].to_numpy().tolist() == [["vlguard", "mhalu-paper", "heads"]]
+    assert known.published.tolist() == [0.553]
+    shown = " ".join(CliRunner().invoke(app, asked).output.split())
+    assert "55.3" in shown
+    assert "beside it, on mhalu-paper: LoRA of the source 34.1, zero-shot 34.7." in shown
+
+
+def test_transfer_between_other_tasks_has_no_published_column(tmp_path):
+    stores = [write_random(tmp_path, name, model="tiny") for name in ("mhalu", "vlguard")]
+    rows = transfer(tasks_of([open_store(path) for path in stores]), k=5, shots=5, draws=1)
+    assert beside_transfer(rows) is rows
+    assert "published" not in transfer_table(rows)

@@ -1,5 +1,8 @@
 """The papers' studies: each runs on a small store, resumes, and shows what it promises."""
 
+from pathlib import Path
+
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -71,3 +74,29 @@ def test_an_unknown_study_suggests_the_nearest():
         find_study("head")
     with pytest.raises(ValueError, match="there is no study 'x': methods, shots"):
         find_study("x")
+
+
+def test_the_artanh_score_is_drawn_without_a_store(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    drawn = CliRunner().invoke(app, ["study", "artanh"], catch_exceptions=False)
+    assert drawn.stdout.split() == ["results/artanh/scores.svg", "results/artanh/levels.svg"]
+    for path in map(Path, drawn.stdout.split()):
+        assert b"<svg" in path.read_bytes()
+    before = [Path(path).read_bytes() for path in drawn.stdout.split()]
+    assert CliRunner().invoke(app, ["study", "artanh"]).stdout == drawn.stdout
+    assert [Path(path).read_bytes() for path in drawn.stdout.split()] == before
+
+
+def test_the_artanh_study_of_a_store_tells_that_a_and_b_change_no_count(toy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["study", "artanh", "--store", str(toy.path), "--draws", "1"]
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 0
+    rows = pd.read_csv("results/artanh/rows.csv")
+    assert set(rows[rows.method == "savs-artanh"].same_as) == {"savs"}
+    assert rows[rows.method == "savs-artanh-score"].setting.nunique() == 36
+
+
+def test_any_other_study_needs_a_store():
+    refused = CliRunner().invoke(app, ["study", "heads"])
+    assert "the study 'heads' needs vectors: name a store with --store" in str(refused.exception)

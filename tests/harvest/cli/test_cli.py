@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from savs_benchmarks import BENCHMARKS
 from savs_harvest.cli import commands as cli
+from savs_harvest.models.specs import MODELS
 from savs_stores import open_store, terminal
 from savs_stores.terminal import DONE_WITH_FAILURES, FAILED, INTERRUPTED, MISUSED
 
@@ -166,6 +167,25 @@ def test_run_fills_a_store_that_a_plan_and_a_second_run_find_complete(invoke, wr
     assert "nothing to do, 3 of 3 shards done" in again.stderr
     plan = invoke("plan", "--model", "tiny", "--data", file, "--store", "s.zarr", "--shard-samples", 4)
     assert "nothing, the store is complete" in plan.stdout
+
+
+def test_a_plan_says_in_json_what_it_says_in_words(invoke, write_benchmark, lines):
+    words = ["plan", "--model", "tiny", "--data", write_benchmark(lines), "--store", "s.zarr", "--shard-samples", 4]
+    said = dict(line.split(maxsplit=1) for line in invoke(*words).stdout.replace("to do ", "to_do ").splitlines())
+    found = json.loads(invoke(*words, "--format", "json").stdout)
+    assert (found["store"], found["name"]) == ("s.zarr", "tiny")
+    measured = said.pop("time"), found.pop("time")  # of this very moment
+    assert len({re.sub(r"[\d.,]+", "0", text) for text in measured}) == 1
+    assert {name: text for name, text in found.items() if name not in ("data", "store", "name")} == said
+    assert set(said) == set("model benchmark samples prompts shards disk memory to_do".split())
+
+
+def test_models_are_said_in_json(invoke):
+    found = json.loads(invoke("models", "--format", "json").stdout)
+    assert [one["name"] for one in found] == list(MODELS)
+    assert all(set(one) == {"name", "hub_id", "revision", "embedded", "dtype", "summary"} for one in found)
+    assert [one["name"] for one in found if one["embedded"]] == ["tiny"]
+    assert all((one["hub_id"] is None) == one["embedded"] for one in found)
 
 
 def test_options_reach_the_store(invoke, write_benchmark, lines, tmp_path):

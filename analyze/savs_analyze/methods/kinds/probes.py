@@ -16,6 +16,7 @@ from savs_analyze.parts.selection import BY_COUNT, Scoring, paper_ranking, rank_
 from savs_analyze.votes.fitted import Fitted
 from savs_analyze.votes.linear import GaussianVotes, LinearVotes, PerceptronVotes, Standard
 from savs_analyze.votes.neighbours import LargestVotes, NeighbourVotes
+from savs_analyze.votes.similarity import COSINE, Similarity
 
 
 @dataclass(frozen=True)
@@ -86,20 +87,34 @@ class PapersNeighbours(Neighbours):
     def by_appearance(self) -> bool:
         return self.protocol is None or self.protocol.by_appearance
 
+    @property
+    def similarity(self) -> Similarity:
+        return replace(COSINE, arithmetic=self.protocol.arithmetic) if self.protocol else COSINE
+
+    @property
+    def scorings(self) -> tuple[Scoring, ...]:
+        return (Scoring(self.similarity),)
+
     def following(self, protocol: Protocol) -> PapersNeighbours:
         return replace(self, protocol=protocol)
 
     def choose_heads(self, context: Context) -> tuple[Int[np.ndarray, " voter"], int]:
         if self.protocol is None:
             return super().choose_heads(context)
-        found = context.by_appearance.scores(BY_COUNT)
+        [scoring] = self.scorings
+        found = (context.by_appearance if self.by_appearance else context).scores(scoring)
         ranked = paper_ranking(found.value, found.margin)[: self.k]
         return ranked if self.protocol.best_first else np.sort(ranked), tied_at_cut(found.value, self.k)
 
     def fit(self, context: Context, heads: Int[np.ndarray, " voter"], tied: int) -> LargestVotes:
+        order = context.order if self.by_appearance else None
         found = super().fit(context, heads, tied)
+        # As they lie there, class after class: of samples that are equally near, the first ones count.
+        number = found.labels if order is None else np.argsort(order)[found.labels]
+        lying = np.argsort(number, kind="stable")
         own = {field.name: getattr(found, field.name) for field in fields(found)}
-        return LargestVotes(**own, order=context.order if self.by_appearance else None)
+        own |= {"neighbours": found.neighbours[:, lying], "labels": found.labels[lying]}
+        return LargestVotes(**own, order=order, similarity=self.similarity)
 
 
 @dataclass(frozen=True)
