@@ -1,9 +1,9 @@
 """Which method to take: all of the study `strong`, side by side on any stores: the tables of methods.md and its figure.
 
-python docs/methods.py STORE ...
+python docs/methods.py --draws 10 STORE ...
 """
 
-import sys
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -14,29 +14,18 @@ import savs
 from savs_analyze.papers.studies import STUDIES
 from savs_analyze.report.drawing import empty_figure, save_figure
 
-DRAWS = 10
 FIGURE = Path(__file__).parent / "methods.svg"
 
 
-def measured(stores: list[str], folder: Path) -> pd.DataFrame:
-    """Return accuracies in percent, a row a setting and number of shots, a column a task; and the seconds of a draw."""
+def measured(stores: list[str], draws: int, folder: Path) -> pd.DataFrame:
+    """Return accuracies in percent: a row a number of shots and setting, a column a task."""
     study = STUDIES["strong"]
-    found = savs.sweep(
-        stores,
-        methods=study.methods,
-        heads=study.heads,
-        shots=study.shots,
-        draws=DRAWS,
-        validation=0,
-        out=folder,
-        jobs=2,
-    )
-    rows = pd.read_csv(folder / "rows.csv")
+    asked = {"methods": study.methods, "heads": study.heads, "shots": study.shots, "draws": draws}
+    savs.sweep(stores, **asked, validation=0, out=folder, jobs=2)
+    rows = pd.read_csv(folder / "rows.csv").fillna({"task": "all"})
     rows = rows[(rows["metric"] == "accuracy") & (rows["split"] == "test")]
     rows["store"] = rows["benchmark"] + rows["task"].map(lambda task: "" if task == "all" else f", {task}")
-    table = rows.pivot_table(index=["shots", "setting"], columns="store", values="value", sort=False) * 100
-    print(found.compare()[["benchmark", "task", "shots", "setting", "other", "difference", "verdict"]].to_string())
-    return table
+    return 100 * rows.pivot_table(index=["shots", "setting"], columns="store", values="value", sort=False)
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -49,23 +38,28 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def draw(table: pd.DataFrame) -> None:
-    """Draw each setting's mean distance to the best of each task, for few and for many shots."""
-    figure, axes = empty_figure(8, 0.32 * table.loc[table.index.max()[0]].shape[0] + 1)
+    """Draw how far each setting is behind the best of each task on the mean, for few and for many shots."""
     learnt = table[table.index.get_level_values("shots") > 0]
     behind = (learnt.groupby("shots").transform("max") - learnt).mean(axis=1).unstack("shots")
     behind = behind.sort_values(behind.columns[-1], ascending=False)
     places = np.arange(len(behind))
-    for shift, (shots, values) in zip((0.2, -0.2), behind.items(), strict=True):
-        axes.barh(places + shift, values, height=0.38, label=f"{shots} samples a class")
-    axes.set_yticks(places, behind.index)
-    axes.set_xlabel("points of accuracy behind the best of each task, mean over tasks")
-    axes.legend(frameon=False)
-    save_figure(figure, FIGURE)
+    with empty_figure(8, 0.32 * len(behind) + 1) as figure:
+        axes = figure.subplots()
+        for shift, (shots, values) in zip((0.2, -0.2), behind.items(), strict=True):
+            axes.barh(places + shift, values, height=0.38, label=f"{shots} samples a class")
+        axes.set_yticks(places, behind.index)
+        axes.set_xlabel("points of accuracy behind the best of each task, mean over tasks")
+        axes.legend(frameon=False)
+        save_figure(figure, FIGURE)
 
 
-def main(stores: list[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("stores", nargs="+")
+    parser.add_argument("--draws", type=int, default=10)
+    asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        table = measured(stores, Path(folder) / "results")
+        table = measured(asked.stores, asked.draws, Path(folder) / "results")
     for shots in sorted(set(table.index.get_level_values("shots")) - {0}):
         rows = table[table.index.get_level_values("shots").isin([0, shots])].droplevel("shots")
         print(f"\n{shots} samples a class\n\n{markdown(rows)}")
@@ -73,4 +67,4 @@ def main(stores: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
