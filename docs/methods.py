@@ -30,9 +30,10 @@ def measured(stores: list[str], draws: int, folder: Path) -> pd.DataFrame:
 
 def markdown(table: pd.DataFrame) -> str:
     """Return the table with the mean over tasks, the best of each column in bold."""
-    found = table.assign(mean=table.mean(axis=1))
+    found = table.assign(mean=table.mean(axis=1, skipna=False))
     best = found.round(1) == found.round(1).max()
     cells = found.map("{:.1f}".format).where(~best, found.map("**{:.1f}**".format))
+    cells = cells.where(found.notna(), "")
     lines = [f"| {name} | {' | '.join(row)} |" for name, row in zip(found.index, cells.to_numpy(), strict=True)]
     return "\n".join([f"| | {' | '.join(found.columns)} |", "|---" * (len(found.columns) + 1) + "|", *lines])
 
