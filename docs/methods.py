@@ -1,6 +1,6 @@
 """Which method to take: all of the study `strong`, side by side on any stores: the tables of methods.md and its figure.
 
-python docs/methods.py --draws 10 STORE ...
+python docs/methods.py --draws 10 STORE ...     with --planted FOLDER also on made-up stores of the shape of a 7B model
 """
 
 import argparse
@@ -11,10 +11,23 @@ import numpy as np
 import pandas as pd
 
 import savs
+from savs_analyze.cli.planted import write_planted
 from savs_analyze.papers.studies import STUDIES
 from savs_analyze.report.drawing import empty_figure, save_figure
 
 FIGURE = Path(__file__).parent / "methods.svg"
+
+
+def planted(folder: Path) -> list[str]:
+    """Write stores of 784 heads of 128 numbers, of which at most 12 in the later layers know 2 or 10 classes."""
+    generator, paths = np.random.default_rng(7), []
+    for classes in (2, 10):
+        layers, heads = generator.integers(10, 28, 12).tolist(), generator.integers(0, 28, 12).tolist()
+        informative = list(zip(layers, heads, strict=True))
+        path = folder / f"planted-{classes}.zarr"
+        write_planted(path, classes, 30, 60, 28, 28, 128, informative, strength=0.35)
+        paths.append(str(path))
+    return paths
 
 
 def measured(stores: list[str], draws: int, folder: Path) -> pd.DataFrame:
@@ -58,9 +71,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stores", nargs="+")
     parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--planted", type=Path)
     asked = parser.parse_args()
+    stores = [*asked.stores, *(planted(asked.planted) if asked.planted else [])]
     with tempfile.TemporaryDirectory() as folder:
-        table = measured(asked.stores, asked.draws, Path(folder) / "results")
+        table = measured(stores, asked.draws, Path(folder) / "results")
     for shots in sorted(set(table.index.get_level_values("shots")) - {0}):
         rows = table[table.index.get_level_values("shots").isin([0, shots])].droplevel("shots")
         print(f"\n{shots} samples a class\n\n{markdown(rows)}")
