@@ -217,7 +217,7 @@ def test_every_head_together_is_scikit_learns(classes, seed):
 @pytest.mark.parametrize("shots", [2, 3])
 @pytest.mark.parametrize("scale", [2.0**-8, 1.0, 2.0**8])
 def test_two_samples_a_class_give_a_discriminant_whatever_the_unit(shots, scale):
-    """Of two samples Ledoit and Wolf find no shrinkage: answers followed the unit of the vectors, or there were none."""
+    """Of two samples Ledoit and Wolf find no shrinkage: answers followed the unit of the vectors."""
     vectors, labels, unseen = drawn(0, per_class=shots, dim=16, unseen=60)
     expected = said("lda", vectors, labels, unseen)[1]
     assert said("lda", scale * vectors, labels, scale * unseen)[1] == pytest.approx(expected, rel=1e-6)
