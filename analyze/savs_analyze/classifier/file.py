@@ -48,13 +48,22 @@ CLUSTER = "calibration.cluster"
 
 
 def write_classifier(classifier: Classifier, path: Path) -> None:
-    """Write a classifier's file, whole or not at all; a file that is there is replaced."""
+    """Write a classifier's file, whole or not at all; a file that is there is replaced.
+
+    Raises `ClassifierError` for one that is too large to be read again.
+    """
     voters = {"final": classifier.fitted, **{f"fold{i}": fold for i, fold in enumerate(classifier.folds)}}
     axis = np.arange(len(classifier.heads))
     plain, arrays = {}, _own_arrays(classifier)
     for name, fitted in voters.items():
         plain[name], of_it = forms.written(fitted, axis)
         arrays |= {f"{name}/{key}": array for key, array in of_it.items()}
+    size = sum(array.nbytes for array in arrays.values())
+    if size > MOST_BYTES - MOST_HEADER:
+        raise ClassifierError(
+            f"{path} would have {in_words(size)}, and a classifier has at most {in_words(MOST_BYTES)}: "
+            "take fewer labelled samples (--shots), or a method of fewer heads"
+        )
     header = {**asdict(classifier.about), "dim": classifier.dim, "fitted": plain}
     text = json.dumps(header, ensure_ascii=False, allow_nan=False, sort_keys=True)
     outer = {"version": VERSION, "sha256": _digest(text, arrays), "classifier": text}

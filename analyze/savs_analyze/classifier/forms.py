@@ -29,6 +29,10 @@ from savs_analyze.votes.vote import VOTES
 
 # What an array of whole numbers counts.
 HEADS, PLACES, LABELS, NUMBERS = "heads", "places", "labels", "numbers"
+# Plain numbers are below 1e6 but for these: a kernel is as narrow as the samples lie close.
+MOST = {"gamma": 1e12}
+# Numbers whose products are still numbers.
+LARGEST = 1e100
 
 
 @dataclass(frozen=True)
@@ -200,8 +204,8 @@ def _typed(name: str, kind: type, value: Any) -> Any:
         raise ClassifierError(f"{name} is {str(value)[:40]!r}, not of type {kind.__name__}")
     if name == "vote" and value not in VOTES:
         raise ClassifierError(f"its heads vote by {str(value)[:40]!r}, which is not known here: {', '.join(VOTES)}")
-    if isinstance(value, float | int) and kind is not bool and not 0 < value < 1e6:
-        raise ClassifierError(f"{name} is {value}, not a number above 0")
+    if isinstance(value, float | int) and kind is not bool and not 0 < value < MOST.get(name, 1e6):
+        raise ClassifierError(f"{name} is {value}, not a number between 0 and {MOST.get(name, 1e6):g}")
     return value
 
 
@@ -226,6 +230,8 @@ def _check_arrays(form: Form, arrays: Mapping[str, np.ndarray], sizes: Mapping[s
         limit = (lengths["dim"] if path == "dim" else lengths["voter"]) if holds == PLACES else limits.get(holds)
         _check_range(path, array, limit)
     _check_sorted(arrays)
+    if form.kind is ReliableVotes and (arrays["weights"] < 0).any():
+        raise ClassifierError("it trusts a head less than not at all: a weight is below 0")
 
 
 def _check_array(path: str, spec: Array, array: np.ndarray, lengths: dict[str, int]) -> None:
@@ -243,8 +249,10 @@ def _check_array(path: str, spec: Array, array: np.ndarray, lengths: dict[str, i
 
 def _check_range(path: str, array: np.ndarray, limit: int | None) -> None:
     if limit is None:
-        if not np.isfinite(array).all():
-            raise ClassifierError(f"the array {path!r} holds numbers that are not finite")
+        if not (np.abs(array) < LARGEST).all():
+            raise ClassifierError(f"the array {path!r} holds numbers that are not finite, or above {LARGEST:g}")
+        if path == "standard.scale" and not (array > 0).all():
+            raise ClassifierError(f"the array {path!r} holds numbers that are not above 0")
     elif array.size and not 0 <= array.min() <= array.max() < limit:
         raise ClassifierError(f"the array {path!r} counts from {array.min()} to {array.max()}, of {limit}")
 

@@ -23,6 +23,8 @@ from savs_analyze.votes.voting import softmax
 REACHES = (0.3, 1.0, 3.0, 10.0)
 PENALTIES = tuple(float(10.0**power) for power in np.arange(-3, 1.5, 0.5))
 SHARPEST = 1e3
+# Mean squared distances below this are of rounding.
+NEAREST = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +56,7 @@ def kernels(cosines: Float[np.ndarray, "sample sample"]) -> list[Kernel]:
     """Return the kernels to choose from: linear, and Gaussian ones as wide as the support is, times the reaches."""
     distance = 2 * (1 - cosines[~np.eye(len(cosines), dtype=bool)])
     mean = float(distance.mean()) if distance.size else 0.0
-    return [Kernel(), *(Kernel(False, 1 / (reach * mean)) for reach in REACHES if mean > 1e-12)]
+    return [Kernel(), *(Kernel(False, 1 / (reach * mean)) for reach in REACHES if mean > NEAREST)]
 
 
 def left_out(

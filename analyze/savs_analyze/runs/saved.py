@@ -102,6 +102,7 @@ def _read_array(content: bytes, kinds: str) -> np.ndarray:
     start = 8 + width + int.from_bytes(content[8 : 8 + width], "little")
     shape, by_columns, dtype = _read_header(content[:start])
     _demand(dtype.kind in kinds, f"an array of {dtype} instead of numbers")
+    _demand(all(type(length) is int and length >= 0 for length in shape), f"an array of no shape: {shape}")
     values = memoryview(content)[start:]
     _demand(prod(shape) * dtype.itemsize == len(values), f"an array that is not as large as it says: {shape}")
     return np.frombuffer(bytearray(values), dtype).reshape(shape, order="F" if by_columns else "C")

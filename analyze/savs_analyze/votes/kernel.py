@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from savs_analyze.votes.batch import Batch
 from savs_analyze.votes.fitted import Fitted
-from savs_analyze.votes.similarity import unit
+from savs_analyze.votes.similarity import HEAD_BLOCK, unit
 from savs_analyze.votes.voting import Votes, first_best, restrict, softmax
 
 
@@ -39,8 +39,11 @@ class KernelVotes(Fitted):
     sharpness: float
 
     def votes(self, batch: Batch) -> Votes:
-        asked = unit(batch.of(self.heads))
-        cosines = asked.reshape(len(batch), -1) @ self.support.reshape(len(self.support), -1).T
+        cosines = np.zeros((len(batch), len(self.support)))
+        for start in range(0, len(self.heads), HEAD_BLOCK):
+            block = slice(start, start + HEAD_BLOCK)
+            asked, known = unit(batch.of(self.heads[block])), self.support[:, block]
+            cosines += asked.reshape(len(asked), -1) @ known.reshape(len(known), -1).T
         found = (1 + Kernel(self.linear, self.gamma)(cosines)) @ self.coefficients
         scores = restrict(found, batch.among(self.restricted))
         return Votes(first_best(scores), scores)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import expit, log_expit
+from scipy.special import expit, log_expit, log_softmax
 
 from savs_analyze.votes.batch import Batch
 from savs_analyze.votes.fitted import Fitted
@@ -34,6 +34,13 @@ def posterior(decision: Float[np.ndarray, "sample output"]) -> Float[np.ndarray,
     return np.column_stack([1 - second, second])
 
 
+def log_posterior(decision: Float[np.ndarray, "sample output"]) -> Float[np.ndarray, "sample class"]:
+    """Return the logarithms of the same, which tell classes apart that are both all but impossible."""
+    if decision.shape[1] > 1:
+        return log_softmax(decision, axis=1)
+    return np.column_stack([log_expit(-decision[:, 0]), log_expit(decision[:, 0])])
+
+
 def both_sides(decision: Float[np.ndarray, "sample output"]) -> Float[np.ndarray, "sample class"]:
     """Return a score for every class; of two classes there is only the second's."""
     return np.hstack([-decision, decision]) if decision.shape[1] == 1 else decision
@@ -50,7 +57,7 @@ def _features(batch: Batch, heads: Int[np.ndarray, " voter"]) -> Float[np.ndarra
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LinearVotes(Fitted):
-    """Weights `[output, feature]` of standardised features; `logistic` ones vote by probabilities, else by scores."""
+    """Weights `[output, feature]` of standardised features; `logistic` ones vote by log-probabilities."""
 
     standard: Standard
     weights: Float[np.ndarray, "output feature"]
@@ -59,11 +66,11 @@ class LinearVotes(Fitted):
 
     def votes(self, batch: Batch) -> Votes:
         decision = self.standard(_features(batch, self.heads)) @ self.weights.T + self.intercept
-        return _voted(posterior(decision) if self.logistic else both_sides(decision), self, batch)
+        return _voted(log_posterior(decision) if self.logistic else both_sides(decision), self, batch)
 
     def probabilities(self, scores: Float[np.ndarray, "sample class"]) -> Float[np.ndarray, "sample class"]:
-        """Return the posterior of a logistic regression, the softmax of other scores."""
-        return shares(scores) if self.logistic else softmax(scores)
+        """Return the posterior of a logistic regression, over the allowed classes; the softmax of other scores."""
+        return softmax(scores)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

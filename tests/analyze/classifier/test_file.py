@@ -96,6 +96,15 @@ def test_every_method_but_three_has_a_form():
     assert set(forms.NAMES) == {form.kind for form in forms.FORMS.values()}
 
 
+def test_what_would_be_too_large_to_be_read_is_not_written(tmp_path, monkeypatch):
+    """A classifier of many samples on all heads was written, and no command could read it."""
+    monkeypatch.setattr(files, "MOST_BYTES", files.MOST_HEADER + 1000)
+    path = tmp_path / "large.safetensors"
+    with pytest.raises(ClassifierError, match=r"large\.safetensors would have .*fewer labelled samples"):
+        write_classifier(make("ridge")[0], path)
+    assert not path.exists()
+
+
 def test_the_same_fit_gives_the_same_bytes(written, tmp_path):
     write_classifier(make("ridge")[0], tmp_path / "again.safetensors")
     assert (tmp_path / "again.safetensors").read_bytes() == written[2].read_bytes()
@@ -154,6 +163,8 @@ ARRAYS = {
     "of nothing": (lambda arrays: arrays.update({"more": np.zeros(2)}), "an array of nothing: 'more'"),
     "unknown": (lambda arrays: arrays.update({"final/more": np.zeros(2)}), "its kind does not know: 'more'"),
     "not finite": (lambda arrays: arrays["final/weights"].fill(np.nan), "'weights' holds numbers that are not finite"),
+    "too large": (lambda arrays: arrays["final/weights"].fill(1e308), "'weights' holds .* or above 1e"),
+    "no scale": (lambda arrays: arrays["final/standard.scale"].fill(0), "'standard.scale' holds .* not above 0"),
     "no such head": (lambda arrays: arrays["final/heads"].fill(99), "'heads' counts from 99 to 99, of"),
     "negative": (lambda arrays: arrays["likeness.heads"].fill(-1), "'likeness.heads' do not fit"),
     "no fold": (lambda arrays: arrays["calibration.fold"].fill(7), "'calibration.fold' do not fit"),

@@ -10,8 +10,11 @@ from sklearn.kernel_ridge import KernelRidge as KernelRidgeOfScikitLearn
 from sklearn.linear_model import LogisticRegression, RidgeClassifierCV
 from sklearn.preprocessing import StandardScaler
 
+from savs_analyze.classifier.forms import read, written
 from savs_analyze.methods.context import Context
+from savs_analyze.methods.kinds.calm import Calm
 from savs_analyze.methods.kinds.every_head import PENALTIES
+from savs_analyze.methods.kinds.kernels import KernelRidge
 from savs_analyze.methods.learners import learn
 from savs_analyze.methods.settings import make_setting
 from savs_analyze.parts.discriminant import Prior, posterior_scores
@@ -211,11 +214,75 @@ def test_every_head_together_is_scikit_learns(classes, seed):
     assert found.tolist() == ridge.predict(scaler.transform(asked)).tolist()
 
 
-@given(seed=seeds, samples=st.integers(2, 9), features=st.integers(2, 12))
+@pytest.mark.parametrize("shots", [2, 3])
+@pytest.mark.parametrize("scale", [2.0**-8, 1.0, 2.0**8])
+def test_two_samples_a_class_give_a_discriminant_whatever_the_unit(shots, scale):
+    """Of two samples Ledoit and Wolf find no shrinkage: answers followed the unit of the vectors."""
+    vectors, labels, unseen = drawn(0, per_class=shots, dim=16, unseen=60)
+    expected = said("lda", vectors, labels, unseen)[1]
+    assert said("lda", scale * vectors, labels, scale * unseen)[1] == pytest.approx(expected, rel=1e-6)
+    small = (scale * vectors).astype(np.float16).astype(np.float64)
+    assert said("lda", small, labels, scale * unseen)[1] == pytest.approx(expected, abs=0.02)
+
+
+def test_no_feature_is_lost_beside_one_of_larger_numbers():
+    """With one head a million times as large, the discriminant knew that one only."""
+    vectors, labels, unseen = drawn(0, per_class=5)
+    scale = np.array([1e6, 1, 1e-5, 1, 1, 1])[:, None]
+    expected = said("lda", vectors, labels, unseen)[1]
+    assert said("lda", vectors * scale, labels, unseen * scale)[1] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("block", [1, 10**4])
+def test_features_come_in_blocks(monkeypatch, block):
+    vectors, labels, unseen = drawn(2, per_class=5)
+    expected = said("lda", vectors, labels, unseen)[1]
+    monkeypatch.setattr("savs_analyze.parts.shrinkage.BLOCK_BYTES", block)
+    monkeypatch.setattr("savs_analyze.votes.kernel.HEAD_BLOCK", 4)
+    assert said("lda", vectors, labels, unseen)[1] == pytest.approx(expected)
+    monkeypatch.setattr("savs_analyze.parts.discriminant.BLOCK_BYTES", block)
+    assert np.isfinite(said("kernel-ridge", vectors, labels, unseen)[1]).all()
+
+
+@pytest.mark.parametrize("difference", [1e-3, 1e-4, 1e-5])
+def test_vectors_that_are_all_but_parallel_are_told_apart_and_written(difference, tmp_path):
+    """Their kernel is so narrow that its classifier's file was refused."""
+    vectors, labels, unseen = drawn(0, per_class=6, heads=4, dim=8)
+    common = np.random.default_rng(1).normal(size=(4, 8))
+    near, asked = (common + difference * of for of in (vectors, unseen))
+    learnt, found = said("kernel-ridge", near, labels, asked)
+    assert found.argmax(axis=1).tolist() == said("hec-v", near, labels, asked)[1].argmax(axis=1).tolist()
+    plain, arrays = written(learnt, np.arange(4))
+    again = read(plain, arrays, {"class": 3, "head": 4, "dim": 8})
+    assert again.votes(Batch(np.arange(4), asked)).scores == pytest.approx(
+        learnt.votes(Batch(np.arange(4), asked)).scores
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda: KernelRidge(k=0), "k must be at least 1"),
+        (lambda: KernelRidge(among="nonsense"), "unknown heads: 'nonsense'"),
+        (lambda: Calm(by="nonsense"), "unknown reliability: 'nonsense'"),
+        (lambda: Calm(shrinkage=-1), "shrinkage"),
+        (lambda: make_setting("hec-v", tau=0), "tau must be above 0"),
+        (lambda: make_setting("hec-v", regularisation=0), "regularisation must be above 0"),
+        (lambda: make_setting("kernel-ridge-k", k=0), "k must be at least 1"),
+    ],
+)
+def test_what_is_no_hyperparameter_is_refused(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        wrong()
+
+
+@given(seed=seeds, samples=st.integers(3, 9), features=st.integers(2, 12))
 def test_shrinkage_and_axes_of_few_samples(seed, samples, features):
     found = np.random.default_rng(seed).normal(size=(samples, features))
     centred = found - found.mean(axis=0)
-    assert ledoit_wolf(centred) == pytest.approx(ledoit_wolf_shrinkage(centred, assume_centered=True), abs=1e-9)
+    assert ledoit_wolf(centred @ centred.T, features) == pytest.approx(
+        ledoit_wolf_shrinkage(centred, assume_centered=True), abs=1e-9
+    )
     spanned, axes = in_samples(centred)
     assert spanned @ axes == pytest.approx(centred)
     assert axes @ axes.T == pytest.approx(np.eye(len(axes)), abs=1e-6)

@@ -184,6 +184,8 @@ CRAFTED_ARRAYS = {
     "texts": with_member(label=header((1,), "<U1", bytes(4))),
     "fractions": with_member(label=header((120,), "<f8", bytes(960))),
     "no header": with_member(label=b"junk"),
+    "a shape of truths": with_member(predicted=header((True, 60), "<i2", bytes(120))),
+    "a header longer than it is": with_member(label=b"\x93NUMPY\x01\x00\xff\xff" + b"{}"),
     "a header that is code": with_member(label=b"\x93NUMPY\x01\x00\x76\x00" + b"exit()".ljust(118)),
     **{
         f"a header that Python cannot parse, {text[:2]}": with_member(

@@ -20,6 +20,7 @@ from savs_analyze.parts.criterion import CRITERIA, Criterion
 from savs_analyze.parts.selection import Scoring
 from savs_analyze.registry import HERE, Origin, Registry
 from savs_analyze.votes.batch import Batch
+from savs_analyze.votes.linear import LinearVotes, Standard
 from savs_analyze.votes.vote import VOTES, Vote
 from savs_analyze.votes.voting import Votes, first_best
 
@@ -86,7 +87,26 @@ def test_arrays_vote_as_scikit_learn_does(problem, name, classes):
         expected = decision if classes > 2 else np.column_stack([-decision, decision])
         np.testing.assert_allclose(votes.scores, expected, rtol=1e-9)
     else:
-        np.testing.assert_allclose(votes.scores, model.predict_proba(new), rtol=1e-9, atol=1e-15)
+        scores = votes.scores if name == "mlp-probe" else np.exp(votes.scores)
+        np.testing.assert_allclose(scores, model.predict_proba(new), rtol=1e-9, atol=1e-15)
+        np.testing.assert_allclose(fitted.probabilities(votes.scores), model.predict_proba(new), rtol=1e-9, atol=1e-15)
+
+
+def test_of_two_allowed_classes_that_are_both_all_but_impossible_the_nearer_one_is_said():
+    """The first was, where both posteriors among all classes were 0."""
+    weights = 1e4 * np.eye(3)
+    fitted = LinearVotes(
+        heads=np.arange(1),
+        restricted=True,
+        standard=Standard(np.zeros(3), np.ones(3)),
+        weights=weights,
+        intercept=np.zeros(3),
+        logistic=True,
+    )
+    allowed = np.array([[True, True, False]])
+    votes = fitted.votes(Batch(np.arange(1), np.array([[[0.1, 0.2, 5.0]]]), allowed))
+    assert votes.predicted.tolist() == [1]
+    assert fitted.probabilities(votes.scores).tolist() == [[0, 1, 0]]
 
 
 @pytest.mark.parametrize("classes", [2, 3])

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from savs_analyze.methods.context import Context
 from savs_analyze.methods.method import Method
-from savs_analyze.parts.reliability import MARGIN, class_weights, posteriors, reliability, shrunk
+from savs_analyze.parts.reliability import BRIER, MARGIN, PROBABILITY, class_weights, posteriors, reliability, shrunk
 from savs_analyze.votes.batch import Centroids
 from savs_analyze.votes.heads import ReliableVotes
 from savs_analyze.votes.similarity import COSINE, left_out_similarities
@@ -33,6 +33,8 @@ class Calm(Method):
     def __post_init__(self) -> None:
         if self.k < 1:
             raise ValueError(f"k must be at least 1, got {self.k}")
+        if self.by not in (MARGIN, PROBABILITY, BRIER):
+            raise ValueError(f"unknown reliability: {self.by!r}; there are {MARGIN}, {PROBABILITY}, {BRIER}")
         if not (self.temperature > 0 and self.shrinkage >= 0):
             raise ValueError(
                 f"temperature must be above 0 and shrinkage not below, got {self.temperature}, {self.shrinkage}"

@@ -88,11 +88,10 @@ class ShrunkDiscriminant(OnEveryHead):
         context.check_classes("lda")
         if len(context.labels) <= context.classes:
             raise ValueError("lda needs two samples of a class at least: every class has one")
-        features = context.vectors.astype(np.float64).reshape(len(context.labels), -1)
-        weights, intercept = shrunk_discriminant(features, context.labels, context.classes)
+        weights, intercept = shrunk_discriminant(context.vectors, context.labels, context.classes)
         if context.classes == 2:  # one score, of the second
             weights, intercept = weights[1:] - weights[:1], intercept[1:] - intercept[:1]
-        as_they_are = Standard(np.zeros(features.shape[1]), np.ones(features.shape[1]))
+        as_they_are = Standard(np.zeros(weights.shape[1]), np.ones(weights.shape[1]))
         return LinearVotes(
             heads=heads,
             restricted=self.restricted,

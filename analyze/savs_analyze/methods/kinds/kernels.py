@@ -35,15 +35,17 @@ class KernelRidge(Method):
     """Kernel ridge regression by the mean cosine of heads; kernel and penalty by leave-one-out.
 
     `among` names the heads: the `best` ones by their Gaussian leave-one-out score, `k` of them or as many as
-    leave-one-out chooses (`k` 0); `every` head; or those of high score, `weighted` by it.
+    leave-one-out chooses; `every` head; or those of high score, `weighted` by it.
     """
 
-    k: int = 0
+    k: int | None = None
     among: str = BEST
 
     def __post_init__(self) -> None:
-        if self.k < 0:
+        if self.k is not None and self.k < 1:
             raise ValueError(f"k must be at least 1, got {self.k}")
+        if self.among not in (BEST, EVERY, WEIGHTED):
+            raise ValueError(f"unknown heads: {self.among!r}; there are {BEST}, {EVERY}, {WEIGHTED}")
 
     def learn(self, context: Context) -> KernelVotes:
         context.check_classes(self._name)
