@@ -36,15 +36,20 @@ def figures(
 ) -> None:
     """Draw which heads are selected, layer by head, and how far the probabilities of the best methods are true."""
     from savs_analyze.findings.findings import Findings
+    from savs_analyze.report.drawing import check_figure
     from savs_analyze.report.head_maps import draw_head_maps, most_heads, selection_frequency
     from savs_analyze.report.reliability import diagrams, draw_reliability
 
+    path = out or results / "heads.svg"
+    second = path.with_name(f"{f'{path.stem}-' if out else ''}reliability{path.suffix}")
+    if out is not None:
+        check_figure(path)
+        check_figure(second)
     found = Findings.of_folder(results, include=include or ())
     heads = k or most_heads(found.cells)
-    path = out or results / "heads.svg"
     print(draw_head_maps(selection_frequency(found.cells, heads), heads, path))
     if every := diagrams(found):
-        print(draw_reliability(every, path.with_name(f"{f'{path.stem}-' if out else ''}reliability{path.suffix}")))
+        print(draw_reliability(every, second))
     else:
         terminal.say("no reliability diagram: these results keep no scores", file=sys.stderr)
 
@@ -65,13 +70,13 @@ def transfer(
     from savs_analyze.across import transfer as transfers
     from savs_analyze.papers.published import beside_transfer
     from savs_analyze.report.across import draw_transfer
+    from savs_analyze.report.drawing import check_figure
     from savs_analyze.report.layout import transfer_table
     from savs_analyze.report.notes import transfer_notes
-    from savs_analyze.runs.results import refuse_store
     from savs_analyze.runs.sweep import expand
     from savs_stores import open_store
 
-    refuse_store(out)
+    check_figure(out)
     tasks = transfers.tasks_of([open_store(path, allow_partial) for path in expand(store)], model)
     rows = beside_transfer(transfers.transfer(tasks, k, shots, draws))
     print_rows(rows, form, transfer_table(rows), transfer_notes(rows))
@@ -91,11 +96,11 @@ def projection(
     from savs_analyze.across.projection import project, task_of
     from savs_analyze.cli.parse import parse_head
     from savs_analyze.report.across import draw_projection
-    from savs_analyze.runs.results import refuse_store
+    from savs_analyze.report.drawing import check_figure
     from savs_stores import open_store
 
     path = out or Path("results") / f"{Path(store).stem}-projection.svg"
-    refuse_store(path)
+    check_figure(path)
     of = task_of(open_store(store, allow_partial), model, task)
     found = project(of, parse_head(head) if head else None, shots)
     for plane in found.planes:
@@ -116,6 +121,10 @@ def report(
     """Write all of it as one HTML page that needs nothing else: tables, head maps, curves, classes."""
     from savs_analyze.report.page import write_report
     from savs_analyze.report.thumbnails import Thumbnails
+    from savs_analyze.runs.results import refuse_store
 
+    if out is not None:
+        refuse_store(out)
+        terminal.check_output(out, (".html", ".htm"), ["savs report</title>"])
     pictures = Thumbnails(image_root or ())
     print(write_report(results, out or results / "report.html", include or (), store or (), pictures))

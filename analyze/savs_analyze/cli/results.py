@@ -53,14 +53,21 @@ def answers(
     out: Annotated[
         Path | None, typer.Option("--out", help="A file to write instead: NAME.csv or NAME.json, by its ending.")
     ] = None,
-    wrong: Annotated[bool, typer.Option("--wrong", help="Only what most draws get wrong.")] = False,
+    wrong: Annotated[
+        bool, typer.Option("--wrong", help="Only where the answer of most draws, or of as many by the score, is wrong.")
+    ] = False,
     doubtful: Annotated[
         int | None,
-        typer.Option("--doubtful", min=1, help="So many of the smallest margin, the most doubtful first."),
+        typer.Option(
+            "--doubtful",
+            min=1,
+            help="So many that fewest draws agree on, of as many those of the smallest margin, on either side of 0.",
+        ),
     ] = None,
     label: Annotated[str, typer.Option("--class", help="Only samples of this class, or taken for it.")] = "",
     task: Annotated[str, typer.Option("--task", help="Only this task.")] = "",
     method: Annotated[str, typer.Option("--method", help="Only this method, as `table --format csv` names it.")] = "",
+    shots: Annotated[int | None, typer.Option("--shots", min=0, help="Only results of so many shots.")] = None,
     all_settings: AllSettingsOption = False,
     store: SourcesOption = None,
     include: IncludeOption = None,
@@ -76,13 +83,13 @@ def answers(
 
     if out is not None:
         refuse_store(out)
-        terminal.check_output(out, (".csv", ".json"), is_ours)
+        terminal.check_output(out, (".csv", ".json"), lambda line: is_ours(line, out.stat().st_size))
         if form is not None and form.value != out.suffix[1:].lower():
             raise ValueError(f"--out {out} and --format {form.value} are two formats: leave out --format")
     found = Findings.of_folder(results, all_settings, include or ())
     sources = find_sources(Results(results), (cell.facts for cell in found.cells), store or ())
     every = answers_of(found.cells, found.choices)
-    rows = answer_rows(every, sources, Wanted(wrong, doubtful, label, task, method))
+    rows = answer_rows(every, sources, Wanted(wrong, doubtful, label, task, method, shots))
     shown = TableFormat(out.suffix[1:].lower() if out else form or "table")
     printed = as_texts(rows) if shown is TableFormat.csv else rows
     if out is None:

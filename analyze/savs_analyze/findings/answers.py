@@ -76,7 +76,10 @@ class Answers:
 
     @cached_property
     def margin(self) -> Float[np.ndarray, " sample"]:
-        """By how much the share of the answer is above the largest of the others: the less, the more doubtful."""
+        """By how much the share of the answer is above the largest of the others.
+
+        Below 0 where most draws say what the mean of their scores does not.
+        """
         return self.lead(self.answer)
 
     def lead(self, classes: Int[np.ndarray, " sample"]) -> Float[np.ndarray, " sample"]:
@@ -108,13 +111,14 @@ class Answers:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which answers: `wrong` ones, those of a class (true or said), a task, a method; the `doubtful`, so many."""
+    """Which answers: `wrong` ones, of a class (true or said), a task, a method, so many shots; how many `doubtful`."""
 
     wrong: bool = False
     doubtful: int | None = None
     label: str = ""
     task: str = ""
     method: str = ""
+    shots: int | None = None
 
     def check(self, every: Sequence[Answers]) -> None:
         """Raise ValueError for a name that no result has, with those that there are."""
@@ -122,6 +126,7 @@ class Wanted:
             "task": (self.task, [one.facts.task for one in every]),
             "method": (self.method, [one.facts.method for one in every]),
             "class": (self.label, [name for one in every for name in one.names]),
+            "shots": ("" if self.shots is None else str(self.shots), [str(one.facts.shots) for one in every]),
         }
         for what, (name, known) in named.items():
             if name and name not in known:
@@ -129,7 +134,8 @@ class Wanted:
                 raise ValueError(f"no result has the {what} {name!r}; there are {listed}")
 
     def of(self, answers: Answers) -> bool:
-        return self.task in ("", answers.facts.task) and self.method in ("", answers.facts.method)
+        facts = answers.facts
+        return self.task in ("", facts.task) and self.method in ("", facts.method) and self.shots in (None, facts.shots)
 
     def mask(self, answers: Answers) -> Bool[np.ndarray, " sample"]:
         """Return which samples are wanted, but for the count of doubtful ones."""
@@ -165,7 +171,8 @@ def answer_rows(every: Sequence[Answers], sources: Sources, wanted: Wanted) -> p
     ]
     found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*COLUMNS, "of", "place"])
     if wanted.doubtful is not None:
-        found = found.sort_values(["margin", "agreement"], kind="stable").head(wanted.doubtful)
+        found = found.assign(apart=found["margin"].abs()).sort_values(["agreement", "apart"], kind="stable")
+        found = found.head(wanted.doubtful)
     scores = [_scores(every[of], place) for of, place in zip(found["of"], found["place"], strict=True)]
     return found.assign(scores=pd.Series(scores, index=found.index, dtype=object))[COLUMNS].reset_index(drop=True)
 
@@ -182,9 +189,11 @@ def json_text(rows: pd.DataFrame) -> str:
     return rows.to_json(orient="records", double_precision=15) + "\n"
 
 
-def is_ours(line: bytes) -> bool:
-    """Tell whether a file that begins with this line is one of answers, as CSV or as JSON."""
-    if line.strip() in (",".join(COLUMNS).encode(), b"[]"):
+def is_ours(line: bytes, size: int) -> bool:
+    """Tell whether a file of so many bytes that begins with this line is one of answers, as CSV or as JSON."""
+    if line.strip() == b"[]":  # of no answer, which is all of it
+        return size == len(line)
+    if line.strip() == ",".join(COLUMNS).encode():
         return True
     return line.startswith(b'[{"benchmark":"') and all(f'"{name}":'.encode() in line for name in COLUMNS)
 

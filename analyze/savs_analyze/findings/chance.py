@@ -21,10 +21,15 @@ Line = tuple[str, str, str, str]  # benchmark, model, task, metric
 def chance_levels(cells: Iterable[CellResult]) -> dict[Line, float]:
     """Return the expected value of every line of a summary under blind guessing, where it can be told.
 
-    Of a benchmark of several tasks also of their mean. Metrics of many classes, or of scores, have none.
+    Of a benchmark of several tasks also of their mean. Metrics of many classes, or of scores, have none, and neither
+    has a model's line on a benchmark where a setting chooses among printed options: results do not keep how many.
     """
+    cells = list(cells)
+    printed = {(cell.facts.benchmark, cell.facts.model) for cell in cells if _is_restricted(cell)}
     tasks: dict[tuple[str, str], dict[str, Mapping[str, float]]] = {}
     for cell in cells:
+        if (cell.facts.benchmark, cell.facts.model) in printed:
+            continue
         of_model = tasks.setdefault((cell.facts.benchmark, cell.facts.model), {})
         if cell.facts.task not in of_model and cell.facts.metric in METRICS:
             of_model[cell.facts.task] = _of_cell(cell)
@@ -37,6 +42,10 @@ def chance_levels(cells: Iterable[CellResult]) -> dict[Line, float]:
             if len(of_task) > 1 and len(every) == len(of_task):
                 levels[benchmark, model, mean_name(len(of_task)), metric] = float(np.mean(every))
     return levels
+
+
+def _is_restricted(cell: CellResult) -> bool:
+    return any(setting.get("restricted") for setting in cell.facts.settings)
 
 
 def _of_cell(cell: CellResult) -> Mapping[str, float]:

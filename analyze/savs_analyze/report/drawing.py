@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from savs_analyze.runs.results import refuse_store, replaced
-from savs_stores.terminal import shown
+from savs_stores.terminal import check_output, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
 # SVG ids follow the salt, not chance; a $ in a name begins no formula.
 STYLE = {"font.size": 8, "svg.hashsalt": "savs", "svg.fonttype": "none", "text.parse_math": False}
-# What a file says of itself, by format: not when it was drawn; a PNG, which has no date, by what.
+# What a file says of itself, by format: by what it was drawn, not when.
 METADATA: dict[str, dict[str, Any]] = {
-    "svg": {"Date": None},
-    "pdf": {"CreationDate": None},
+    "svg": {"Date": None, "Creator": "savs"},
+    "pdf": {"CreationDate": None, "Creator": "savs"},
     "png": {"Software": "savs"},
 }
 # The same in the bytes of a PNG.
 PNG_MARK = "Software\0savs"
+MARKS = {".svg": "<dc:title>savs</dc:title>", ".pdf": "/Creator (savs)", ".png": PNG_MARK}
 DOTS_PER_INCH = 160
 
 
@@ -64,6 +65,17 @@ def save_figure(figure: Figure, path: Path) -> None:
     metadata = METADATA.get(path.suffix.lower().removeprefix("."))
     with replaced(path) as beside:
         figure.savefig(beside, metadata=metadata, dpi=DOTS_PER_INCH)
+
+
+def check_figure(path: Path) -> None:
+    """Raise ValueError where a figure would be in a store, or replace what this program has not drawn."""
+    refuse_store(path)
+    ending = path.suffix.lower()
+
+    def is_ours(_: bytes) -> bool:  # a PDF says it at its end
+        return ending in MARKS and MARKS[ending].encode() in path.read_bytes()
+
+    check_output(path, [ending], is_ours)
 
 
 def svg_of(figure: Figure) -> str:

@@ -132,7 +132,7 @@ def answers_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the first answers for people: what all have in common is not said, questions only where they differ."""
     rows = rows.head(MOST_ANSWERS)
     samples = rows["sample_id"].where(rows["sample_id"] != "", "row " + rows["row"].astype(str))
-    found = {name: rows[name] for name in "benchmark model task setting".split() if rows[name].nunique() > 1}
+    found = {name: rows[name] for name in "benchmark model task setting shots".split() if rows[name].nunique() > 1}
     found |= {"sample": samples}
     if (rows["image_path"] != rows["sample_id"]).any() and rows["image_path"].any():
         found["picture"] = rows["image_path"]
@@ -141,7 +141,7 @@ def answers_table(rows: pd.DataFrame) -> pd.DataFrame:
     found |= {"true": rows["label"], "said": rows["answer"]}
     counted = zip(rows["right"], rows["tested"], strict=True)
     found["right"] = [f"{right} of {tested}" for right, tested in counted]
-    found["margin"] = (100 * rows["margin"].astype(float)).map("{:.0f}".format)
+    found["margin"] = (100 * rows["margin"].astype(float)).map("{:z.0f}".format)  # no -0
     found["scores"] = [_largest(of) for of in rows["scores"]]
     return pd.DataFrame(found)
 

@@ -153,8 +153,10 @@ def answer_notes(rows: pd.DataFrame, sources: Sources) -> list[str]:
     notes = [f"{shown:,} of {counted(count, 'answer')} shown; --format csv and json, or --out FILE, have all."]
     notes = notes if shown < count else [f"{counted(count, 'answer')}."]
     notes.append(
-        "right: in how many of the draws that test the sample; said: what most of them say; scores: the largest ones, "
-        "percent, means over these draws; margin: the score of what is said above the largest of the others, in points."
+        "right: in how many of the draws that test the sample; said: what most of them say, of as many what has the "
+        "larger score; scores: the largest ones, percent, means over these draws; margin: the score of what is said "
+        "above the largest of the others, in points, below 0 where most draws say what the mean of their scores does "
+        "not."
     )
     if (questions := set(rows["question"])) and len(questions) == 1 and (asked := questions.pop()):
         notes.append(f"Asked was {asked!r}.")

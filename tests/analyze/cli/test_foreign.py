@@ -165,6 +165,27 @@ def test_nothing_is_written_into_a_store(writer, place, hostile):
     assert sorted((hostile / "x.zarr").rglob("*")) == before
 
 
+DRAWN = [("report", "html"), ("figures", "svg"), ("figures", "png"), ("projection", "pdf")]
+
+
+@pytest.mark.parametrize(("writer", "ending"), DRAWN)
+def test_pages_and_figures_replace_only_their_own(writer, ending, hostile, tmp_path):
+    names = {"STORE": str(hostile / "x.zarr"), "RESULTS": str(hostile / "out")}
+    more = (
+        ["--shots", "5", "--task", next(iter(open_store(hostile / "x.zarr").benchmark.tasks))]
+        if writer == "projection"
+        else []
+    )
+    words = [*(names.get(word, word) for word in WRITERS[writer]), str(tmp_path / f"mine.{ending}"), *more]
+    for _ in range(2):
+        invoke(*words)
+    for each in tmp_path.iterdir():
+        each.write_bytes(b"<title>mine</title> savs")
+    result = CliRunner().invoke(app, words)
+    assert "was not written by savs" in str(result.exception)
+    assert {each.read_bytes() for each in tmp_path.iterdir()} == {b"<title>mine</title> savs"}
+
+
 @pytest.mark.parametrize("command", [*READERS, "report", "figures", "audit"])
 @pytest.mark.parametrize("within", ["", "/m"])
 def test_a_store_is_no_folder_of_results(command, within, hostile):

@@ -14,6 +14,7 @@ from kit.sweeps import sweep
 from savs_analyze.cli.commands import app
 from savs_analyze.findings.answers import COLUMNS, Wanted, answer_rows, answers_of
 from savs_analyze.findings.findings import Findings
+from savs_analyze.report.layout import answers_table
 from savs_analyze.runs.results import Results
 from savs_analyze.runs.sources import Sources, find_sources
 
@@ -101,16 +102,23 @@ def test_samples_have_the_names_that_the_store_knows(swept):
     assert (two["sample_id"] == two["row"].astype(str)).all()
 
 
+def by_doubt(rows):
+    """A tie of draws comes before what most of them say against their own mean scores."""
+    order = sorted(range(len(rows)), key=lambda place: (rows["agreement"].iloc[place], abs(rows["margin"].iloc[place])))
+    return rows.iloc[order]
+
+
 WANTED = {
     "wrong": ({"wrong": True}, lambda rows: rows[~rows["correct"].astype(bool)]),
     "class": ({"label": "dog"}, lambda rows: rows[(rows["label"] == "dog") | (rows["answer"] == "dog")]),
     "method": ({"method": "ridge"}, lambda rows: rows[rows["method"] == "ridge"]),
     "task": ({"task": "all"}, lambda rows: rows),
+    "shots": ({"shots": 5}, lambda rows: rows[rows["shots"] == 5]),
     "both": ({"wrong": True, "method": "savs"}, lambda rows: rows.query("answer != label and method == 'savs'")),
-    "doubtful": ({"doubtful": 7}, lambda rows: rows.sort_values(["margin", "agreement"], kind="stable").head(7)),
+    "doubtful": ({"doubtful": 7}, lambda rows: by_doubt(rows).head(7)),
     "doubtful and wrong": (
         {"doubtful": 3, "wrong": True},
-        lambda rows: rows[~rows["correct"].astype(bool)].sort_values(["margin", "agreement"], kind="stable").head(3),
+        lambda rows: by_doubt(rows[~rows["correct"].astype(bool)]).head(3),
     ),
 }
 
@@ -169,9 +177,17 @@ def test_the_table_is_for_people(swept):
     assert f"{first['right']} of {first['tested']}" in found
 
 
+def test_shots_stand_in_the_table_where_they_differ_and_no_margin_is_minus_nothing(swept):
+    rows = rows_of(swept, method="savs").head(4).assign(shots=[5, 5, 20, 20], margin=[-0.001, 0.001, -0.2, 0.2])
+    assert answers_table(rows)["shots"].tolist() == [5, 5, 20, 20]
+    assert answers_table(rows)["margin"].tolist() == ["0", "0", "-20", "20"]
+    assert "shots" not in answers_table(rows.head(2))
+
+
 MISTAKES = {
     "no class": (["--class", "cow"], "no result has the class 'cow'; there are ant"),
     "no method": (["--method", "svas"], "no result has the method 'svas'; there are zero-shot, savs, ridge"),
+    "no shots": (["--shots", "7"], "no result has the shots '7'; there are 0, 5"),
     "no task": (["--task", "x"], "no result has the task 'x'; there are all"),
     "another ending": (["--out", "answers.txt"], "must end in .csv or .json"),
     "two formats": (["--out", "answers.csv", "--format", "json"], "two formats"),
@@ -186,7 +202,9 @@ def test_mistakes_are_told(swept, case):
     assert isinstance(result.exception, ValueError)
 
 
-@pytest.mark.parametrize("content", ['[{"benchmark": "mine"}]', "benchmark,model\n", '[\n {"benchmark":"x"}]'])
+@pytest.mark.parametrize(
+    "content", ['[{"benchmark": "mine"}]', "[]\nmine", "benchmark,model\n", '[\n {"benchmark":"x"}]']
+)
 def test_files_of_a_user_are_not_replaced(swept, tmp_path, content):
     for ending in ("csv", "json"):
         (tmp_path / f"mine.{ending}").write_text(content)

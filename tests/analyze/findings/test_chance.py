@@ -70,3 +70,10 @@ def test_the_mean_of_tasks_has_the_mean_of_their_levels(generator, tmp_path):
     sweep([store.path], tmp_path / "out", shots=3, draws=2, heads=(2,))
     levels = chance_levels(Findings.of_folder(tmp_path / "out").cells)
     assert levels["two", "planted", "mean of 2 tasks", "accuracy"] == pytest.approx((1 / 2 + 1 / 3) / 2)
+
+
+def test_a_line_with_a_setting_that_chooses_among_printed_options_has_no_level(make_store, tmp_path):
+    """Of two printed options guessing has a half, whatever the classes; results do not keep how many are printed."""
+    store = make_store(classes=4, options=[["ant", "bee", "cat", "dog"]] * 240)
+    sweep([store.path], tmp_path / "out", shots=5, draws=2, heads=(3,), restricted=True)
+    assert chance_levels(Findings.of_folder(tmp_path / "out").cells) == {}

@@ -246,3 +246,54 @@ def test_a_turned_photograph_is_upright(tmp_path):
     exif[274] = 6
     image.save(tmp_path / "turned.jpg", exif=exif)
     assert of_thumbnails._decoded(tmp_path / "turned.jpg").size == (20, 40)
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The names of the files that are decoded, in their order."""
+    names, decode = [], of_thumbnails._decoded
+    monkeypatch.setattr(of_thumbnails, "_decoded", lambda file: names.append(file.name) or decode(file))
+    return names
+
+
+MANY = {
+    # paths, which of them are what they were, how many pixels the page may read: how often each is shown, what is read
+    "a path again": (["a.png"] * 4, 4, 10**6, 4, ["a.png"]),
+    "the first differs": (["a.png", "b.png", "c.png"], 0, 10**6, 0, ["a.png"]),
+    "more paths than hashes": (["a.png", "b.png", "c.png"], None, 10**6, 0, []),
+    "too many pixels": (["a.png", "b.png", "c.png"], 3, 250, 0, ["a.png", "b.png"]),
+}
+
+
+@pytest.mark.parametrize("case", MANY)
+def test_no_more_is_decoded_than_can_be_shown(write_toy, tmp_path, monkeypatch, decoded, case):
+    """A store that names one large picture twelve times a sample took 5 GB."""
+    paths, same, pixels, shown, read = MANY[case]
+    for number, name in enumerate(dict.fromkeys(paths)):
+        picture(number, side=10).save(tmp_path / name)
+    true = [hash_of(Image.open(tmp_path / path)) for path in paths]
+    hashes = true[:1] if same is None else [number if place < same else 1 for place, number in enumerate(true)]
+    store = write_toy(tmp_path, np.random.default_rng(0), image_path=[paths] * 120, image_hash=[hashes] * 120)
+    made = Thumbnails(pixels=pixels)
+    for _ in range(2):
+        assert len(made.of(store, 0, 50)) == shown
+    assert decoded == read
+    assert sum(made.missing.values()) == 2 * (len(paths) - shown)
+
+
+def test_a_link_out_of_the_folder_is_followed_below_a_root_that_is_named(write_toy, tmp_path):
+    image = picture(1, side=10)
+    (tmp_path / "disk").mkdir()
+    image.save(tmp_path / "disk" / "0.png")
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "data").symlink_to(tmp_path / "disk")
+    store = write_toy(
+        tmp_path / "a" / "b",
+        np.random.default_rng(0),
+        image_path=["data/0.png"] * 120,
+        image_hash=[[hash_of(image)]] * 120,
+    )
+    made = Thumbnails()
+    assert made.of(store, 0, 50) == []
+    assert list(made.missing) == [of_thumbnails.LINKED]
+    assert len(Thumbnails([tmp_path / "a"]).of(store, 0, 50)) == 1
