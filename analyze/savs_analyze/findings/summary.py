@@ -78,15 +78,18 @@ def measured(
         tasks.setdefault((benchmark, model), set()).add(task)
     rows = []
     by_task: dict[tuple[tuple[str, Any], ...], list[Measurement]] = {}
+    described: dict[str, dict[str, Any]] = {}
     for (benchmark, model, method, shots, task), of_family in families.items():
         first = of_family[0].facts
         places = kept_places(first, choices)
         if settings is not None:
             places = [place for place in places if first.columns[place] in settings]
-        described = {place: _described(first, place) for place in places}
+        for place in places:
+            if first.columns[place] not in described:  # the simplest like it is looked for among all methods
+                described[first.columns[place]] = _described(first, place)
         for (setting, metric), found in _measure(of_family, places, further).items():
             keys = {"benchmark": benchmark, "model": model, "metric": metric, "method": method, "shots": shots}
-            keys |= described[setting]
+            keys |= described[first.columns[setting]]
             rows.append((keys | {"task": task, "draws": len(of_family)}, found))
             by_task.setdefault(tuple(keys.items()), []).append(found)
     for method_keys, of_tasks in by_task.items():
