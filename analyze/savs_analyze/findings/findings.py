@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +26,18 @@ from savs_analyze.runs.results import CellResult, Results, missing_metric
 from savs_metrics import OF_CLASSES, OF_SCORES
 
 
+@contextmanager
+def collecting_nothing() -> Iterator[None]:
+    """Look for no cycles in a block that makes millions of lists without any, which takes a tenth of its time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 @dataclass(frozen=True)
 class Findings:
     """All that the results of a sweep say: its cells, what validation chooses, tests, and means."""
@@ -40,7 +54,8 @@ class Findings:
         damage, ValueError where a metric from outside is not here.
         """
         results = Results(Path(folder))
-        cells = list(results.loaded())
+        with collecting_nothing():
+            cells = list(results.loaded())
         if include or any(missing_metric(cell.facts) for cell in cells):
             add_rooms(include)
         if missing := next(filter(None, (missing_metric(cell.facts) for cell in cells)), ""):
