@@ -130,7 +130,7 @@ class Published:
             others = () if paper.tasks else (paper_worded(sample, paper.begins) for sample in self.samples(place))
             return with_support(found, others, examples, tasks)
 
-        known = f", {told(support, len(examples))}" if support else ""
+        known = f", {told(support, examples, tasks)}" if support else ""
         return replace(
             official,
             name=f"{self.name}-paper",

@@ -32,6 +32,11 @@ class Example:
     label: str
 
     @property
+    def asked(self) -> str:
+        """Its words in a single line, without the places of pictures."""
+        return " ".join(self.words.replace("<image>", " ").split())
+
+    @property
     def identities(self) -> tuple[str, ...]:
         """The ids that a sample may have whose pictures are no files: BLINK's are those of its pictures without _0."""
         return tuple(re.sub(r"_\d+$", "", PurePosixPath(name).stem) for name in self.pictures[:1])
@@ -40,19 +45,27 @@ class Example:
 def read_support(file: Path) -> list[Example]:
     """Return the examples of a file: a JSON array of objects, or one object a line.
 
-    Raises `BenchmarkError` where it is neither, and for examples without a picture or a class, all at once.
+    Raises `BenchmarkError` where it is neither, and for examples without a picture or a class in text, all at once.
     """
     examples, faults = [], []
     for row in _rows(file):
         pictures = tuple(_name(str(row.values[name])) for name in PICTURES if row.values.get(name))
-        words, label = (next((str(row.values[n]) for n in names if row.values.get(n)), "") for names in (WORDS, LABELS))
-        if not pictures or not label:
-            lacking = f"no picture ({', '.join(PICTURES[:3])} ...)" if not pictures else f"no {' or '.join(LABELS)}"
-            faults.append(Fault(row.place, f"it has {lacking}"))
-        examples.append(Example(row.place, pictures, words, label))
+        words, label = _first(row, WORDS), _first(row, LABELS)
+        if not pictures:
+            faults.append(Fault(row.place, f"it has no picture ({', '.join(PICTURES[:3])} ...)"))
+        elif label is None:
+            faults.append(Fault(row.place, f"it has no {' or '.join(LABELS)}"))
+        elif not isinstance(label, str):
+            faults.append(Fault(row.place, f"its class must be a text, it is {label!r:.60}"))
+        examples.append(Example(row.place, pictures, "" if words is None else str(words), str(label)))
     if faults or not examples:
         raise BenchmarkError(f"{file} is no list of training examples", faults or ["it holds none"])
     return examples
+
+
+def _first(row: Row, names: Sequence[str]) -> object:
+    """Return the first value that says anything, None where none does."""
+    return next((row.values[name] for name in names if row.values.get(name) not in (None, "")), None)
 
 
 def _rows(file: Path) -> Iterator[Row]:
@@ -74,10 +87,20 @@ def _rows(file: Path) -> Iterator[Row]:
             yield Row(found, f"{file.name}, line {number}", number)
 
 
-def told(files: Sequence[Path], count: int) -> str:
-    """Return in words where a support is from."""
+def told(files: Sequence[Path], examples: Sequence[Example], tasks: Mapping[str, Sequence[str]]) -> str:
+    """Return in words where a support is from, and how many of its labels are no class: the benchmark's stand instead.
+
+    Raises `BenchmarkError` where none of them is a class: it is the list of something else.
+    """
     hashes = ", ".join(f"{file.name} (SHA-256 {sha256(file.read_bytes()).hexdigest()[:12]})" for file in files)
-    return f"the support is the {count} examples of {hashes}"
+    classes = sorted({name for of_task in tasks.values() for name in of_task})
+    unknown = [example for example in examples if example.label not in classes]
+    if len(unknown) == len(examples):
+        faults = [Fault(example.place, f"its class is {example.label!r:.60}") for example in unknown]
+        known = ", ".join(classes[:10]) + (" ..." if len(classes) > 10 else "")
+        raise BenchmarkError(f"no training example is of a class of this benchmark ({known})", faults)
+    words = f", {len(unknown)} of whose labels are no class here and do not count" if unknown else ""
+    return f"the support is the {len(examples)} examples of {hashes}{words}"
 
 
 def with_support(
@@ -92,18 +115,28 @@ def with_support(
     names of their pictures, and where these are not enough by words and class; the class is the file's, where it is one
     of the task's. An example of a group that is scored as a whole is in the test as well, as in the papers.
 
-    Raises `BenchmarkError` listing the examples that are no sample, or stand twice.
+    Raises `BenchmarkError` listing the examples that are no sample, lack the words that tell which, or stand twice.
     """
     samples = list(samples)
     known = _by_pictures([*samples, *others])
     taken: dict[str, Sample] = {}
+    # By words: those of an example may be part of what other samples of its picture ask.
+    said: set[tuple[tuple[str, ...], str]] = set()
     faults: list[Fault] = []
     for example in examples:
         found = [one for one in _candidates(known, example) if one.sample_id not in taken]
         best = min(found, key=lambda one: _unlikeness(one, example), default=None)
-        if best is None or (_told_by_words(best) and _unlikeness(best, example)[0]):
+        by_words = best is not None and _told_by_words(best)
+        if by_words and not example.asked:
+            faults.append(
+                Fault(example.place, f"it has no {' or '.join(WORDS)} to tell the samples of a picture apart")
+            )
+            continue
+        key = (example.pictures, example.asked)
+        if best is None or (by_words and (_unlikeness(best, example)[0] or key in said)):
             faults.append(Fault(example.place, "it is no sample of this benchmark, or stands twice"))
             continue
+        said.add(key)
         label = example.label if example.label in tasks[best.task] else best.label
         taken[best.sample_id] = replace(_as_printed(best, example, tasks[best.task]), split="pool", label=label)
     if faults:
@@ -145,8 +178,7 @@ def _candidates(known: Mapping[tuple[str, ...], list[Sample]], example: Example)
 
 def _unlikeness(sample: Sample, example: Example) -> tuple[bool, int, bool]:
     """Return whether a sample does not ask in the words of an example, how much more it says, and in another class."""
-    words = " ".join(example.words.replace("<image>", " ").split())
-    return words not in " ".join(sample.question.split()), len(sample.question), sample.label != example.label
+    return example.asked not in " ".join(sample.question.split()), len(sample.question), sample.label != example.label
 
 
 def _told_by_words(sample: Sample) -> bool:

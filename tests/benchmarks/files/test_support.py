@@ -3,13 +3,16 @@
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kit.replicas import REPLICAS
 from savs_benchmarks import BenchmarkError, check, find_benchmark
+from savs_benchmarks.files.support import Example, with_support
 from savs_benchmarks.registry import PUBLISHED
+from savs_benchmarks.sample import Sample
 
 ABROAD = "/home/authors/data/"
 
@@ -107,10 +110,16 @@ def test_the_first_papers_claims_are_of_the_training_file(samples_of, data_root,
 def test_the_files_label_counts_where_it_is_a_class(samples_of, data_root, tmp_path):
     answerable = next(s for s in samples_of("vizwiz", splitting="paper") if s.label == "answerable")
     example = example_of("vizwiz", answerable)
-    for label, expected in (("unanswerable", "unanswerable"), ("maybe", "answerable")):
-        file = write(tmp_path / "train.json", [example | {"label": label}])
-        first = next(iter(find_benchmark("vizwiz", data_root, splitting="paper", support=[file]).samples()))
+    other = example_of("vizwiz", next(s for s in samples_of("vizwiz", splitting="paper") if s.label == "unanswerable"))
+    for label, expected, words in (
+        ("unanswerable", "unanswerable", r"train.json \(SHA-256 \w+\);"),
+        ("maybe", "answerable", r"train.json \(SHA-256 \w+\), 1 of whose labels are no class here and do not count;"),
+    ):
+        file = write(tmp_path / "train.json", [example | {"label": label}, other])
+        benchmark = find_benchmark("vizwiz", data_root, splitting="paper", support=[file])
+        first = next(iter(benchmark.samples()))
         assert (first.sample_id, first.label) == (answerable.sample_id, expected)
+        assert re.search(words, benchmark.split)
 
 
 def test_several_files_are_one_support(samples_of, data_root, tmp_path):
@@ -138,6 +147,14 @@ GOOD = {"image": "000000.jpg", "claim": "Picture 3 has a flower.", "label": "hal
         ("7", "train.json, line 1 must be an object"),
         (json.dumps([{**GOOD, "image": ""}]), r"row 0: it has no picture \(image, image_path, image_1 ...\)"),
         (json.dumps([{**GOOD, "label": None}]), "row 0: it has no label or claim_label or answer"),
+        (json.dumps([{**GOOD, "label": ""}]), "row 0: it has no label or claim_label or answer"),
+        (json.dumps([{**GOOD, "label": 0}]), "row 0: its class must be a text, it is 0"),
+        (json.dumps([{**GOOD, "label": False}]), "row 0: its class must be a text, it is False"),
+        (json.dumps([{**GOOD, "label": {"a": [1]}}]), r"row 0: its class must be a text, it is {'a': \[1\]}"),
+        (
+            json.dumps([{**GOOD, "label": "Typo"}] * 2),
+            r"no training example is of a class .* \(hallucination, non-(.|\n)*row 0: its class is 'Typo' \(2 times",
+        ),
         (json.dumps([GOOD]), "row 0: it is no sample of this benchmark, or stands twice"),
     ],
 )
@@ -154,6 +171,34 @@ def test_an_example_that_stands_twice_is_refused(samples_of, data_root, tmp_path
     file = write(tmp_path / "train.json", [example, example])
     with pytest.raises(BenchmarkError, match="row 1: it is no sample of this benchmark, or stands twice"):
         find_benchmark("vlguard", data_root, splitting="paper", support=[file]).samples()
+
+
+@pytest.mark.parametrize("words", ["", None, " <image>\n"])
+def test_a_picture_alone_is_no_example_where_words_tell_samples_apart(words, samples_of, data_root, tmp_path):
+    good = [example_of("mhalu", sample) for sample in samples_of("mhalu", splitting="paper")[:3]]
+    file = write(tmp_path / "train.json", [good[0] | {"claim": words}, good[1], good[2] | {"claim": words}])
+    with pytest.raises(BenchmarkError) as raised:
+        find_benchmark("mhalu", data_root, splitting="paper", support=[file]).samples()
+    lacking = "it has no claim or instruction or question to tell the samples of a picture apart"
+    assert str(raised.value).endswith(f"row 0: {lacking} (2 times, also train.json, row 2)")
+
+
+def test_a_claim_that_stands_twice_takes_no_other_sample_of_its_picture():
+    """The same claim stands in another claim of its picture, and the file of the benchmark may have it twice."""
+    questions = ("Claim: a cat sits. Is the Claim true?", "Claim: a cat sits on a mat. Is the Claim true?")
+    samples = [
+        Sample(sample_id=str(number), images=(Path("a.jpg"),), question=question, label="no", split="either")
+        for number, question in enumerate([*questions, questions[0]])
+    ]
+    example = Example("row 0", ("a.jpg",), "a cat sits", "no")
+    task = {samples[0].task: ("no", "yes")}
+    assert [s.sample_id for s in with_support(samples, (), [example], task) if s.split == "pool"] == ["0"]
+    longer = replace(example, place="row 1", words="a cat sits on a mat")
+    assert len([s for s in with_support(samples, (), [example, longer], task) if s.split == "pool"]) == 2
+    for label in ("no", "yes"):
+        again = replace(example, place="row 2", label=label)
+        with pytest.raises(BenchmarkError, match="row 2: it is no sample of this benchmark, or stands twice"):
+            with_support(samples, (), [example, longer, again], task)
 
 
 @pytest.mark.parametrize(
