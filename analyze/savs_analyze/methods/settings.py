@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import product
 from typing import Any
 
-from savs_analyze.lasso.estimator import SCALINGS, SOLVERS
+from savs_analyze.lasso.penalty import SCALINGS, SOLVERS
 from savs_analyze.methods.method import Method
 from savs_analyze.methods.protocols import Protocol, find_protocol
 from savs_analyze.methods.recipes import METHODS, displayed
