@@ -167,7 +167,7 @@ def _measure(
 ) -> Iterable[dict[str, Any]]:
     """Yield the numbers of every (source, what is taken) of one target, and their paired differences from its own."""
     keys = list(draws[0])
-    found = [[of_draw[key].measured(further=False)[metric] for key in keys] for of_draw in draws]
+    found = [[of_draw[key].measured(further=())[metric] for key in keys] for of_draw in draws]
     values = np.array([[one.value for one in of_draw] for of_draw in found])
     influences = [np.column_stack([one.influence for one in of_draw]) for of_draw in found]
     clusters = on_clusters([(of_draw[own].cluster, one) for of_draw, one in zip(draws, influences, strict=True)])

@@ -117,7 +117,8 @@ def side_by_side(of_line: Sequence[tuple[str, CellResult, int]], metric: str) ->
             continue
         common = units[settings[0]].unit
         for of_setting in units.values():
-            common = np.intersect1d(common, of_setting.unit)
+            if not np.array_equal(common, of_setting.unit):
+                common = np.intersect1d(common, of_setting.unit)
         places = {setting: np.searchsorted(units[setting].unit, common) for setting in settings}
         scores = np.column_stack([units[setting].scores[metric][places[setting]] for setting in settings])
         draws.append(Paired(common, units[settings[0]].cluster[places[settings[0]]], scores))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,8 +20,22 @@ from savs_analyze.findings.stability import stability
 from savs_analyze.findings.summary import summarize
 from savs_analyze.measure.metrics import METRICS
 from savs_analyze.measure.probabilities import from_scores
+from savs_analyze.measure.units import FURTHER
 from savs_analyze.methods.rooms import add_rooms
 from savs_analyze.runs.results import CellResult, Results, missing_metric
+from savs_metrics import OF_CLASSES, OF_SCORES
+
+
+@contextmanager
+def collecting_nothing() -> Iterator[None]:
+    """Look for no cycles in a block that makes millions of lists without any, which takes a tenth of its time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @dataclass(frozen=True)
@@ -38,7 +54,8 @@ class Findings:
         damage, ValueError where a metric from outside is not here.
         """
         results = Results(Path(folder))
-        cells = list(results.loaded())
+        with collecting_nothing():
+            cells = list(results.loaded())
         if include or any(missing_metric(cell.facts) for cell in cells):
             add_rooms(include)
         if missing := next(filter(None, (missing_metric(cell.facts) for cell in cells)), ""):
@@ -50,7 +67,7 @@ class Findings:
 
         Without `all_metrics` there are only each benchmark's own.
         """
-        return self.chosen if all_metrics else summarize(self.cells, self.choices, self.compared, further=False)
+        return summarize(self.cells, self.choices, self.compared, FURTHER if all_metrics else ())
 
     def compare(self) -> pd.DataFrame:
         """Return the paired tests of methods on the same samples, corrected for how many there are."""
@@ -81,13 +98,17 @@ class Findings:
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        """Every setting."""
-        return summarize(self.cells) if self.choices else self.chosen
+        """Every setting, without metrics of scores."""
+        return summarize(self.cells, further=OF_CLASSES) if self.choices else self.chosen
 
     @cached_property
     def chosen(self) -> pd.DataFrame:
-        """The chosen setting of every method, or all where nothing chooses."""
-        return summarize(self.cells, self.choices, self.compared)
+        """The chosen setting of every method, or all where nothing chooses, without metrics of scores."""
+        return summarize(self.cells, self.choices, self.compared, OF_CLASSES)
+
+    def of_scores(self, settings: Collection[str]) -> pd.DataFrame:
+        """Return the metrics of scores of some settings."""
+        return summarize(self.cells, self.choices, further=OF_SCORES, settings=settings)
 
     def every(self, fact: str) -> list[Any]:
         """Return the different values of a fact, as they appear."""

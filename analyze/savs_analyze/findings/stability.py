@@ -8,7 +8,6 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import hypergeom
 
 from savs_analyze.findings.choice import Choice, kept_places
 from savs_analyze.runs.results import CellResult
@@ -60,6 +59,8 @@ def mean_jaccard(draws: Sequence[Collection]) -> float:
 @cache
 def chance_jaccard(one: int, other: int, total: int) -> float:
     """Return the expected Jaccard index of random sets of these sizes out of so many heads."""
+    from scipy.stats import hypergeom  # slow to import
+
     if not one + other:
         return 1.0
     common = np.arange(min(one, other) + 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from savs_analyze.findings.comparisons import indistinct, mean_name
 from savs_analyze.measure.crossed import Noise, noise, on_clusters
 from savs_analyze.measure.intervals import interval_of_mean, interval_of_share
 from savs_analyze.measure.scored import OF_RANKS, PLAIN, WITHOUT_INTERVAL
-from savs_analyze.measure.units import Units
+from savs_analyze.measure.units import FURTHER, Units
 from savs_analyze.methods.settings import Setting
 from savs_analyze.runs.facts import CellFacts
 from savs_analyze.runs.results import CellResult
@@ -44,17 +44,18 @@ def summarize(
     cells: Iterable[CellResult],
     choices: Sequence[Choice] = (),
     compared: pd.DataFrame | None = None,
-    further: bool = True,
+    further: Collection[str] = FURTHER,
+    settings: Collection[str] | None = None,
 ) -> pd.DataFrame:
     """Return tidy means over draws: benchmark ... shots, heads, draws, n, value, sd, low, high, close.
 
     `sd` is the standard deviation over draws. With choices, a method that has one comes with the chosen setting only.
     `close` marks what `compared` does not distinguish from the best of its line. A benchmark of several tasks has a
     further line, the unweighted mean over them, for every method that has results on all of them; tasks are taken as
-    independent. Without the `further` metrics there are only each benchmark's own.
+    independent. Beside each benchmark's own metrics stand the `further` ones; `settings` are those looked at, or all.
     """
     near = {} if compared is None else indistinct(compared)
-    rows = [keys | numbers(found, keys["metric"]) for keys, found in measured(cells, choices, further)]
+    rows = [keys | numbers(found, keys["metric"]) for keys, found in measured(cells, choices, further, settings)]
     place = {benchmark: i for i, benchmark in enumerate(dict.fromkeys(row["benchmark"] for row in rows))}
     for row in rows:
         row["close"] = _is_close(row, near)
@@ -62,7 +63,10 @@ def summarize(
 
 
 def measured(
-    cells: Iterable[CellResult], choices: Sequence[Choice] = (), further: bool = True
+    cells: Iterable[CellResult],
+    choices: Sequence[Choice] = (),
+    further: Collection[str] = FURTHER,
+    settings: Collection[str] | None = None,
 ) -> list[tuple[dict[str, Any], Measurement]]:
     """Return what each row of the summary is of, and its measurement: all tasks first, then the means over them."""
     families: dict[tuple, list[CellResult]] = {}
@@ -74,13 +78,18 @@ def measured(
         tasks.setdefault((benchmark, model), set()).add(task)
     rows = []
     by_task: dict[tuple[tuple[str, Any], ...], list[Measurement]] = {}
+    described: dict[str, dict[str, Any]] = {}
     for (benchmark, model, method, shots, task), of_family in families.items():
         first = of_family[0].facts
         places = kept_places(first, choices)
-        described = {place: _described(first, place) for place in places}
+        if settings is not None:
+            places = [place for place in places if first.columns[place] in settings]
+        for place in places:
+            if first.columns[place] not in described:  # the simplest like it is looked for among all methods
+                described[first.columns[place]] = _described(first, place)
         for (setting, metric), found in _measure(of_family, places, further).items():
             keys = {"benchmark": benchmark, "model": model, "metric": metric, "method": method, "shots": shots}
-            keys |= described[setting]
+            keys |= described[first.columns[setting]]
             rows.append((keys | {"task": task, "draws": len(of_family)}, found))
             by_task.setdefault(tuple(keys.items()), []).append(found)
     for method_keys, of_tasks in by_task.items():
@@ -121,7 +130,9 @@ def _interval(measured: Measurement, metric: str) -> tuple[float, float]:
     return float(np.maximum(0.0, low)), float(high)  # where nothing is known, both ends are NaN
 
 
-def _measure(family: list[CellResult], places: Sequence[int], further: bool) -> dict[tuple[int, str], Measurement]:
+def _measure(
+    family: list[CellResult], places: Sequence[int], further: Collection[str]
+) -> dict[tuple[int, str], Measurement]:
     """Return what every setting at these places is worth over the draws of a family, by setting and metric."""
     # Settings that predict the same are measured once.
     first_like: dict[bytes, int] = {}
@@ -141,7 +152,7 @@ def _said(family: Sequence[CellResult], setting: int) -> bytes:
     return found.digest()
 
 
-def _measure_setting(draws: Sequence[Units], further: bool) -> dict[str, Measurement]:
+def _measure_setting(draws: Sequence[Units], further: Collection[str]) -> dict[str, Measurement]:
     """Return what every metric that all draws have is worth."""
     every = [units.measured(further) for units in draws]
     metrics = [metric for metric in every[0] if all(metric in measured for measured in every)]

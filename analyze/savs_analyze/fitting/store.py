@@ -63,7 +63,10 @@ class FitRequest:
             )
         if self.method == "auto":
             return [make_setting(name, **cast(dict[str, Any], parameters)) for name, parameters in AUTO]
-        return [make_setting(self.method) if self.k is None else make_setting(self.method, k=self.k)]
+        setting = make_setting(self.method) if self.k is None else make_setting(self.method, k=self.k)
+        if not setting.method.deploys:
+            raise ValueError(f"{self.method} has no form in a classifier's file, it is for comparison: name another")
+        return [setting]
 
 
 def fit_store(vectors: ModelVectors, request: FitRequest = FitRequest(), files: Mapping[str, str] = {}) -> Classifier:

@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from savs_analyze.lasso.path import Fit, path, run
-from savs_analyze.lasso.penalty import Penalty
+from savs_analyze.lasso.penalty import SCALINGS, SOLVERS, Penalty
 from savs_analyze.lasso.problem import Problem, probabilities
 from savs_analyze.lasso.references import group_lasso, liblinear
 from savs_analyze.parts.given import HeadClassifier, finite_number, positive_number, whole_number
@@ -23,8 +23,6 @@ from savs_analyze.votes.voting import decided
 
 PAPER_GRID = 10.0 ** np.arange(-5, 3)
 RELATIVE_GRID = 10.0 ** -np.linspace(0, 4, 9)
-SOLVERS = ("working-set", "group-lasso", "liblinear")
-SCALINGS = ("none", "head_rms", "feature_std")
 CHOICES = {
     "loss": ("multinomial", "one-vs-rest"),
     "intercept": ("free", "penalised"),

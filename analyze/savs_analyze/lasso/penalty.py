@@ -11,6 +11,10 @@ Coef = Float[np.ndarray, "output feature"]
 OfFeature = Float[np.ndarray, " feature"]
 Features = Int[np.ndarray, " kept"]
 
+# What solves the problem, and by what features are divided before.
+SOLVERS = ("working-set", "group-lasso", "liblinear")
+SCALINGS = ("none", "head_rms", "feature_std")
+
 
 @dataclass(frozen=True)
 class Penalty:

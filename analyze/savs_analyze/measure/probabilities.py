@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Float16, Int
+from scipy.special import ndtri
 
 BINS = 10
 SIMULATIONS, FEWEST_SIMULATIONS = 200, 10
@@ -137,9 +138,7 @@ def reliability(confidence: Float[np.ndarray, " sample"], right: Bool[np.ndarray
 
 def wilson(right: float, samples: int, level: float = 0.95) -> tuple[float, float]:
     """Return the interval of a share of `samples` independent ones (Wilson 1927)."""
-    from scipy.stats import norm
-
-    z = float(norm.ppf((1 + level) / 2))
+    z = float(ndtri((1 + level) / 2))
     centre = (right + z**2 / (2 * samples)) / (1 + z**2 / samples)
     half = z / (1 + z**2 / samples) * np.sqrt(right * (1 - right) / samples + z**2 / (4 * samples**2))
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))

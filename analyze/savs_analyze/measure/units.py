@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +11,10 @@ from jaxtyping import Float, Int
 
 from savs_analyze.measure.probabilities import Measured, mean_of
 from savs_analyze.measure.scored import Scored
+from savs_metrics import OF_CLASSES, OF_SCORES
+
+# What any benchmark's own metrics stand beside.
+FURTHER = OF_CLASSES + OF_SCORES
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +42,13 @@ class Units:
         """
         return {name: found.influence for name, found in self.measured().items()}
 
-    def measured(self, further: bool = True) -> dict[str, Measured]:
-        """Return every metric with the influences of units; without the `further` ones only the benchmark's own."""
+    def measured(self, further: Collection[str] = FURTHER) -> dict[str, Measured]:
+        """Return the benchmark's own metrics and the `further` ones that there are, with the influences of units."""
+        of_samples = self.answers.measured if any(name in further for name in OF_CLASSES) else {}
+        if self.scored and any(name in further for name in OF_SCORES):
+            of_samples = of_samples | self.scored.measured
         own = {name: mean_of(scores) for name, scores in self.scores.items()}
-        if not further:
-            return own
-        of_samples = self.answers.measured | (self.scored.measured if self.scored else {})
-        return own | {name: self._of_units(found) for name, found in of_samples.items()}
+        return own | {name: self._of_units(found) for name, found in of_samples.items() if name in further}
 
     def _of_units(self, found: Measured) -> Measured:
         return Measured(found.value, np.bincount(self.answers.unit, found.influence, len(self.unit)))

@@ -10,6 +10,8 @@ from jaxtyping import Int
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from savs_analyze.votes.arithmetic import MeanError
+
 FOLDS = 5
 
 
@@ -27,10 +29,10 @@ class SplitError(ValueError):
 
 @contextmanager
 def naming(classes: Sequence[str]) -> Iterator[None]:
-    """Let a `SplitError` inside the block name its class."""
+    """Let a `SplitError` or a `MeanError` inside the block name its class."""
     try:
         yield
-    except SplitError as error:
+    except (SplitError, MeanError) as error:
         raise error.of(classes) from None
 
 

@@ -22,6 +22,8 @@ class Method(ABC):
 
     # Whether it has a support at all.
     learns: ClassVar[bool] = True
+    # Whether what it learns can be kept in a classifier's file.
+    deploys: ClassVar[bool] = True
 
     @abstractmethod
     def learn(self, context: Context) -> Fitted:

@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import product
 from typing import Any
 
-from savs_analyze.lasso.estimator import SCALINGS, SOLVERS
+from savs_analyze.lasso.penalty import SCALINGS, SOLVERS
 from savs_analyze.methods.method import Method
 from savs_analyze.methods.protocols import Protocol, find_protocol
 from savs_analyze.methods.recipes import METHODS, displayed
@@ -170,7 +170,7 @@ def expand_settings(
 ) -> list[Setting]:
     """Return every method with every combination of the grid's values of its own hyperparameters.
 
-    Raises ValueError for a hyperparameter, a solver or a scaling that none of the methods has.
+    Raises ValueError for a hyperparameter, a solver, a scaling or an arithmetic that none of the methods has.
     """
     solves = any(any(make_setting(name).method.solving) for name in names)  # unknown names first
     if (solver or scaling) and not solves:
@@ -183,4 +183,9 @@ def expand_settings(
         for values in product(*(grid[key] for key in keys)):
             chosen = dict(zip(keys, values, strict=True))
             settings.append(make_setting(name, restricted, protocol, solver, scaling, arithmetic, **chosen))
+    if arithmetic and not any(setting.arithmetic for setting in settings):
+        raise ValueError(
+            f"no method here computes in {arithmetic}: {', '.join(names)}; only those that keep the best heads as the "
+            "papers do, like savs, can"
+        )
     return list(dict.fromkeys(settings))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from savs_analyze.across.transfer import HEADS
 from savs_analyze.findings.comparisons import ONE_DRAW
@@ -21,7 +21,7 @@ from savs_analyze.methods.settings import Setting
 from savs_analyze.runs.results import CellResult
 
 FIGURES = Path(__file__).with_name("published.csv")
-WIDTH = float(norm.ppf((1 + COVERAGE) / 2))  # standard errors in half of an interval
+WIDTH = float(ndtri((1 + COVERAGE) / 2))  # standard errors in half of an interval
 # A benchmark in the papers' own division into support and test ends so.
 PAPERS_SPLIT = "-paper"
 # Heads of one task on another, as `savs-analyze transfer` has them.

@@ -9,16 +9,14 @@ import pandas as pd
 
 from savs_analyze.across.transfer import OWN
 from savs_analyze.measure.scored import LOWER_IS_BETTER, PLAIN
+from savs_analyze.measure.units import FURTHER
 from savs_analyze.methods.recipes import displayed
 from savs_analyze.report.notes import MOST_ANSWERS, used_notes
-from savs_metrics import OF_CLASSES, OF_SCORES
 
 # With more settings, a table has a line for each.
 MOST_COLUMNS = 5
 # Classes of an answer whose scores are shown.
 SHOWN_SCORES = 3
-# What the benchmark's own metric stands beside, if it is asked for.
-FURTHER = OF_CLASSES + OF_SCORES
 SHOWN = [
     "model",
     "benchmark",

@@ -14,6 +14,7 @@ from savs_analyze.findings.choice import hyperparameters
 from savs_analyze.findings.findings import Findings
 from savs_analyze.findings.stability import stability
 from savs_analyze.measure.confusion import confusion
+from savs_analyze.measure.units import FURTHER
 from savs_analyze.methods.recipes import SAVS, ZERO_SHOT, displayed
 from savs_analyze.methods.settings import Setting
 from savs_analyze.papers import published as papers
@@ -22,7 +23,6 @@ from savs_analyze.report.charts import inline_curves, inline_reliability
 from savs_analyze.report.curves import X_LABELS, Curve
 from savs_analyze.report.head_maps import most_heads, most_shots, selection_frequency
 from savs_analyze.report.layout import (
-    FURTHER,
     MOST_COLUMNS,
     Number,
     columns_of,
@@ -166,7 +166,8 @@ def probabilities(found: Findings) -> Section | None:
 
 def _numbers_of_scores(found: Findings, diagram: Diagram) -> list[str]:
     """Return a line of numbers for each method of a diagram."""
-    rows = found.overall(found.chosen[found.chosen["metric"].isin(OF_SCORES)])
+    rows = found.overall(found.of_scores({setting for setting, _ in diagram.settings}))
+    rows = rows[rows["metric"].isin(OF_SCORES)]
     rows = rows[(rows["benchmark"] == diagram.benchmark) & (rows["model"] == diagram.model)]
     lines = []
     for answers, (setting, shots) in zip(diagram.answers, diagram.settings, strict=True):

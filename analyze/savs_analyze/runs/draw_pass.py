@@ -12,7 +12,7 @@ import numpy as np
 from savs_analyze.draws.draws import Draw
 from savs_analyze.draws.task import Task
 from savs_analyze.draws.testing import Tested, predict_in_one_pass
-from savs_analyze.methods.folds import SplitError
+from savs_analyze.methods.folds import SplitError, naming
 from savs_analyze.methods.learners import learn
 from savs_analyze.methods.method import Method
 from savs_analyze.methods.settings import Setting
@@ -69,7 +69,9 @@ def learn_group(vectors: ModelVectors, cells: list[Cell]) -> Group:
     methods = list(dict.fromkeys(setting.method.canonical for cell in cells for setting in cell.settings))
     learns = any(method.learns for method in methods)
     draw = task.draw(first.shots, first.draw, first.keep_leaks) if learns else task.draw_nothing()
-    fitted = learn(methods, task.context(draw, next((cell.order for cell in cells if cell.order), ())))
+    context = task.context(draw, next((cell.order for cell in cells if cell.order), ()))
+    with naming(task.classes):
+        fitted = learn(methods, context)
     scoring = {
         methods.index(setting.method.canonical)
         for cell in cells
@@ -94,7 +96,7 @@ def _faults(vectors: ModelVectors, cells: list[Cell]) -> dict[Cell, str]:
         try:
             learn_group(vectors, [cell])
         except SplitError as error:
-            faults[cell] = str(error.of(vectors.store.benchmark.tasks[cell.task]))
+            faults[cell] = str(error)
     return faults
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, Shaped
 from scipy.spatial.distance import cdist
 
 from savs_analyze.registry import Origin, Registry
-from savs_analyze.votes.arithmetic import DOUBLE, Arithmetic, rounded, rounded_cosine, rounded_mean
+from savs_analyze.votes.arithmetic import DOUBLE, Arithmetic, MeanError, in_range, rounded, rounded_cosine, rounded_mean
 
 HEAD_BLOCK = 64
 Compare = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -103,7 +103,7 @@ def class_means(
     """Return every head's mean vector of each class, in float64 (SAVs, arXiv 2412.00142: class centroids).
 
     Means are weighted where samples have weights, but in another `arithmetic`. Raises ValueError naming a class without
-    a sample, and one with NaN among its vectors.
+    a sample, and one with NaN among its vectors; `MeanError` where its mean is too large for the arithmetic.
     """
     means = np.empty((classes, *vectors.shape[1:]))
     for label in range(classes):
@@ -116,6 +116,8 @@ def class_means(
             means[label] = of_class.mean(axis=0, dtype=np.float64)
         else:
             means[label] = np.average(of_class.astype(np.float64), axis=0, weights=weights[labels == label])
+        if arithmetic and np.isfinite(of_class).all() and not np.isfinite(means[label]).all():
+            raise MeanError(label, arithmetic)
         if not np.isfinite(means[label]).all():
             raise ValueError(f"class {label} has vectors that are not finite")
     return means
@@ -126,7 +128,8 @@ def similarities(
 ) -> Float[np.ndarray, "sample class head"]:
     """Return the similarity of every vector to every centroid of the same head, in float64.
 
-    Another arithmetic rounds every step of a cosine, and of others, which the papers do not have in it, the end.
+    Another arithmetic rounds every step of a cosine, and of others, which the papers do not have in it, the end. Raises
+    ValueError for vectors that are too large for it.
     """
     by_head = np.ascontiguousarray(vectors.transpose(1, 0, 2), dtype=np.float64)
     toward = np.ascontiguousarray(centroids.transpose(1, 0, 2), dtype=np.float64)
@@ -186,10 +189,12 @@ def _compare_in(kind: Similarity, x: np.ndarray, u: np.ndarray) -> np.ndarray:
     name, kernel = kind.arithmetic.similarities, kind.compared
     if not name:
         return _compare(kernel, x, u)
-    x = rounded(x, kind.arithmetic.means)  # the model gave them in that type
+    means = kind.arithmetic.means
+    x = in_range(rounded(x, means), means)  # the model gave them in that type
     if kernel.name == COSINE.name:
         return rounded_cosine(x, u, name).astype(np.float64)
-    return rounded(_compare(kernel, x.astype(np.float32), u.astype(np.float32)), name).astype(np.float64)
+    compared = rounded(_compare(kernel, x.astype(np.float32), u.astype(np.float32)), name)
+    return in_range(compared, name).astype(np.float64)
 
 
 def _paired(kernel: Kernel, x: np.ndarray, u: np.ndarray) -> np.ndarray:

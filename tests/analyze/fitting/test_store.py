@@ -89,7 +89,6 @@ def test_the_same_request_gives_the_same_file(toy, tmp_path):
         ({"task": "other"}, "has 1 task, there is no task 'other': --task all"),
         ({"method": "savs-sofd"}, "there is no method 'savs-sofd'; did you mean 'savs-soft'"),
         ({"method": "auto", "k": 5}, "auto has no k, .* name one with --method, as in --method savs-soft --k 5"),
-        ({"method": "layers"}, "LayerVotes cannot be written"),
     ],
 )
 def test_what_cannot_be_fitted_is_said(toy, request_, words):
@@ -103,6 +102,8 @@ def test_what_cannot_be_fitted_is_said(toy, request_, words):
         ({"budget": 0.0}, "the budget is a share of the layers, above 0 and at most 1, got 0.0"),
         ({"shots": 1}, "1 shots cannot be split into folds"),
         ({"method": "zero-shot"}, "zero-shot learns nothing"),
+        ({"method": "layers"}, "layers has no form in a classifier's file"),
+        ({"method": "paper-knn"}, "paper-knn has no form in a classifier's file, it is for comparison: name another"),
     ],
 )
 def test_a_request_that_makes_no_sense_is_refused(request_, words):

@@ -89,6 +89,14 @@ def test_a_hyperparameter_that_no_method_has_is_refused(names, grid, words):
         expand_settings(names, grid)
 
 
+def test_an_arithmetic_that_no_method_computes_in_is_refused():
+    """It was dropped unsaid, and the table spoke of double precision."""
+    with pytest.raises(ValueError, match="no method here computes in float16: lda, lasso; only those that keep"):
+        expand_settings(["lda", "lasso"], {}, protocol="extension", arithmetic="float16")
+    found = expand_settings(["lda", "savs"], {}, protocol="extension", arithmetic="float16")
+    assert [setting.arithmetic for setting in found] == ["", "float16"]
+
+
 @pytest.mark.parametrize("restricted", [False, True])
 @pytest.mark.parametrize(
     ("protocol", "arithmetic"), [("", ""), *product(PROTOCOLS, ["", "float16"]), ("extension", "bfloat16")]

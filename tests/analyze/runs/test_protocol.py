@@ -7,7 +7,9 @@ import pytest
 
 from kit import transcription as slow
 from kit.sweeps import FEW, run
+from savs_analyze.draws.validation import Validation
 from savs_analyze.methods.recipes import METHODS
+from savs_analyze.report.notes import footnotes
 from savs_analyze.runs.audit import audit
 from savs_analyze.runs.results import Results
 from savs_analyze.votes.similarity import Similarity
@@ -130,3 +132,39 @@ def test_draws_that_are_all_one_are_told(toy, tmp_path, shots, draws, said):
     )
     if said:
         assert rows.groupby(["setting", "metric", "split"]).value.nunique().eq(1).all()
+
+
+@pytest.mark.parametrize(
+    ("methods", "said"),
+    [
+        (["lda"], ["supports are random"]),
+        (["savs", "lda"], ["supports are random", "means and similarities", "of equal heads"]),
+        (["sparse-group-lasso"], ["supports are random", "a sparse-group lasso"]),
+    ],
+)
+def test_footnotes_speak_of_the_methods_that_are_there(make_store, tmp_path, methods, said):
+    papers(make_store(), tmp_path / "out", methods=methods, draws=1, validation=Validation(0.25, first=True))
+    notes = [note for note in footnotes(Results(tmp_path / "out").loaded()) if note.startswith("Unlike the papers: ")]
+    assert [any(words in note for words in said) for note in notes] == [True] * len(said)
+
+
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [
+        ("pool", "class 'dog': its vectors, or their sum, are too large for float16, .* --arithmetic bfloat16"),
+        ("test", "a vector, its length or its similarity is too large for float16, .* --arithmetic bfloat16"),
+    ],
+)
+def test_vectors_that_are_too_large_for_an_arithmetic_are_told(write_toy, tmp_path, split, words):
+    def enlarge(vectors):
+        # Of the second class of the pool the last layer, of the test the heads that vote.
+        if split == "pool":
+            vectors[30:60, -1] = 30000
+        else:
+            vectors[60:, 0] = 60000
+
+    store = write_toy(tmp_path, np.random.default_rng(0), change=enlarge)
+    with pytest.raises(ValueError, match=words):
+        papers(store, tmp_path / "out", "savs", methods=["savs", "savs-soft"], arithmetic="float16", draws=1)
+    for other in ("bfloat16", ""):
+        papers(store, tmp_path / "out", "savs", methods=["savs", "savs-soft"], arithmetic=other, draws=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -22,6 +23,8 @@ class Layers(Method):
     k: int = 2
     scoring: Scoring = BY_COUNT
     voting: Similarity = COSINE
+
+    deploys: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.k < 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from dataclasses import dataclass, fields, replace
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -78,6 +79,8 @@ class PapersNeighbours(Neighbours):
     """
 
     protocol: Protocol | None = None
+
+    deploys: ClassVar[bool] = False
 
     @property
     def ranks(self) -> bool:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
-from sklearn.exceptions import ConvergenceWarning
 
-from savs_analyze.lasso.estimator import SCALINGS, SOLVERS, SparseGroupLogisticRegression
+from savs_analyze.lasso.penalty import SCALINGS, SOLVERS
 from savs_analyze.methods.context import Context
 from savs_analyze.methods.method import Method
 from savs_analyze.methods.protocols import Protocol
 from savs_analyze.votes.linear import SparseVotes
+
+if TYPE_CHECKING:
+    from savs_analyze.lasso.estimator import SparseGroupLogisticRegression
 
 # group-lasso takes minutes for more on many classes; liblinear and ours stop by themselves.
 SOLVER_STEPS = {"working-set": 10_000, "liblinear": 1000, "group-lasso": 1000}
@@ -106,6 +109,11 @@ def candidates(context: Context, layers: int) -> Int[np.ndarray, " candidate"]:
 
 def _fit_path(methods: Sequence[Sparse], context: Context) -> dict[int | float, SparseGroupLogisticRegression]:
     """Return the models of methods that differ in the penalty's weight alone, by that weight."""
+    # Here, as every command knows the names of methods, and few need scikit-learn.
+    from sklearn.exceptions import ConvergenceWarning
+
+    from savs_analyze.lasso.estimator import SparseGroupLogisticRegression
+
     context.check_classes("the lasso")
     one = methods[0]
     vectors = context.vectors[:, candidates(context, one.layers)].astype(np.float64)
