@@ -7,6 +7,7 @@ import pytest
 import typer
 
 from savs_analyze.cli.commands import app as analyze
+from savs_analyze.report.notes import INDISTINCT
 from savs_benchmarks import BENCHMARKS
 from savs_harvest.cli.commands import app as harvest
 from savs_harvest.models.specs import MODELS
@@ -88,3 +89,7 @@ def test_every_file_is_in_its_readme(package):
     every = (ROOT / package).glob("savs_*/**/*.py")
     files = [p.name for p in every if not p.name.startswith("__") and "tiny" not in p.parts]
     assert [name for name in files if f"`{name}`" not in readme] == []
+
+
+def test_the_output_in_the_readme_says_what_a_degree_sign_means():
+    assert INDISTINCT.format(same="") in (ROOT / "README.md").read_text().splitlines()

@@ -49,6 +49,8 @@ def run_app(app: Callable[[], Any], install: str = "savs") -> None:
     Exit codes: 0 done, 1 failed, 2 wrong use or mismatch (a ValueError: what was asked cannot be done),
     3 done with recorded failures, 130 interrupted. `install` is what brings a package that is missing.
     """
+    if sys.stdout is None:
+        _stop("error: standard output is closed: send it somewhere, such as > FILE, or > /dev/null", MISUSED)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     typed = command_line()
     verbose = not {"-v", "--verbose"}.isdisjoint(sys.argv)

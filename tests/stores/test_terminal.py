@@ -67,3 +67,11 @@ def test_errors_are_shown_and_not_obeyed(monkeypatch, capsys):
         assert raised.value.code == MISUSED
         assert shown_in in told
         assert "line two \\x1b[2J\\u202e\n" in told
+
+
+def test_a_closed_standard_output_is_told_in_words(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout", None)
+    with pytest.raises(SystemExit) as stop:
+        run_app(lambda: pytest.fail("it ran"))
+    assert stop.value.code == MISUSED
+    assert capsys.readouterr().err.startswith("error: standard output is closed: send it somewhere")

@@ -128,3 +128,5 @@ def report(
         terminal.check_output(out, (".html", ".htm"), ["savs report</title>"])
     pictures = Thumbnails(image_root or ())
     print(write_report(results, out or results / "report.html", include or (), store or (), pictures))
+    for note in pictures.notes():
+        terminal.say(note, file=sys.stderr)

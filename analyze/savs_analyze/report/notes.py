@@ -59,6 +59,10 @@ LEFT_OUT = {
     "failed": "because they have no vectors",
     "incomplete": "because their group is not tested whole",
 }
+INDISTINCT = (
+    "°: not distinguishable from the best of its line{same}, also where draws are too few to tell "
+    f"(paired test over other samples and draws, Holm-corrected, {100 * LEVEL:.0f} %)."
+)
 
 
 def footnotes(
@@ -84,10 +88,7 @@ def footnotes(
     notes += _validation_notes(cells, choices)
     if compared is not None and indistinct(compared):
         same = " with as many shots" if len(shots) > 1 else ""
-        notes.append(
-            f"°: not distinguishable from the best of its line{same}, also where draws are too few to tell "
-            f"(paired test over other samples and draws, Holm-corrected, {100 * LEVEL:.0f} %)."
-        )
+        notes.append(INDISTINCT.format(same=same))
     elif draws == 1:
         notes.append("One draw: which methods differ is not judged, as another draw may say otherwise (--draws 5).")
     for reason, words in LEFT_OUT.items():

@@ -70,7 +70,7 @@ class Thumbnails:
             return self._miss("the store keeps no paths of pictures")
         paths = [path for path in store.texts.image_path[row].tolist() if path]
         if not paths:
-            return self._miss("they are no files")
+            return self._miss("they are no files (of the demo `savs-harvest demo` shows them)")
         if len(paths) != len(hashes):
             return self._miss(OTHERS, len(paths))
         return self._files(store, paths, hashes, side)

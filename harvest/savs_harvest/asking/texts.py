@@ -1,9 +1,13 @@
-"""What a store keeps for people: where each picture was found, and what was asked of it. No absolute path is in it."""
+"""What a store keeps for people: where each picture was found, and what was asked of it. No absolute path is in it.
+
+Ids are another matter: those of rows without ids of their own, that name their pictures by absolute paths, are these.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from savs_benchmarks import Benchmark, Sample
@@ -15,13 +19,16 @@ def texts_of(benchmark: Benchmark, samples: Sequence[Sample]) -> SampleTexts:
     """Return the question of every sample, and of every picture its path from the folder of this process.
 
     Of a picture that is not below it, the path from the folder of the data, else from the one that all others are
-    below; "" where it is no file.
+    below; "" where it is no file. No folder above the homes of users is a beginning of paths: of a picture that is
+    below none other only the name is kept, with its folder where names repeat.
     """
     files = [_file(picture) for sample in samples for picture in sample.images]
     elsewhere = {file.parent for file in files if file is not None}
     roots = [Path.cwd(), *([benchmark.folder.resolve()] if benchmark.folder else [])]
     roots += [common] if (common := _common(elsewhere)) else []
-    names = [[_name(picture, roots) for picture in sample.images] for sample in samples]
+    roots = [root for root in roots if not _above_homes(root)]
+    counts = Counter(file.name for file in set(files) if file is not None)
+    names = [[_name(picture, roots, counts) for picture in sample.images] for sample in samples]
     return SampleTexts.from_columns(names, [sample.question for sample in samples])
 
 
@@ -37,10 +44,16 @@ def _common(folders: set[Path]) -> Path | None:
         return None
 
 
-def _name(picture: Picture, roots: Sequence[Path]) -> str:
+def _above_homes(folder: Path) -> bool:
+    return folder in {Path(folder.anchor), Path("/home"), Path("/Users"), *Path.home().parents}
+
+
+def _name(picture: Picture, roots: Sequence[Path], counts: Mapping[str, int]) -> str:
     file = _file(picture)
     if file is None:
         return ""
-    root = next((root for root in roots if file.is_relative_to(root)), file.parent)
+    above = file.parent.parent
+    last = file.parent if counts[file.name] == 1 or _above_homes(above) else above
+    root = next((root for root in roots if file.is_relative_to(root)), last)
     name = file.relative_to(root).as_posix()
     return f"{name}, row {picture.row}, {picture.column}" if isinstance(picture, StoredPicture) else name

@@ -80,7 +80,8 @@ def plan(
 
     quiet_libraries()
     place, shown_name = store or default_store(benchmark.name), name or spec.name
-    lines = forecast(spec, benchmark, place, shown_name, revision, shard_samples, dtype)
+    found = forecast(spec, benchmark, place, shown_name, revision, shard_samples, dtype)
+    lines = found.lines
     if form is terminal.Words.text:
         _tell(lines)
     if measure:
@@ -92,7 +93,8 @@ def plan(
             _tell(lines[-1:])
     if form is terminal.Words.json:
         named = {"data": data, "store": str(place), "name": shown_name}
-        terminal.print_json({**named, **{label.replace(" ", "_"): value for label, value in lines}})
+        words = {label.replace(" ", "_"): value for label, value in lines}
+        terminal.print_json({**named, **words, "numbers": found.numbers})
 
 
 def _tell(lines: Sequence[tuple[str, str]]) -> None:

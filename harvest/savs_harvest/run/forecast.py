@@ -66,6 +66,14 @@ def model_cost(model: Any, projections: Sequence[Projection], patches_a_token: i
     return Cost(2.0 * layers, 2.0 * (whole - layers) * patches_a_token, 2.0 * width, 2.0 * words)
 
 
+@dataclass(frozen=True)
+class Forecast:
+    """What a harvest will take, in (label, value) lines for people, and as numbers with their units in the names."""
+
+    lines: list[tuple[str, str]]
+    numbers: dict[str, int | float]
+
+
 def forecast(
     spec: ModelSpec,
     benchmark: Benchmark,
@@ -74,8 +82,8 @@ def forecast(
     revision: str | None = None,
     shard_samples: int | None = None,
     dtype: str | None = None,
-) -> list[tuple[str, str]]:
-    """Return (label, value) lines: samples, shape, shards, bytes on disk, memory, time, and what is left to do."""
+) -> Forecast:
+    """Return samples, shape, shards, bytes on disk, memory, time, and what is left to do."""
     samples = check(benchmark)
     model = empty_model(spec, revision, dtype)
     projections = find_projections(model)
@@ -89,7 +97,8 @@ def forecast(
     splits = Counter(sample.split for sample in samples)
     weights = sum(parameter.nbytes for parameter in model.parameters())
     lengths = prompt_lengths(spec, model, samples, revision)
-    return [
+    time_words, seconds = _predicted_time(model, projections, lengths)
+    lines = [
         ("model", f"{name}: {heads.describe()}, {str(model.dtype).removeprefix('torch.')}, {size(weights)} of weights"),
         ("benchmark", f"{benchmark.name}: " + ", ".join(f"{split} {count:,}" for split, count in splits.items())),
         ("samples", f"{len(samples):,}"),
@@ -100,9 +109,20 @@ def forecast(
             "memory",
             f"{size(weights + 3 * plan.shard_bytes)} and the pixels of a few batches, however many samples there are",
         ),
-        ("time", _predicted_time(model, projections, lengths)),
+        ("time", time_words),
         ("to do", _to_do(begun, plan)),
     ]
+    numbers = {
+        "samples": len(samples),
+        "tokens": sum(total for total, _ in lengths),
+        "shards": plan.shards,
+        "missing_shards": len(begun.missing) if begun else plan.shards,
+        "shard_samples": plan.shard_samples,
+        "disk_bytes": plan.total_bytes,
+        "weight_bytes": weights,
+        "seconds": seconds,
+    }
+    return Forecast(lines, numbers)
 
 
 def check_space(
@@ -168,17 +188,20 @@ def _prompts(lengths: Sequence[tuple[int, int]]) -> str:
     return f"{totals.sum():,} tokens; a prompt {np.median(totals):,.0f}, the longest {totals.max():,}"
 
 
-def _predicted_time(model: Any, projections: Sequence[Projection], lengths: Sequence[tuple[int, int]]) -> str:
+def _predicted_time(
+    model: Any, projections: Sequence[Projection], lengths: Sequence[tuple[int, int]]
+) -> tuple[str, float]:
     merge = getattr(getattr(model.config, "vision_config", None), "spatial_merge_size", 1)
     cost = model_cost(model, projections, merge**2)
     operations = sum(cost.of(tokens, shown) for tokens, shown in lengths)
     device = find_device(0)
     rate = product_rate(device, model.dtype)
     seconds = operations / rate / UTILISATION
-    return (
+    words = (
         f"{duration(seconds)}, {len(lengths) / seconds:,.1f} samples/s: {operations / 1e12:,.3g} TFLOP at half of the "
         f"{rate / 1e12:,.3g} TFLOP/s that products of matrices reach here ({device}); --measure runs real batches"
     )
+    return words, seconds
 
 
 def product_rate(device: str, dtype: torch.dtype, width: int = 1024) -> float:

@@ -9,8 +9,10 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from kit.sweeps import sweep
+from savs_analyze.cli.commands import app
 from savs_analyze.findings.findings import Findings
 from savs_analyze.report import thumbnails as of_thumbnails
 from savs_analyze.report.page import write_report
@@ -166,6 +168,13 @@ def test_pictures_that_are_elsewhere_are_said_and_found_where_they_are_named(mov
     assert any("no such files are at hand" in line for line in section.notes)
     section, _ = section_of(moved, roots=[swept.parent])
     assert all(len(card.pictures) == 1 for card in cards_of(section))
+
+
+def test_a_command_says_what_its_page_does_not_show(moved):
+    """The page that is written over may have had the pictures, as that of the demo has."""
+    done = CliRunner().invoke(app, ["report", str(moved)], catch_exceptions=False)
+    assert done.stdout.strip() == str(moved / "report.html")
+    assert "pictures are not shown: no such files are at hand" in done.stderr
 
 
 def test_a_picture_that_changed_is_not_shown(moved, tmp_path):

@@ -1,6 +1,7 @@
 """What a store keeps for people: paths as seen from here, never absolute, and questions."""
 
 import os
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -63,7 +64,25 @@ def test_pictures_without_a_file_have_no_path_and_those_in_tables_say_their_row(
 
 
 def test_no_path_is_absolute_or_names_the_user(data, tmp_path, monkeypatch):
-    for place in (tmp_path, data, data / "cat", tmp_path / "other"):
+    for place in (tmp_path, data, data / "cat", tmp_path / "other", Path("/")):
         place.mkdir(exist_ok=True)
         monkeypatch.chdir(place)
         assert not any(os.path.isabs(name) or ".." in name for name in paths_of(data))  # noqa: PTH117
+        assert not any(tmp_path.name in name for name in paths_of(data))
+
+
+ELSEWHERE = {
+    "users": (["/home/ann/0.png", "/home/bob/1.png"], ["0.png", "1.png"]),
+    "users, names again": (["/home/ann/0.png", "/home/bob/0.png"], ["0.png", "0.png"]),
+    "disks": (["/home/ann/a/0.png", "/var/tmp/ann/b/0.png", "/srv/ann/1.png"], ["a/0.png", "b/0.png", "1.png"]),
+    "one disk": (["/srv/pets/a/0.png", "/srv/pets/b/0.png"], ["a/0.png", "b/0.png"]),
+}
+
+
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_no_home_is_in_paths_of_pictures_that_lie_here_and_there(data, monkeypatch, case):
+    files, expected = ELSEWHERE[case]
+    benchmark = load_own(data, Reading(question="Which animal?"))
+    samples = [Sample(file, (Path(file),), "Which?", "cat", "test") for file in files]
+    monkeypatch.chdir("/")
+    assert texts_of(benchmark, samples).image_path[:, 0].tolist() == expected

@@ -21,8 +21,9 @@ from typer.testing import CliRunner
 from savs_benchmarks import BENCHMARKS
 from savs_harvest.cli import commands as cli
 from savs_harvest.models.specs import MODELS
+from savs_harvest.run.forecast import duration
 from savs_stores import open_store, terminal
-from savs_stores.terminal import DONE_WITH_FAILURES, FAILED, INTERRUPTED, MISUSED
+from savs_stores.terminal import DONE_WITH_FAILURES, FAILED, INTERRUPTED, MISUSED, size
 
 DATA = [["data", name] for name in ("list", "get", "show", "check")]
 COMMANDS = [["run"], ["predict"], ["plan"], ["models"], ["data"], *DATA]
@@ -174,6 +175,13 @@ def test_a_plan_says_in_json_what_it_says_in_words(invoke, write_benchmark, line
     said = dict(line.split(maxsplit=1) for line in invoke(*words).stdout.replace("to do ", "to_do ").splitlines())
     found = json.loads(invoke(*words, "--format", "json").stdout)
     assert (found["store"], found["name"]) == ("s.zarr", "tiny")
+    numbers = found.pop("numbers")
+    assert all(type(number) in (int, float) for number in numbers.values())
+    assert f"{numbers['samples']:,}" == said["samples"]
+    assert said["prompts"].startswith(f"{numbers['tokens']:,} tokens")
+    assert said["shards"].startswith(f"{numbers['shards']} of {numbers['shard_samples']} samples")
+    assert said["disk"].startswith(size(numbers["disk_bytes"]))
+    assert found["time"].startswith(duration(numbers["seconds"]))
     measured = said.pop("time"), found.pop("time")  # of this very moment
     assert len({re.sub(r"[\d.,]+", "0", text) for text in measured}) == 1
     assert {name: text for name, text in found.items() if name not in ("data", "store", "name")} == said

@@ -167,7 +167,7 @@ def test_a_folder_computes_in_the_type_that_its_configuration_says(copy, kind):
         return
     assert load_model(spec, "cpu").identity["dtype"] == expected
     assert load_model(spec, "cpu", dtype="float32").identity["dtype"] == "float32"
-    told = dict(forecast(spec, BENCHMARKS["digits"], folder.parent / "s.zarr", "mine"))
+    told = dict(forecast(spec, BENCHMARKS["digits"], folder.parent / "s.zarr", "mine").lines)
     assert f"x 8, {expected}, " in told["model"]
 
 

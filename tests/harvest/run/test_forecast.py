@@ -86,9 +86,9 @@ def test_a_measurement_has_the_shards_of_the_harvest(model, write_benchmark, lin
 def test_a_plan_knows_the_shards_of_the_store(model, checkpoints, family, write_benchmark, lines, tmp_path):
     benchmark, store = load_jsonl(write_benchmark(lines)), tmp_path / "s.zarr"
     spec = ModelSpec(family, str(checkpoints[family]))
-    assert dict(forecast(spec, benchmark, store, family))["to do"] == "all 1 shards"
+    assert dict(forecast(spec, benchmark, store, family).lines)["to do"] == "all 1 shards"
     harvest(model, benchmark, store, keeping=Keeping(shard_samples=4), rank=Rank(1, 2))
-    told = dict(forecast(spec, benchmark, store, model.name))
+    told = dict(forecast(spec, benchmark, store, model.name).lines)
     assert told["shards"].startswith("3 of 4 samples")
     assert told["to do"] == "2 of 3 shards (0, 2)"
 
