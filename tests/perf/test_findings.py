@@ -43,7 +43,8 @@ settings each, with scores of {classes} classes: {size:.0f} MB in {files:,} file
 | bare reading of the bytes of all files | {floor:.2f} |
 | start of `savs-analyze table --help` | {start:.2f} |
 
-Every command reads all cells and compares their checksums. `report` measures {settings:,} settings under accuracy, balanced accuracy and macro-F1, and the best
+Every command reads all cells and compares their checksums. `report` measures
+{settings:,} settings under accuracy, balanced accuracy and macro-F1, and the best
 under metrics of scores too; `table` under accuracy; `--all-metrics` and `--format csv` under all nine.
 """
 
