@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import hypergeom
 
 from kit.sweeps import sweep
 from savs_analyze.findings.stability import chance_jaccard, mean_jaccard, stability
@@ -19,6 +20,15 @@ def test_the_chance_is_the_mean_over_all_pairs_of_sets(one, other, total):
         len(first & set(s)) / len(first | set(s)) if one + other else 1.0 for s in combinations(range(total), other)
     ]
     assert chance_jaccard(one, other, total) == pytest.approx(np.mean(overlaps))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "total"), [(20, 20, 784), (50, 700, 784), (2560, 2560, 5120), (784, 784, 784)]
+)
+def test_chance_of_many_heads_is_scipys(one, other, total):
+    common = np.arange(min(one, other) + 1)
+    expected = hypergeom.pmf(common, total, one, other) @ (common / (one + other - common))
+    assert chance_jaccard(one, other, total) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
