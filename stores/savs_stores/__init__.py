@@ -7,6 +7,7 @@ import savs_moved  # noqa: F401  old import paths go on for one version
 
 if TYPE_CHECKING:
     from savs_stores.arrays import write_store
+    from savs_stores.class_heads import ClassVectors, class_vectors, write_class_vectors
     from savs_stores.errors import IncompleteStoreError, MismatchError, StoreError
     from savs_stores.facts import facts_of
     from savs_stores.format.heads import HeadTable
@@ -27,6 +28,7 @@ __all__ = [
     "DEFAULT_TASK",
     "SPLITS",
     "BenchmarkInfo",
+    "ClassVectors",
     "HeadTable",
     "IncompleteStoreError",
     "MismatchError",
@@ -40,6 +42,7 @@ __all__ = [
     "Store",
     "StoreError",
     "add_model",
+    "class_vectors",
     "create_store",
     "default_shard_samples",
     "facts_of",
@@ -50,6 +53,7 @@ __all__ = [
     "owned_shards",
     "place_of",
     "verify",
+    "write_class_vectors",
     "write_store",
 ]
 
@@ -66,6 +70,7 @@ _MODULES = (
     "vectors",
     "read",
     "arrays",
+    "class_heads",
     "facts",
     "joining",
     "verification",

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from savs_stores.class_heads import class_vectors, write_class_vectors
 from savs_stores.errors import MismatchError, StoreError
 from savs_stores.format.fingerprint import differences
 from savs_stores.format.samples import LISTS, SampleTable
@@ -180,3 +181,11 @@ def _write_model(out: str | Path, sources: Sequence[ModelVectors], rows: Sequenc
                 for name in PER_SAMPLE:
                     getattr(content, name)[places] = getattr(source, name)[there]
         writer.write(shard, content)
+    _write_class_vectors(open_store(out)[first.name], sources)
+
+
+def _write_class_vectors(vectors: ModelVectors, sources: Sequence[ModelVectors]) -> None:
+    """Write the class vectors of the first store, where all hold those of the same texts."""
+    first, *others = [class_vectors(source) for source in sources]
+    if first and all(other and other.texts == first.texts for other in others):
+        write_class_vectors(vectors, first.texts, first.read_all())

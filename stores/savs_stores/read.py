@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float16
 
 from savs_moved import names
+from savs_stores.class_heads import class_vectors
 from savs_stores.errors import StoreError
 from savs_stores.format.provenance import describe_provenance
 from savs_stores.format.samples import BenchmarkInfo, SampleTable
@@ -165,6 +166,7 @@ class Store:
         lines += [f"check      {found['kind']}: {found['words']}" for found in benchmark.checks]
         for vectors in (self.peek(model) for model in self.models):
             lines.append(f"model      {vectors.describe()}")
+            lines += [f"           {line}" for line in _class_texts(vectors)]
             if vectors.partial and (began := vectors.provenance.get("command")):
                 lines.append(f"           begun, in the store's own words, with {str(began)[:MOST_SHOWN]!r}")
             if licence := vectors.provenance.get("licence"):
@@ -191,3 +193,15 @@ class Store:
             for line in lines
         )
         return f"<b>{escape(first)}</b><table>{rows}</table>"
+
+
+def _class_texts(vectors: ModelVectors) -> Iterator[str]:
+    """Yield in words of what texts there are class vectors, or why they cannot be read."""
+    try:
+        found = class_vectors(vectors)
+    except StoreError as error:
+        yield str(error)
+        return
+    for task, texts in found.texts.items() if found else ():
+        [first, *_] = texts.values()
+        yield f"class vectors of {counted(len(texts), 'text')} in task {task}: {first[:MOST_SHOWN]!r} ..."

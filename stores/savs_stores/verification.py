@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from savs_stores.class_heads import class_vectors
 from savs_stores.errors import StoreError
 from savs_stores.format.plan import spans
 from savs_stores.format.schema import PER_SAMPLE, TABLE, TEXTS
@@ -49,7 +50,17 @@ def _model_faults(vectors: ModelVectors) -> Iterator[str]:
             yield from (f"{where}{fault}" for fault in find(vectors, shard))
         except StoreError as error:
             yield f"{where}: {error}"
+    yield from _class_vector_faults(vectors)
     _ = vectors.shard_provenance  # in no record; raises where it cannot be read, or is not what was written
+
+
+def _class_vector_faults(vectors: ModelVectors) -> Iterator[str]:
+    try:
+        if found := class_vectors(vectors):
+            for task in found.texts:
+                found.read(task)
+    except StoreError as error:
+        yield str(error)
 
 
 def _checked_faults(vectors: ModelVectors, shard: int) -> Iterator[str]:

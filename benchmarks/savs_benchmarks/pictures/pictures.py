@@ -137,6 +137,17 @@ def load_picture(source: Picture) -> Image.Image:
     return read_picture(source).pixels
 
 
+def picture_size(source: Picture) -> tuple[int, int]:
+    """Return (width, height) as a picture's header says, (0, 0) where it cannot be read."""
+    if isinstance(source, Image.Image):
+        return source.size
+    try:
+        with Image.open(io.BytesIO(source.read() or b"") if isinstance(source, StoredPicture) else source) as opened:
+            return opened.size
+    except Exception:  # damaged bytes make Pillow raise whatever they happen to hit
+        return 0, 0
+
+
 def read_picture(source: Picture) -> ReadPicture:
     """Return a picture as RGB, fully decoded, with the faults of its metadata.
 

@@ -97,6 +97,10 @@ def run(
     icl: Annotated[int, typer.Option("--icl", min=0, help="Answered questions before each one, from the pool.")] = 0,
     icl_seed: Annotated[int, typer.Option("--icl-seed", min=0, help="Draws them.")] = 0,
     date: Annotated[str, typer.Option("--date", help="What chat templates take for today.")] = DATE,
+    class_prompt: Annotated[
+        str | None,
+        typer.Option(help="Text that names a {class}, and what is asked, {question}, for class vectors; '' for none."),
+    ] = None,
     rank: Annotated[
         int | None,
         typer.Option(min=0, help="This process writes shards rank, rank+world ...; default: its launcher's."),
@@ -105,6 +109,7 @@ def run(
     include: IncludeOption = None,
 ) -> None:
     """Harvest a benchmark into a store. The same command resumes an unfinished harvest."""
+    from savs_harvest.asking.class_texts import check_class_prompt
     from savs_harvest.models.families import check_switches
     from savs_harvest.models.specs import check_dtype, find_model
     from savs_harvest.models.templates import check_date
@@ -116,6 +121,7 @@ def run(
     check_dtype(dtype)
     check_codec(codec)
     check_switches(parity or ())
+    check_class_prompt(class_prompt)
     spec = find_model(model, adapter)
     reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
     benchmark = (
@@ -152,6 +158,7 @@ def run(
         in_context=in_context,
         workers=default_workers(loaded.device) if workers is None else workers,
         date=date,
+        class_prompt=class_prompt,
     )
     keeping = Keeping(name, shard_samples, codec, resume_command(context))
     stored_as = keeping.name_of(spec.name, settings)

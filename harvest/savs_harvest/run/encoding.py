@@ -16,14 +16,13 @@ from jaxtyping import Float16, UInt8
 from PIL import Image
 
 from savs_benchmarks import PictureError, load_picture
-from savs_benchmarks.pictures.pictures import Picture
+from savs_benchmarks.pictures.pictures import Picture, picture_size
 from savs_harvest.asking.index import HashedPicture, hash_picture
 from savs_harvest.asking.preparing import Prepared, Preparer, Question, Refused, preparing
 from savs_harvest.batches.batching import Groups
 from savs_harvest.batches.buffers import Buffers
 from savs_harvest.batches.runner import Runner
 from savs_harvest.models.loading import LoadedModel
-from savs_harvest.run.forecast import picture_size
 from savs_harvest.run.settings import Settings, check_settings, prepared_for
 from savs_harvest.run.writing import head_table
 from savs_stores import Status

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
 from savs_benchmarks import Benchmark, Sample, check
-from savs_benchmarks.pictures.pictures import Picture, StoredPicture
+from savs_benchmarks.pictures.pictures import picture_size
 from savs_harvest.asking.preparing import Preparer, Question, Refused
 from savs_harvest.batches.buffers import Buffers
 from savs_harvest.batches.runner import Runner
@@ -170,17 +168,6 @@ def prompt_lengths(
         preparer.length(Question(sample.images, sample.question), [picture_size(image) for image in sample.images])
         for sample in samples
     ]
-
-
-def picture_size(source: Picture) -> tuple[int, int]:
-    """Return (width, height) as a picture's header says, (0, 0) where it cannot be read."""
-    if isinstance(source, Image.Image):
-        return source.size
-    try:
-        with Image.open(io.BytesIO(source.read() or b"") if isinstance(source, StoredPicture) else source) as opened:
-            return opened.size
-    except Exception:  # damaged bytes make Pillow raise whatever they happen to hit
-        return 0, 0
 
 
 def _prompts(lengths: Sequence[tuple[int, int]]) -> str:

@@ -20,6 +20,7 @@ from savs_harvest.batches.buffers import Buffers
 from savs_harvest.batches.runner import Runner
 from savs_harvest.models.answers import find_answers, ways
 from savs_harvest.models.loading import LoadedModel
+from savs_harvest.run.class_vectors import add_class_vectors
 from savs_harvest.run.listener import Listener
 from savs_harvest.run.provenance import Recorder, environment
 from savs_harvest.run.ranks import Rank
@@ -27,7 +28,7 @@ from savs_harvest.run.report import Report, check_first, failures_of
 from savs_harvest.run.settings import Settings, check_settings, prepared_for
 from savs_harvest.run.work import Work
 from savs_harvest.run.writing import Keeping, open_writer
-from savs_stores import ModelWriter, Shard, Status, owned_shards
+from savs_stores import ModelWriter, Shard, Status, open_store, owned_shards
 from savs_stores.format.provenance import ENVIRONMENT, mixed_environments
 
 USUAL, OWN_NAME, ALONE, SILENT = Settings(), Keeping(), Rank(), Listener()
@@ -64,6 +65,9 @@ def harvest_work(work: Work, store: str | Path, keeping: Keeping, rank: Rank, li
     shards = owned_shards(writer.missing, rank.rank, rank.world)
     _warn_of_mixed(writer, shards, model.device, listener.warning)
     listener.plan(writer, shards)
+    if rank.rank == 0:
+        name = keeping.name_of(model.name, settings)
+        add_class_vectors(work, open_store(store).peek(name, check_files=False), listener)
     begins = rank.world == 1 and len(writer.missing) == writer.plan.shards
     process = {"rank": rank.rank, "world": rank.world, "workers": settings.workers}
     ran = _run_shards(work, writer, shards, process, listener.samples)

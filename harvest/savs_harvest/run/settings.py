@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 
 from savs_harvest import TOKEN_BUDGETS
+from savs_harvest.asking.class_texts import check_class_prompt
 from savs_harvest.asking.few_shot import InContext
 from savs_harvest.batches.batching import Batching
 from savs_harvest.batches.packing import packed_attention
@@ -26,6 +27,8 @@ class Settings:
 
     `logits` says whether zero-shot log-probabilities are computed; `workers` prepare samples ahead of the model.
     Without a token budget, the device has its own. `date` is what chat templates take for today.
+    `class_prompt` is what class vectors are made of, with {class} and perhaps {question}: None for the usual one, ""
+    for none.
     """
 
     token_budget: int | None = None
@@ -37,6 +40,7 @@ class Settings:
     in_context: InContext = field(default_factory=InContext)
     workers: int = 0
     date: str = DATE
+    class_prompt: str | None = None
 
     def batching(self, device: torch.device) -> Batching:
         budget = (
@@ -67,6 +71,7 @@ def check_settings(model: LoadedModel, settings: Settings) -> None:
     family = model.model.config.model_type
     check_parity(family, settings.parity)
     check_date(settings.date)
+    check_class_prompt(settings.class_prompt)
     if settings.pack and not model.family.packs:
         raise ModelError(f"{family} cannot be packed: leave out --pack")
     if settings.compile and not compilable(model.model):

@@ -12,7 +12,7 @@ from numcodecs import Blosc, Zstd
 
 from savs_stores.errors import StoreError
 from savs_stores.faults import zarr_errors_in_words
-from savs_stores.format.schema import ALLOWED_CODECS, HEADS, ArraySpec
+from savs_stores.format.schema import ALLOWED_CODECS, ArraySpec
 
 # What a column, or one chunk of what is written shard by shard, may hold when it is decoded.
 MOST_BYTES = 256 * 2**20
@@ -75,7 +75,7 @@ def layout_of(where: str, document: Mapping[str, Any], spec: ArraySpec) -> Layou
         codecs = document["codecs"]
         if not (names := codec_names(codecs)) <= ALLOWED_CODECS:
             raise StoreError(f"{where} uses codecs {sorted(names - ALLOWED_CODECS)}, which a savs store does not")
-        if spec is HEADS:
+        if spec.sharded:
             if [codec["name"] for codec in codecs] != ["sharding_indexed"]:
                 raise StoreError(f"{where} is not sharded: this is no savs store")
             sharding = codecs[0]["configuration"]

@@ -54,6 +54,7 @@ class ArraySpec:
     axes: tuple[str, ...]
     dtype: Any
     fill: Any
+    sharded: bool = False
 
 
 # The sample table, in the root group.
@@ -91,7 +92,9 @@ PER_HEAD = {
 }
 # Stores from before an array was part of the format do not have it; its fill value is what they say.
 ADDED = ("kind", "shard_provenance", "chunk_crc32c")
-HEADS = ArraySpec(("sample", "head", "dim"), np.dtype("float16"), float("nan"))
+HEADS = ArraySpec(("sample", "head", "dim"), np.dtype("float16"), float("nan"), sharded=True)
+# What may stand in a model's group besides, written as a whole: the vectors of texts that name classes.
+CLASS_HEADS = ArraySpec(("named_class", "head", "dim"), np.dtype("float16"), float("nan"), sharded=True)
 PER_SHARD = {
     "shard_provenance": ArraySpec(("shard",), np.dtypes.StringDType(), ""),
     "chunk_crc32c": ArraySpec(("shard", "chunk"), np.dtype("uint32"), 0),

@@ -153,8 +153,8 @@ def seal(group: zarr.Group, without: Collection[str] = ()) -> None:
     group.attrs[METADATA_HASH] = metadata_hash(written(group, "")["attributes"], arrays)
 
 
-def written(group: zarr.Group, prefix: str) -> dict[str, Any]:
-    """Return the zarr.json of a root group that is being written, or, `prefix` being "NAME/", of an array of it."""
+def written(group: zarr.Group | zarr.Array, prefix: str) -> dict[str, Any]:
+    """Return the zarr.json of a root that is being written, or, `prefix` being "NAME/", of an array in it."""
     content = sync(group.store.get(f"{prefix}{METADATA}", default_buffer_prototype()))
     return parsed(prefix, content.to_bytes())
 

@@ -8,9 +8,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from savs_benchmarks import load_jsonl
+from savs_benchmarks.pictures.pictures import picture_size
 from savs_harvest.models.prompts import prepare
 from savs_harvest.models.specs import ModelSpec
-from savs_harvest.run.forecast import duration, forecast, measured_time, model_cost, picture_size, prompt_lengths
+from savs_harvest.run.forecast import duration, forecast, measured_time, model_cost, prompt_lengths
 from savs_harvest.run.harvest import harvest
 from savs_harvest.run.ranks import Rank
 from savs_harvest.run.settings import Settings

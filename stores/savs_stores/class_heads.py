@@ -1,0 +1,171 @@
+"""Class vectors: what a model's heads give for words that name a class, without a picture; one text a class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import zarr
+from jaxtyping import Float, Float16
+
+from savs_stores.errors import MismatchError, StoreError
+from savs_stores.faults import faults_in_words, zarr_errors_in_words
+from savs_stores.format.checksums import crc32c, wrong_heads
+from savs_stores.format.fingerprint import differences, fingerprint
+from savs_stores.format.heads import HeadChoice
+from savs_stores.format.layout import layout_of
+from savs_stores.format.plan import ShardPlan
+from savs_stores.format.schema import CLASS_HEADS
+from savs_stores.place.group import METADATA, MOST_METADATA_BYTES, parsed, written
+from savs_stores.place.keys import Place
+from savs_stores.place.local import is_plain
+from savs_stores.vectors import ModelVectors
+
+NAME = "class_heads"
+HASH = "hash"
+# What the array says of itself: the texts of every task, the CRC-32C of every head, whose vectors these are.
+TEXTS, SUMS, OF = "texts", "head_crc32c", "fingerprint"
+RENEW = "remove it and run the harvest again: that makes it anew"
+
+MOST_LINES = 3
+
+ClassTexts = Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassVectors:
+    """The vectors of texts that name classes: `texts` has, of a task, the text of every class that has one."""
+
+    vectors: ModelVectors
+    texts: ClassTexts
+    sums: np.ndarray
+
+    @property
+    def where(self) -> str:
+        return f"{self.vectors.store.path}/{self.vectors.name}/{NAME}"
+
+    def read(
+        self, task: str, heads: Iterable[HeadChoice] | None = None
+    ) -> Float16[np.ndarray, "class head dim"] | None:
+        """Return the vectors of a task's classes, in their order; None where a class has no text, or none that ran.
+
+        Raises `StoreError` for vectors that are not what was written.
+        """
+        tasks = self.vectors.store.benchmark.tasks
+        places = {text: place for place, text in enumerate(_rows(self.texts, tasks))}
+        rows = [places.get((task, name)) for name in tasks[task]]
+        if None in rows or not rows:
+            return None
+        found = self.read_all(heads)[rows]
+        return found if np.isfinite(found).all() else None
+
+    def read_all(self, heads: Iterable[HeadChoice] | None = None) -> Float16[np.ndarray, "text head dim"]:
+        """Return the vectors of all texts, in the order of tasks and their classes; NaN of one that did not run."""
+        store, table, plan = self.vectors.store, self.vectors.heads, _plan(self.texts, self.vectors)
+        wanted = table.index(range(len(table)) if heads is None else heads)
+        heads_read, place = np.unique(np.array(wanted, dtype=np.int64), return_inverse=True)
+        array, samples = f"{self.vectors.name}/{NAME}", np.arange(plan.samples)
+        with faults_in_words(self.where):
+            found = store.place.read(array, plan, samples, heads_read.tolist(), self._check)
+        return found[place].transpose(1, 0, 2)
+
+    def check_texts(self, texts: ClassTexts) -> None:
+        """Raise `MismatchError` where these are the vectors of other texts."""
+        if lines := differences(_flat(self.texts), _flat(texts)):
+            raise MismatchError("\n  ".join([f"{self.where} is of other texts:", *lines[:MOST_LINES]]) + f"\n{RENEW}")
+
+    def _check(self, shard: int, heads: Sequence[int], chunks: Float16[np.ndarray, "head text dim"]) -> None:
+        for place in wrong_heads(chunks, self.sums[list(heads)])[:1]:
+            table, head = self.vectors.heads, heads[place]
+            where = f"layer {table.layer[head]}, head {table.head_in_layer[head]}"
+            raise StoreError(f"{self.where}: the vectors of {where} are not what was written; {RENEW}")
+
+
+def class_vectors(vectors: ModelVectors) -> ClassVectors | None:
+    """Return a model's class vectors, None where it has none. Raises `StoreError` where they are not as written."""
+    store, key = vectors.store, f"{vectors.name}/{NAME}/{METADATA}"
+    content = store.place.fetch({key: MOST_METADATA_BYTES})[key]
+    if content is None:
+        return None
+    where = f"{store.path}/{vectors.name}/{NAME}"
+    document = parsed(where, content)
+    said = document.get("attributes")
+    if not isinstance(said, dict) or said.get(HASH) != _hash(document):
+        raise StoreError(f"{where}: what it says of itself was changed after it was written; {RENEW}")
+    if said[OF] != vectors.fingerprint:
+        raise StoreError(f"{where} is of another model, or of another harvest of it; {RENEW}")
+    with zarr_errors_in_words(where):
+        plan = _plan(said[TEXTS], vectors)
+    layout = layout_of(where, document, CLASS_HEADS)
+    if layout.shape != plan.shape or not is_plain(document, plan):
+        raise StoreError(
+            f"{where} has shape {layout.shape}, or is compressed: its texts and heads ask for {plan.shape}"
+        )
+    return ClassVectors(vectors, said[TEXTS], np.array(said[SUMS], dtype=np.uint32))
+
+
+def write_class_vectors(vectors: ModelVectors, texts: ClassTexts, heads: Float[np.ndarray, "text head dim"]) -> None:
+    """Write the vectors of texts that name classes beside a model's, in the order of tasks and their classes.
+
+    NaN stands for a text that could not be run. Raises `MismatchError` where there are class vectors of other texts,
+    `StoreError` for a class that the store does not know, and for shapes that do not fit.
+    """
+    store, tasks = vectors.store, vectors.store.benchmark.tasks
+    if wrong := [(task, name) for task in texts for name in texts[task] if name not in tasks.get(task, ())]:
+        raise StoreError(f"{store.path} has no class {wrong[0][1]!r} in a task {wrong[0][0]!r}")
+    texts = {task: dict(texts[task]) for task in texts if texts[task]}
+    shape = (len(_rows(texts, tasks)), len(vectors.heads), vectors.heads.dim)
+    if heads.shape != shape or not shape[0]:
+        raise StoreError(f"class vectors need shape {shape}, of texts, heads and their width, got {heads.shape}")
+    if found := class_vectors(vectors):
+        found.check_texts(texts)
+        return
+    content = heads.astype(np.float16)
+    with faults_in_words(store.place), store.place.room(f"{vectors.name}/{NAME}", content.nbytes):
+        _create(store.place, vectors.name, _plan(texts, vectors), content, {TEXTS: texts, OF: vectors.fingerprint})
+
+
+def _create(
+    place: Place, model: str, plan: ShardPlan, content: Float16[np.ndarray, "text head dim"], said: dict[str, Any]
+) -> None:
+    try:
+        with place.building(f"{model}/{NAME}") as root:
+            array = zarr.create_array(
+                root,
+                shape=plan.shape,
+                dtype=content.dtype,
+                chunks=(plan.shard_samples, 1, plan.dim),
+                shards=plan.shape,
+                compressors=None,
+                fill_value=CLASS_HEADS.fill,
+                dimension_names=CLASS_HEADS.axes,
+                config={"write_empty_chunks": True},
+                attributes=said | {SUMS: [crc32c(content[:, head]) for head in range(plan.heads)]},
+                zarr_format=3,
+            )
+            array[:] = content
+            array.attrs[HASH] = _hash(written(array, ""))
+    except FileExistsError:  # another process was quicker, with the same model and texts
+        return
+
+
+def _flat(texts: ClassTexts) -> dict[str, str]:
+    return {f"{task}, {name}": words for task, of_task in texts.items() for name, words in of_task.items()}
+
+
+def _rows(texts: ClassTexts, tasks: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+    """Return task and class of every row: the classes that have a text, in the order of the benchmark."""
+    return [(task, name) for task, classes in tasks.items() for name in classes if name in texts.get(task, ())]
+
+
+def _plan(texts: ClassTexts, vectors: ModelVectors) -> ShardPlan:
+    count = len(_rows(texts, vectors.store.benchmark.tasks))
+    return ShardPlan(count, len(vectors.heads), vectors.heads.dim, count)
+
+
+def _hash(document: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of all that the zarr.json of the array says, but this hash itself."""
+    said = {name: value for name, value in document["attributes"].items() if name != HASH}
+    return fingerprint({**document, "attributes": said})
