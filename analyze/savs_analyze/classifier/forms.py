@@ -22,6 +22,7 @@ from savs_analyze.votes.linear import (
     PerceptronVotes,
     SparseVotes,
     Standard,
+    TextVotes,
 )
 from savs_analyze.votes.neighbours import NeighbourVotes
 from savs_analyze.votes.similarity import Similarity
@@ -93,6 +94,19 @@ FORMS: dict[str, Form] = {
     ),
     "discriminant": Form(
         DiscriminantVotes, {**OF_ALL, "weights": Array("voter class dim"), "intercept": Array("voter class")}
+    ),
+    "texts": Form(
+        TextVotes,
+        {
+            **OF_ALL,
+            "text_heads": Array("text", PLACES),
+            "text_weights": Array("text class dim"),
+            "text_intercept": Array("text class"),
+            "picture_heads": Array("picture", PLACES),
+            "picture_weights": Array("picture class dim"),
+            "picture_intercept": Array("picture class"),
+        },
+        {"alpha": float},
     ),
     "kernel": Form(
         KernelVotes,

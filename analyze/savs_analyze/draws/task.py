@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float16
 
 from savs_analyze.draws.draws import Draw, belonging, draw_support, draw_without_support
 from savs_analyze.measure.metrics import find_metric
 from savs_analyze.methods.context import Context
-from savs_stores import ModelVectors
+from savs_stores import ModelVectors, class_vectors
 
 
 @dataclass(frozen=True)
@@ -65,4 +66,10 @@ class Task:
             draw.seed,
             cluster=belonging(self.vectors.store.samples, draw.support),
             order=np.array(order, dtype=np.int64) if order else None,
+            class_vectors=self.class_vectors(),
         )
+
+    def class_vectors(self, heads: Sequence[int] | None = None) -> Float16[np.ndarray, "class head dim"] | None:
+        """Return the vectors of texts that name the classes; None where one lacks."""
+        found = class_vectors(self.vectors)
+        return found.read(self.task, heads) if found and self.task in found.texts else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -90,6 +90,7 @@ def fit_store(vectors: ModelVectors, request: FitRequest = FitRequest(), files: 
         vectors.heads.layer[heads],
         request.seed,
         cluster=belonging(vectors.store.samples, samples),
+        class_vectors=task.class_vectors(heads.tolist()),
     )
     with naming(task.classes):
         found = fit([setting.method for setting in settings], context, partitions_of(context))
@@ -155,7 +156,7 @@ def _by_layer(method: Method, context: Context) -> list[tuple[int, float]]:
         heads = np.flatnonzero(_within_budget(context.layer, budget))
         last = int(context.layer[heads].max())
         if not found or last > found[-1][0]:
-            shallow = replace(context, vectors=context.vectors[:, heads], layer=context.layer[heads], _known={})
+            shallow = context.on(heads)
             [predicted] = cross_fit([method], shallow, fold_of(context), nested=False).predicted
             found.append((last, balanced_accuracy(predicted == context.labels, context.labels)))
     return found

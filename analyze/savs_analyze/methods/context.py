@@ -25,7 +25,7 @@ class Context:
 
     `methods` are all that learn from it. Samples of one `cluster` belong together, by default each is alone. Those
     with `weights` are for methods that weigh. `order` are the classes as they first appear in the training file, for
-    methods that number them so.
+    methods that number them so. `class_vectors` are those of texts that name the classes, None where there are none.
     """
 
     vectors: Shaped[np.ndarray, "sample head dim"]
@@ -37,6 +37,7 @@ class Context:
     cluster: Int[np.ndarray, " sample"] | None = None
     weights: Float[np.ndarray, " sample"] | None = None
     order: Int[np.ndarray, " class"] | None = None
+    class_vectors: Shaped[np.ndarray, "class head dim"] | None = None
     _known: dict[Hashable, object] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -56,7 +57,9 @@ class Context:
         if self.order is None:
             return self
         methods = tuple(method for method in self.methods if method.by_appearance)
-        return replace(self, labels=np.argsort(self.order)[self.labels], order=None, methods=methods, _known={})
+        named = None if self.class_vectors is None else self.class_vectors[self.order]
+        labels = np.argsort(self.order)[self.labels]
+        return replace(self, labels=labels, order=None, methods=methods, class_vectors=named, _known={})
 
     @property
     def size(self) -> int | float:
@@ -67,7 +70,7 @@ class Context:
     def layers(self) -> list[Context]:
         """Each layer as one head."""
         return [
-            replace(self, vectors=vectors, layer=np.zeros(1, dtype=np.int64), methods=(), _known={})
+            replace(self, vectors=vectors, layer=np.zeros(1, dtype=np.int64), methods=(), class_vectors=None, _known={})
             for vectors in layer_vectors(self.vectors, self.layer)
         ]
 
@@ -103,6 +106,18 @@ class Context:
         weights = None if self.weights is None else self.weights[samples]
         vectors, labels = self.vectors[samples], self.labels[samples]
         return replace(self, vectors=vectors, labels=labels, cluster=cluster, weights=weights, _known={})
+
+    def named(self, name: str) -> Shaped[np.ndarray, "class head dim"]:
+        """Return the class vectors. Raises ValueError where there are none, naming the method that needs them."""
+        if self.class_vectors is None:
+            raise ValueError(f"{name} compares with class vectors, of texts that name classes: there are none")
+        return self.class_vectors
+
+    def on(self, heads: Int[np.ndarray, " some"]) -> Context:
+        """Return the context of some of its heads."""
+        named = None if self.class_vectors is None else self.class_vectors[:, heads]
+        vectors, layer = self.vectors[:, heads], self.layer[heads]
+        return replace(self, vectors=vectors, layer=layer, class_vectors=named, _known={})
 
     def check_classes(self, name: str) -> None:
         """Raise ValueError where all samples are of one class, naming the method that cannot learn from them."""

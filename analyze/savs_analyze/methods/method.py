@@ -24,6 +24,8 @@ class Method(ABC):
     learns: ClassVar[bool] = True
     # Whether what it learns can be kept in a classifier's file.
     deploys: ClassVar[bool] = True
+    # Whether it compares with the vectors of texts that name the classes.
+    needs_class_vectors: ClassVar[bool] = False
 
     @abstractmethod
     def learn(self, context: Context) -> Fitted:

@@ -9,11 +9,12 @@ from typing import Any
 
 from savs_analyze.methods.kinds.auto import Auto
 from savs_analyze.methods.kinds.calm import Calm
-from savs_analyze.methods.kinds.discriminants import TAU, Discriminant
+from savs_analyze.methods.kinds.discriminants import HARD, PUBLISHED, TAU, Discriminant
 from savs_analyze.methods.kinds.every_head import CrossValidatedRidge, LogisticOnEveryHead, ShrunkDiscriminant
 from savs_analyze.methods.kinds.heads import Savs
 from savs_analyze.methods.kinds.kernels import EVERY, WEIGHTED, KernelRidge
 from savs_analyze.methods.kinds.layers import Layers
+from savs_analyze.methods.kinds.named import Named, NamedAndSeen, TextPrior
 from savs_analyze.methods.kinds.probes import Gaussian, Logistic, Neighbours, PapersNeighbours, Perceptron, Ridge
 from savs_analyze.methods.kinds.sparse import Sparse
 from savs_analyze.methods.kinds.zero_shot import ZeroShot
@@ -78,6 +79,11 @@ def _per_class(vote: str, criterion: str) -> Callable[..., Savs]:
 
 def _sparse(knob: str, **fixed: Any) -> Callable[..., Sparse]:
     return lambda layers, l1_ratio=1.0, **value: Sparse(layers, knob, value[knob], l1_ratio, **fixed)
+
+
+def _named_and_seen(k: int, text_k: int, alpha: float, tau: float, leave_one_out: bool) -> NamedAndSeen:
+    prior = Prior() if leave_one_out else PUBLISHED
+    return NamedAndSeen(Discriminant(k, tau, prior, leave_one_out), text_k, alpha)
 
 
 K, LAST, HALF = {"k": 20}, {"layers": 4}, {"l1_ratio": 0.5}
@@ -263,6 +269,37 @@ METHODS = Registry(
             OURS,
             {**K, "tau": TAU, "regularisation": 1.0},
             lambda k, tau, regularisation: Discriminant(k, tau, Prior(regularisation), leave_one_out=True),
+        ),
+        Recipe(
+            "whitened",
+            "class of the nearest mean u_c by (x - u_c)^T P (x - u_c), in each of k heads by its count, loo; majority",
+            OURS,
+            K,
+            lambda k: Discriminant(k, HARD, leave_one_out=True),
+        ),
+        Recipe(
+            "hec-t",
+            "mean over k heads of softmax_c(-|x - t_c|^2 / 2 tau), t_c of a text that names c",
+            HEC,
+            {**K, "tau": 1.0},
+            Named,
+        ),
+        *(
+            Recipe(
+                f"hec-vt{suffix}",
+                f"mean posterior of text_k heads by hec-t + alpha that of k heads by hec-v{suffix}",
+                HEC if not suffix else OURS,
+                {**K, "text_k": 20, "alpha": 1.0, "tau": TAU},
+                partial(_named_and_seen, leave_one_out=bool(suffix)),
+            )
+            for suffix in ("", "-loo")
+        ),
+        Recipe(
+            "gaussian-text",
+            "mean over k heads of softmax_c(scale cos(x, t_c) + alpha hec-v-loo's logit), heads and alpha by loo",
+            "GDA, ICLR 2024, on heads",
+            {**K, "scale": 100.0},
+            TextPrior,
         ),
         *(
             Recipe(

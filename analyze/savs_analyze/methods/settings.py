@@ -20,7 +20,7 @@ COUNTED = {"k": "heads", "layers": "layers"}
 KNOBS = ("C", "alpha", "share")  # always said: they decide everything
 # The protocol of results that say only that there was one.
 BEFORE = "papers"
-WHOLE_NUMBERS = ("k", "layers", "neighbours")
+WHOLE_NUMBERS = ("k", "text_k", "layers", "neighbours")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ P = dim pinv(S + regularisation t I), and the logit of a class -(x - u_c)^T P (x
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,19 +68,37 @@ def posterior_scores(
     of the scatter stays, and so does a sample that is the only one of its class. The margin is the mean logit of the
     true class less the best other one.
     """
-    found = []
+    logits = class_logits(vectors, labels, classes, prior, leave_one_out)
+    return joined([true_class_scores(block, labels, temperature) for block in logits])
+
+
+def class_logits(
+    vectors: Shaped[np.ndarray, "sample head dim"],
+    labels: Int[np.ndarray, " sample"],
+    classes: int,
+    prior: Prior,
+    leave_one_out: bool,
+) -> Iterator[Float[np.ndarray, "some sample class"]]:
+    """Yield the logits of the support by some heads at a time, in their order."""
     for block in _blocks(vectors, classes):
-        head = _Block(block, labels, classes, prior)
-        logits = head.logits(leave_one_out)
-        others = logits.copy()
-        rows = np.arange(len(labels))
-        own = logits[:, rows, labels]
-        others[:, rows, labels] = -np.inf
-        margin = np.where(np.isfinite(best := others.max(axis=2)), own - best, 0.0).mean(axis=1)
-        posterior = softmax(logits.reshape(-1, classes) / temperature).reshape(logits.shape)
-        found.append((posterior[:, rows, labels].mean(axis=1), margin))
-    value, margins = zip(*found, strict=True)
-    return HeadScores(np.concatenate(value), np.concatenate(margins))
+        yield _Block(block, labels, classes, prior).logits(leave_one_out)
+
+
+def true_class_scores(
+    logits: Float[np.ndarray, "head sample class"], labels: Int[np.ndarray, " sample"], temperature: int | float
+) -> HeadScores:
+    """Return the mean posterior of the true class of every head, and its mean margin in logits."""
+    rows, others = np.arange(len(labels)), logits.copy()
+    own = logits[:, rows, labels]
+    others[:, rows, labels] = -np.inf
+    margin = np.where(np.isfinite(best := others.max(axis=2)), own - best, 0.0).mean(axis=1)
+    posterior = softmax(logits.reshape(-1, logits.shape[2]) / temperature).reshape(logits.shape)
+    return HeadScores(posterior[:, rows, labels].mean(axis=1), margin)
+
+
+def joined(scores: Sequence[HeadScores]) -> HeadScores:
+    """Return the scores of some heads after those of others."""
+    return HeadScores(np.concatenate([one.value for one in scores]), np.concatenate([one.margin for one in scores]))
 
 
 def _blocks(

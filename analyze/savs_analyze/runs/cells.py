@@ -155,7 +155,7 @@ def deal(cells: Sequence[Cell], hands: int) -> list[list[Cell]]:
 
 def cap_settings(settings: Sequence[Setting], heads: int, layers: int) -> list[Setting]:
     """Return the settings with no more heads and layers than there are, each once."""
-    most = {"k": heads, "layers": layers}
+    most = {"k": heads, "text_k": heads, "layers": layers}
     capped = [
         replace(setting, parameters=tuple((key, min(value, most.get(key, value))) for key, value in setting.parameters))
         for setting in settings

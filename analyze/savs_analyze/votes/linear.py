@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from scipy.special import expit, log_expit, log_softmax
 
 from savs_analyze.votes.batch import Batch
@@ -39,6 +39,17 @@ def log_posterior(decision: Float[np.ndarray, "sample output"]) -> Float[np.ndar
     if decision.shape[1] > 1:
         return log_softmax(decision, axis=1)
     return np.column_stack([log_expit(-decision[:, 0]), log_expit(decision[:, 0])])
+
+
+def mean_posterior(
+    vectors: Shaped[np.ndarray, "sample head dim"],
+    weights: Float[np.ndarray, "head class dim"],
+    intercept: Float[np.ndarray, "head class"],
+) -> Float[np.ndarray, "sample class"]:
+    """Return the mean over heads of softmax(weights x + intercept), x being a head's vector of unit length."""
+    logits = np.einsum("nhd,hcd->nch", unit(vectors), weights, optimize=True) + intercept.T
+    posteriors = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (posteriors / posteriors.sum(axis=1, keepdims=True)).mean(axis=2)
 
 
 def both_sides(decision: Float[np.ndarray, "sample output"]) -> Float[np.ndarray, "sample class"]:
@@ -102,13 +113,36 @@ class DiscriminantVotes(Fitted):
     intercept: Float[np.ndarray, "voter class"]
 
     def votes(self, batch: Batch) -> Votes:
-        logits = np.einsum("nhd,hcd->nch", unit(batch.of(self.heads)), self.weights, optimize=True) + self.intercept.T
-        posteriors = np.exp(logits - logits.max(axis=1, keepdims=True))
-        posteriors /= posteriors.sum(axis=1, keepdims=True)
-        return _voted(posteriors.mean(axis=2), self, batch)
+        return _voted(mean_posterior(batch.of(self.heads), self.weights, self.intercept), self, batch)
 
     def probabilities(self, scores: Float[np.ndarray, "sample class"]) -> Float[np.ndarray, "sample class"]:
         """Return the mean posterior, over the allowed classes."""
+        return shares(scores)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TextVotes(Fitted):
+    """The mean posterior of some heads by class vectors, and `alpha` times that of some by class means of pictures.
+
+    `text_heads` and `picture_heads` are places among the heads; weights and intercepts as of `DiscriminantVotes`.
+    """
+
+    text_heads: Int[np.ndarray, " text"]
+    text_weights: Float[np.ndarray, "text class dim"]
+    text_intercept: Float[np.ndarray, "text class"]
+    picture_heads: Int[np.ndarray, " picture"]
+    picture_weights: Float[np.ndarray, "picture class dim"]
+    picture_intercept: Float[np.ndarray, "picture class"]
+    alpha: float
+
+    def votes(self, batch: Batch) -> Votes:
+        vectors = batch.of(self.heads)
+        by_text = mean_posterior(vectors[:, self.text_heads], self.text_weights, self.text_intercept)
+        by_picture = mean_posterior(vectors[:, self.picture_heads], self.picture_weights, self.picture_intercept)
+        return _voted(by_text + self.alpha * by_picture, self, batch)
+
+    def probabilities(self, scores: Float[np.ndarray, "sample class"]) -> Float[np.ndarray, "sample class"]:
+        """Return the weighted mean posterior, over the allowed classes."""
         return shares(scores)
 
 

@@ -18,6 +18,9 @@ from savs_stores import open_store
 
 WIDTH = 16
 
+# Without texts that name classes, which run before the samples.
+ALONE = Settings(pack=True, class_prompt="")
+
 
 class Kernel:
     """What torch documents of its kernel, one sequence after another; keeps the bounds of every call.
@@ -119,7 +122,7 @@ def test_a_harvest_through_the_kernel_is_what_it_is_without(model, write_benchma
     stored = {}
     for name, found in (("without", None), ("with", kernel)):
         monkeypatch.setattr(packing, "_kernel_for", lambda query, found=found: found)
-        assert harvest(model, benchmark, tmp_path / name, Settings(pack=True)).failed == 0
+        assert harvest(model, benchmark, tmp_path / name, ALONE).failed == 0
         stored[name] = open_store(tmp_path / name)[model.name].read()
     np.testing.assert_allclose(stored["with"], stored["without"], rtol=2**-10, atol=1e-5)
     assert kernel.calls[0].tolist()[0] == 0
@@ -128,7 +131,7 @@ def test_a_harvest_through_the_kernel_is_what_it_is_without(model, write_benchma
 
 def test_bounds_are_on_the_device_once_a_batch(model, write_benchmark, lines, tmp_path, kernel):
     benchmark = load_jsonl(write_benchmark(lines))
-    harvest(model, benchmark, tmp_path / "s.zarr", Settings(pack=True))
+    harvest(model, benchmark, tmp_path / "s.zarr", ALONE)
     assert len(kernel.calls) == len(model.projections)
     assert all(bounds is kernel.calls[0] for bounds in kernel.calls)
 

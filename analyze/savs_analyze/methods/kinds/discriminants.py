@@ -14,6 +14,8 @@ from savs_analyze.parts.selection import HeadScores, rank_heads, tied_at_cut
 from savs_analyze.votes.linear import DiscriminantVotes
 
 TAU = 10.0
+# Of so small a temperature a posterior is a vote.
+HARD = 1e-9
 PUBLISHED = Prior(as_published=True)
 
 

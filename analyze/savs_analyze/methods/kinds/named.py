@@ -1,0 +1,159 @@
+"""Heads that compare with class vectors: alone, beside Gaussian heads, or as a prior of theirs (HEC-T, HEC-VT)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from savs_analyze.measure.probabilities import log_loss
+from savs_analyze.methods.context import Context
+from savs_analyze.methods.kinds.discriminants import Discriminant
+from savs_analyze.methods.method import Method
+from savs_analyze.parts.discriminant import Discriminants, Prior, class_logits, discriminants, joined, true_class_scores
+from savs_analyze.parts.named import named_discriminants, named_scores
+from savs_analyze.parts.selection import HeadScores, rank_heads, tied_at_cut
+from savs_analyze.votes.linear import DiscriminantVotes, TextVotes
+from savs_analyze.votes.similarity import unit
+from savs_analyze.votes.voting import softmax
+
+# What a prior of texts is weighed against.
+ALPHAS = tuple(float(10.0**power) for power in np.arange(-3, 2.5, 0.5))
+OF_ONE_SHOT = 1.0
+
+
+def _check(k: int, tau: float) -> None:
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    if not tau > 0:
+        raise ValueError(f"tau must be above 0, got {tau}")
+
+
+@dataclass(frozen=True)
+class Named(Method):
+    """The mean posterior, by class vectors, of the `k` heads that are best so on the support (HEC-T)."""
+
+    k: int = 20
+    tau: float = 1.0
+
+    needs_class_vectors: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        _check(self.k, self.tau)
+
+    def learn(self, context: Context) -> DiscriminantVotes:
+        class_vectors = context.named("hec-t")
+        found = named_scores(context.vectors, context.labels, class_vectors, self.tau)
+        heads = rank_heads(found.value, found.margin)[: self.k]
+        of = named_discriminants(class_vectors[:, heads])
+        return DiscriminantVotes(
+            heads=heads,
+            restricted=self.restricted,
+            tied=tied_at_cut(found.value, self.k),
+            weights=of.weights / self.tau,
+            intercept=of.intercept / self.tau,
+        )
+
+
+@dataclass(frozen=True)
+class NamedAndSeen(Method):
+    """The mean posterior of heads by class vectors, and `alpha` times that of Gaussian heads (HEC-VT).
+
+    `text_k` heads of `tau` 1 are the former; the others are of `seen`.
+    """
+
+    seen: Discriminant = field(default_factory=Discriminant)
+    text_k: int = 20
+    alpha: float = 1.0
+
+    needs_class_vectors: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not self.alpha > 0:
+            raise ValueError(f"alpha must be above 0, got {self.alpha}")
+
+    def learn(self, context: Context) -> TextVotes:
+        text, picture = Named(self.text_k).learn(context), self.seen.learn(context)
+        ranked = np.array(list(dict.fromkeys([*text.heads.tolist(), *picture.heads.tolist()])), dtype=np.int64)
+        heads = np.sort(ranked)
+        return TextVotes(
+            heads=heads,
+            restricted=self.restricted,
+            tied=max(text.tied, picture.tied),
+            ranked=ranked,
+            text_heads=np.searchsorted(heads, text.heads),
+            text_weights=text.weights,
+            text_intercept=text.intercept,
+            picture_heads=np.searchsorted(heads, picture.heads),
+            picture_weights=picture.weights,
+            picture_intercept=picture.intercept,
+            alpha=float(self.alpha),
+        )
+
+
+@dataclass(frozen=True)
+class TextPrior(Method):
+    """Gaussian heads whose logits begin at `scale` times the cosine to class vectors (GDA, ICLR 2024).
+
+    What the Gaussian is weighed by, and the `k` heads, have the least log loss and the highest score with every sample
+    left out of its class mean. One sample a class leaves nothing to choose by: then the weight is 1.
+    """
+
+    k: int = 20
+    scale: float = 100.0
+
+    needs_class_vectors: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        _check(self.k, self.scale)
+
+    def learn(self, context: Context) -> DiscriminantVotes:
+        texts = named_discriminants(context.named("gaussian-text"))
+        alphas = ALPHAS if np.bincount(context.labels, minlength=context.classes).min() > 1 else (OF_ONE_SHOT,)
+        scores = self._scores(context, texts, alphas)
+        chosen = [rank_heads(found.value, found.margin)[: self.k] for found in scores]
+        losses = [
+            self._loss(context, texts, alpha, heads) if len(alphas) > 1 else 0.0
+            for alpha, heads in zip(alphas, chosen, strict=True)
+        ]
+        best = min(range(len(alphas)), key=lambda place: float(f"{losses[place]:.12g}"))
+        heads, alpha = chosen[best], alphas[best]
+        seen = discriminants(context.vectors[:, heads], context.labels, context.classes, Prior())
+        return DiscriminantVotes(
+            heads=heads,
+            restricted=self.restricted,
+            tied=tied_at_cut(scores[best].value, self.k),
+            report={"alpha_chosen": alpha},
+            weights=self.scale * texts.weights[heads] + alpha * seen.weights,
+            intercept=alpha * seen.intercept,
+        )
+
+    def _scores(self, context: Context, texts: Discriminants, alphas: Sequence[float]) -> list[HeadScores]:
+        """Return the scores of all heads with each weight, samples left out of their class means."""
+        found: list[list[HeadScores]] = [[] for _ in alphas]
+        for by_text, seen in self._left_out(context, texts, np.arange(context.vectors.shape[1])):
+            for of_alpha, alpha in zip(found, alphas, strict=True):
+                of_alpha.append(true_class_scores(by_text + alpha * seen, context.labels, 1.0))
+        return [joined(of_alpha) for of_alpha in found]
+
+    def _loss(self, context: Context, texts: Discriminants, alpha: float, heads: Int[np.ndarray, " some"]) -> float:
+        """Return the log loss of the mean posterior of some heads, samples left out of their class means."""
+        summed = np.zeros((len(context.labels), context.classes))
+        for by_text, seen in self._left_out(context, texts, heads):
+            logits = by_text + alpha * seen
+            summed += softmax(logits.reshape(-1, context.classes)).reshape(logits.shape).sum(axis=0)
+        return log_loss(summed / len(heads), context.labels)
+
+    def _left_out(
+        self, context: Context, texts: Discriminants, heads: Int[np.ndarray, " some"]
+    ) -> Iterator[tuple[Float[np.ndarray, "block sample class"], Float[np.ndarray, "block sample class"]]]:
+        """Yield, of some heads at a time, the logits by class vectors and those of the Gaussian."""
+        vectors, start = context.vectors[:, heads], 0
+        for seen in class_logits(vectors, context.labels, context.classes, Prior(), leave_one_out=True):
+            block = slice(start, start + len(seen))
+            by_text = unit(vectors[:, block].transpose(1, 0, 2)) @ texts.weights[heads[block]].transpose(0, 2, 1)
+            yield self.scale * by_text, seen
+            start = block.stop
