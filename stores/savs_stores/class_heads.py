@@ -36,11 +36,15 @@ ClassTexts = Mapping[str, Mapping[str, str]]
 
 @dataclass(frozen=True, eq=False)
 class ClassVectors:
-    """The vectors of texts that name classes: `texts` has, of a task, the text of every class that has one."""
+    """The vectors of texts that name classes: `texts` has, of a task, the text of every class that has one.
+
+    Equal ones have an equal `hash`.
+    """
 
     vectors: ModelVectors
     texts: ClassTexts
     sums: np.ndarray
+    hash: str
 
     @property
     def where(self) -> str:
@@ -55,8 +59,8 @@ class ClassVectors:
         """
         tasks = self.vectors.store.benchmark.tasks
         places = {text: place for place, text in enumerate(_rows(self.texts, tasks))}
-        rows = [places.get((task, name)) for name in tasks[task]]
-        if None in rows or not rows:
+        rows = [places[task, name] for name in tasks[task] if (task, name) in places]
+        if not rows or len(rows) < len(tasks[task]):
             return None
         found = self.read_all(heads)[rows]
         return found if np.isfinite(found).all() else None
@@ -103,7 +107,7 @@ def class_vectors(vectors: ModelVectors) -> ClassVectors | None:
         raise StoreError(
             f"{where} has shape {layout.shape}, or is compressed: its texts and heads ask for {plan.shape}"
         )
-    return ClassVectors(vectors, said[TEXTS], np.array(said[SUMS], dtype=np.uint32))
+    return ClassVectors(vectors, said[TEXTS], np.array(said[SUMS], dtype=np.uint32), said[HASH])
 
 
 def write_class_vectors(vectors: ModelVectors, texts: ClassTexts, heads: Float[np.ndarray, "text head dim"]) -> None:

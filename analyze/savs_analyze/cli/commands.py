@@ -41,6 +41,7 @@ COMMANDS = (
     sweeps.study,
     sweeps.demo,
     sweeps.methods,
+    sweeps.heads,
     results.table,
     results.answers,
     results.compare,

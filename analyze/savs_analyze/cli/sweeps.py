@@ -26,6 +26,7 @@ from savs_analyze.cli.options import (
     ProtocolOption,
     RestrictOption,
     ScalingOption,
+    ShotsOption,
     ShotsRangeOption,
     SolverOption,
     StoresIfAnyOption,
@@ -64,6 +65,9 @@ def sweep(
     jobs: JobsOption = None,
     backend: Annotated[Backend, typer.Option(help="loky: processes here; dask: a cluster.")] = Backend.loky,
     scheduler: Annotated[str, typer.Option("--scheduler", help="Of dask: tcp://HOST:PORT.")] = "",
+    heads: Annotated[
+        Path | None, typer.Option("--heads", help="Heads of other tasks, for hec-t-fixed: of savs-analyze heads.")
+    ] = None,
     part: Annotated[str, typer.Option("--part", help="Only this part, as in an array job: 1/4.")] = "1/1",
     include: IncludeOption = None,
 ) -> None:
@@ -71,6 +75,7 @@ def sweep(
     from savs_analyze.cli.parse import parse_grids, parse_part, parse_range
     from savs_analyze.cli.progress import CellProgress
     from savs_analyze.methods.recipes import SAVS, ZERO_SHOT
+    from savs_analyze.runs.found_heads import FoundHeads
     from savs_analyze.runs.request import Ask, Data, Execution
     from savs_analyze.runs.sweep import expand, sweep
 
@@ -85,6 +90,7 @@ def sweep(
         scaling=scaling or "",
         arithmetic=arithmetic.code,
         include=include or (),
+        found=FoundHeads.read(heads) if heads else None,
     )
     data = Data(
         stores,
@@ -168,6 +174,35 @@ def demo(
     _run(find_study("demo"), found, out)
     table(out)
     print(write_report(out, out / "report.html"))
+
+
+def heads(
+    store: StoresOption,
+    out: Annotated[Path, typer.Option("--out", help="The file: NAME.json, for sweep --heads.")],
+    model: Annotated[str, typer.Option("--model", help="Default: the one that all stores have.")] = "",
+    k: Annotated[int, typer.Option("--k", min=1, help="Heads to keep.")] = 20,
+    shots: ShotsOption = 20,
+    draws: DrawsOption = 5,
+    allow_partial: PartialOption = False,
+) -> None:
+    """Find the heads that answer by class vectors on some tasks, for hec-t-fixed on other ones."""
+    from savs_analyze.across.found_heads import find_heads
+    from savs_analyze.across.transfer import tasks_of
+    from savs_analyze.methods.recipes import FIXED
+    from savs_analyze.runs.found_heads import FORMAT
+    from savs_analyze.runs.results import refuse_store
+    from savs_analyze.runs.sweep import expand
+    from savs_stores import open_store
+
+    refuse_store(out)
+    terminal.check_output(out, (".json",), [FORMAT])
+    tasks = tasks_of([open_store(path, allow_partial) for path in expand(store)], model)
+    found = find_heads(tasks, k, shots, draws)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(found.written(), encoding="utf-8")
+    print(out)
+    command = terminal.command("savs-analyze", "sweep", "--store", "STORE", "--method", FIXED, "--heads", out)
+    terminal.say(f"next, on other tasks: {command}", file=sys.stderr)
 
 
 def methods(form: TableFormatOption = TableFormat.table, include: IncludeOption = None) -> None:

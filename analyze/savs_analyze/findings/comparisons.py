@@ -15,7 +15,6 @@ from savs_analyze.findings.choice import Choice, kept_places
 from savs_analyze.measure.crossed import Influences, Noise, draws_per_samples, noise, on_clusters
 from savs_analyze.measure.intervals import COVERAGE, chances, holm, interval_of_mean
 from savs_analyze.measure.metrics import METRICS
-from savs_analyze.methods.recipes import ZERO_SHOT
 from savs_analyze.runs.results import CellResult
 
 LEVEL = 0.05
@@ -78,10 +77,10 @@ def compare(cells: Iterable[CellResult], choices: Sequence[Choice] = ()) -> pd.D
     for (benchmark, model, metric), of_tasks in tasks.items():
         by_shots: dict[int, list[Line]] = {}
         for task, of_line in of_tasks.items():
-            for shots in sorted({cell.facts.shots for _, cell, _ in of_line if cell.facts.method != ZERO_SHOT}):
+            for shots in sorted({cell.facts.shots for _, cell, _ in of_line if cell.facts.shots}):
                 settings, draws = side_by_side([one for one in of_line if one[1].facts.shots in (0, shots)], metric)
                 if len(settings) > 1 and draws:
-                    fixed = {setting for setting, cell, _ in of_line if cell.facts.method == ZERO_SHOT}
+                    fixed = {setting for setting, cell, _ in of_line if not cell.facts.shots}
                     line = line_of(settings, draws, fixed)
                     by_shots.setdefault(shots, []).append(line)
                     keys = {"benchmark": benchmark, "model": model, "task": task, "metric": metric, "shots": shots}
@@ -105,13 +104,13 @@ def side_by_side(of_line: Sequence[tuple[str, CellResult, int]], metric: str) ->
     What learns nothing has the same scores in every draw.
     """
     settings = list(dict.fromkeys(setting for setting, _, _ in of_line))
-    numbers = sorted({cell.facts.draw for _, cell, _ in of_line if cell.facts.method != ZERO_SHOT})
+    numbers = sorted({cell.facts.draw for _, cell, _ in of_line if cell.facts.shots})
     draws = []
     for number in numbers:
         units = {
             setting: cell.units(place)
             for setting, cell, place in of_line
-            if cell.facts.method == ZERO_SHOT or cell.facts.draw == number
+            if not cell.facts.shots or cell.facts.draw == number
         }
         if len(units) < len(settings):
             continue

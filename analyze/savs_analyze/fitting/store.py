@@ -21,7 +21,7 @@ from savs_analyze.methods.context import Context
 from savs_analyze.methods.crossfit import cross_fit
 from savs_analyze.methods.folds import FOLDS, make_folds, naming
 from savs_analyze.methods.method import Method
-from savs_analyze.methods.recipes import AUTO, ZERO_SHOT
+from savs_analyze.methods.recipes import AUTO, METHODS
 from savs_analyze.methods.settings import Setting, make_setting
 from savs_analyze.votes.fitted import Fitted
 from savs_stores import BenchmarkInfo, ModelVectors, SampleTable
@@ -54,8 +54,8 @@ class FitRequest:
     @property
     def settings(self) -> list[Setting]:
         """The recipes that are chosen from. Raises ValueError for what no file can hold."""
-        if self.method == ZERO_SHOT:
-            raise ValueError("zero-shot learns nothing: there is no classifier to fit; name another method")
+        if self.method in METHODS and not make_setting(self.method).method.learns:
+            raise ValueError(f"{self.method} learns nothing: there is no classifier to fit; name another method")
         if self.method == "auto" and self.k is not None:
             raise ValueError(
                 f"auto has no k, it chooses among recipes with their own: name one with --method, as in --method "

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
-from sklearn.utils import Tags
+from sklearn.utils import Tags, check_array
 
 from savs_analyze.methods.context import Context
 from savs_analyze.methods.learners import learn
@@ -91,11 +91,13 @@ class SAVClassifier(HeadClassifier):
             self.parameters = {**given, **nested}
         return self
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> SAVClassifier:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, class_vectors: Any = None) -> SAVClassifier:
         """Fit on X `[sample, head, dim]`, or `[sample, head * dim]` with `head_dim`, and labels y `[sample]`.
 
         A sample of weight 2 counts as two, one of weight 0 is as if it were not there. Methods that leave samples out,
-        look at neighbours or estimate covariances take no weights.
+        look at neighbours or estimate covariances take no weights. `class_vectors` `[class, head, dim]`, or
+        `[class, head * dim]`, are those of texts that name the classes in sorted order, for the methods that compare
+        with them.
 
         Raises ValueError where the features are not a whole number of heads, for an unknown method, for weights that
         a method does not take, and for parameters that are none, naming them.
@@ -108,8 +110,8 @@ class SAVClassifier(HeadClassifier):
         X, y, weights = self._seen(X, y, sample_weight, np.float64)
         self.classes_, labels = np.unique(y, return_inverse=True)
         layer, place = self._places()
-        vectors = X.reshape(len(X), *self._shape)
-        context = Context(vectors, labels, len(self.classes_), layer, seed, weights=weights)
+        vectors, named = X.reshape(len(X), *self._shape), self._named(class_vectors)
+        context = Context(vectors, labels, len(self.classes_), layer, seed, weights=weights, class_vectors=named)
         [self._fitted] = learn([method], context)
         counts = context.scores(BY_COUNT).value
         self.counts_ = counts.astype(int) if weights is None else counts * weights.mean()
@@ -135,6 +137,16 @@ class SAVClassifier(HeadClassifier):
         X = self._unseen(X, np.float64)
         needed = np.unique(self._fitted.heads)
         return self._fitted.votes(Batch(needed, X.reshape(len(X), *self._shape)[:, needed]))
+
+    def _named(self, class_vectors: Any) -> Float[np.ndarray, "class head dim"] | None:
+        """Return class vectors as heads. Raises ValueError where they are not of these classes and heads."""
+        if class_vectors is None:
+            return None
+        found = check_array(np.asarray(class_vectors).reshape(len(class_vectors), -1), dtype=np.float64)
+        wanted = len(self.classes_), *self._shape
+        if found.size != np.prod(wanted) or len(found) != wanted[0]:
+            raise ValueError(f"class_vectors are {np.shape(class_vectors)}, [class, head, dim] of y and X is {wanted}")
+        return found.reshape(wanted)
 
     def _chosen(self) -> Method:
         """Return the method with its hyperparameters."""

@@ -13,6 +13,8 @@ from savs_analyze.parts.selection import Scoring
 from savs_analyze.registry import Origin
 from savs_analyze.votes.fitted import Fitted
 
+LOGITS, CLASS_VECTORS = "logits", "class vectors"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Method(ABC):
@@ -24,8 +26,8 @@ class Method(ABC):
     learns: ClassVar[bool] = True
     # Whether what it learns can be kept in a classifier's file.
     deploys: ClassVar[bool] = True
-    # Whether it compares with the vectors of texts that name the classes.
-    needs_class_vectors: ClassVar[bool] = False
+    # What it needs of a task besides labelled vectors: `LOGITS`, `CLASS_VECTORS`, or nothing.
+    needs: ClassVar[str] = ""
 
     @abstractmethod
     def learn(self, context: Context) -> Fitted:
@@ -69,6 +71,10 @@ class Method(ABC):
     def origins(self) -> frozenset[Origin]:
         """Where its parts are from."""
         return frozenset()
+
+    def on_heads(self, heads: Sequence[tuple[int, int]]) -> Method:
+        """Return the method with heads that were found elsewhere. Raises ValueError where it finds its own."""
+        raise ValueError(f"{type(self).__name__} finds its heads on the support: it takes no others")
 
     def among_printed(self, restricted: bool) -> Method:
         return replace(self, restricted=restricted)

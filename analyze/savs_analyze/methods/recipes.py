@@ -9,12 +9,12 @@ from typing import Any
 
 from savs_analyze.methods.kinds.auto import Auto
 from savs_analyze.methods.kinds.calm import Calm
-from savs_analyze.methods.kinds.discriminants import HARD, PUBLISHED, TAU, Discriminant
+from savs_analyze.methods.kinds.discriminants import HARD, TAU, Discriminant
 from savs_analyze.methods.kinds.every_head import CrossValidatedRidge, LogisticOnEveryHead, ShrunkDiscriminant
 from savs_analyze.methods.kinds.heads import Savs
 from savs_analyze.methods.kinds.kernels import EVERY, WEIGHTED, KernelRidge
 from savs_analyze.methods.kinds.layers import Layers
-from savs_analyze.methods.kinds.named import Named, NamedAndSeen, TextPrior
+from savs_analyze.methods.kinds.named import Named, NamedAndSeen, NamedFixed, TextPrior
 from savs_analyze.methods.kinds.probes import Gaussian, Logistic, Neighbours, PapersNeighbours, Perceptron, Ridge
 from savs_analyze.methods.kinds.sparse import Sparse
 from savs_analyze.methods.kinds.zero_shot import ZeroShot
@@ -26,7 +26,7 @@ from savs_analyze.parts.transform import Transform
 from savs_analyze.registry import Registry
 from savs_analyze.votes.similarity import Similarity
 
-ZERO_SHOT, SAVS = "zero-shot", "savs"
+ZERO_SHOT, SAVS, FIXED = "zero-shot", "savs", "hec-t-fixed"
 # What `auto` chooses from: few, strong, and unlike one another; the simpler first.
 AUTO: tuple[tuple[str, dict[str, int | float]], ...] = (
     ("savs-soft", {"k": 5}),
@@ -79,11 +79,6 @@ def _per_class(vote: str, criterion: str) -> Callable[..., Savs]:
 
 def _sparse(knob: str, **fixed: Any) -> Callable[..., Sparse]:
     return lambda layers, l1_ratio=1.0, **value: Sparse(layers, knob, value[knob], l1_ratio, **fixed)
-
-
-def _named_and_seen(k: int, text_k: int, alpha: float, tau: float, leave_one_out: bool) -> NamedAndSeen:
-    prior = Prior() if leave_one_out else PUBLISHED
-    return NamedAndSeen(Discriminant(k, tau, prior, leave_one_out), text_k, alpha)
 
 
 K, LAST, HALF = {"k": 20}, {"layers": 4}, {"l1_ratio": 0.5}
@@ -284,15 +279,26 @@ METHODS = Registry(
             {**K, "tau": 1.0},
             Named,
         ),
-        *(
-            Recipe(
-                f"hec-vt{suffix}",
-                f"mean posterior of text_k heads by hec-t + alpha that of k heads by hec-v{suffix}",
-                HEC if not suffix else OURS,
-                {**K, "text_k": 20, "alpha": 1.0, "tau": TAU},
-                partial(_named_and_seen, leave_one_out=bool(suffix)),
-            )
-            for suffix in ("", "-loo")
+        Recipe(
+            FIXED,
+            "hec-t by heads that were found on other tasks (--heads): zero-shot",
+            HEC,
+            {"tau": 1.0},
+            NamedFixed,
+        ),
+        Recipe(
+            "hec-vt",
+            "mean posterior of text_k heads by hec-t + alpha that of k heads by hec-v",
+            HEC,
+            {**K, "text_k": 20, "alpha": 1.0, "tau": TAU},
+            lambda k, text_k, alpha, tau: NamedAndSeen(Discriminant(k, tau), text_k, alpha),
+        ),
+        Recipe(
+            "hec-vt-loo",
+            "hec-vt by the heads of hec-v-loo, alpha by loo",
+            OURS,
+            {**K, "text_k": 20, "tau": TAU},
+            lambda k, text_k, tau: NamedAndSeen(Discriminant(k, tau, Prior(), leave_one_out=True), text_k, None),
         ),
         Recipe(
             "gaussian-text",

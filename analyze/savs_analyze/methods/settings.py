@@ -25,7 +25,10 @@ WHOLE_NUMBERS = ("k", "text_k", "layers", "neighbours")
 
 @dataclass(frozen=True)
 class Setting:
-    """A method with its hyperparameters, and how it is run: by `protocol`, in `arithmetic`; "" is our way."""
+    """A method with its hyperparameters, and how it is run: by `protocol`, in `arithmetic`; "" is our way.
+
+    `heads` are those of other tasks, as (layer, place in it), for the method that takes them.
+    """
 
     name: str
     parameters: tuple[tuple[str, int | float], ...] = ()
@@ -34,6 +37,7 @@ class Setting:
     solver: str = ""
     scaling: str = ""
     arithmetic: str = ""
+    heads: tuple[tuple[int, int], ...] = ()
 
     @property
     def code(self) -> Protocol | None:
@@ -44,6 +48,7 @@ class Setting:
     def method(self) -> Method:
         method = METHODS[self.name].make(**dict(self.parameters))
         method = method.following(self.code) if self.code else method
+        method = method.on_heads(self.heads) if self.heads else method
         return method.solved_by(self.solver, self.scaling).among_printed(self.restricted)
 
     @property
@@ -62,7 +67,7 @@ class Setting:
     @cached_property
     def same_as(self) -> str:
         """The simplest named method that provably predicts the same with the same k; empty where it is itself."""
-        if not self.is_known:  # results of a method that is not included now
+        if not self.is_known or self.heads:  # of a method that is not included now, or like no other
             return ""
         canonical, mine = self.method.canonical, dict(self.parameters)
         for name, recipe in METHODS.items():
@@ -82,6 +87,7 @@ class Setting:
                 words.append(f"{value} {COUNTED[name] if value != 1 else COUNTED[name][:-1]}")
             elif value != defaults.get(name) or name in KNOBS:
                 words.append(f"{name}={value:.6g}")
+        words += [f"{len(self.heads)} heads of other tasks"] if self.heads else []
         words += [f"by {self.solver}"] if self.solver not in ("", SOLVERS[0]) else []
         words += [self.scaling] if self.scaling not in ("", SCALINGS[0]) else []
         words += ["printed options"] if self.restricted else []
@@ -99,6 +105,7 @@ class Setting:
             "solver": self.solver,
             "scaling": self.scaling,
             **{key: value for key, value in said.items() if value not in ("", BEFORE)},
+            **({"heads": [list(head) for head in self.heads]} if self.heads else {}),
         }
 
     @classmethod
@@ -110,6 +117,7 @@ class Setting:
                 "protocol": BEFORE if found["papers_order"] else "",
                 **rest,
                 "parameters": tuple(found["parameters"].items()),
+                "heads": tuple((int(layer), int(place)) for layer, place in found.get("heads", ())),
             }
         )
         _ = setting.code

@@ -14,7 +14,7 @@ from savs_analyze.measure.metrics import METRICS
 from savs_analyze.measure.probabilities import LEAST
 from savs_analyze.measure.ranking import LEAST_NEGATIVES
 from savs_analyze.measure.scored import POSITIVE
-from savs_analyze.methods.recipes import SAVS, ZERO_SHOT
+from savs_analyze.methods.recipes import SAVS, ZERO_SHOT, displayed
 from savs_analyze.papers.published import NOTES, beside_that
 from savs_analyze.runs.results import CellResult
 from savs_analyze.runs.sources import Sources
@@ -77,12 +77,13 @@ def footnotes(
     """
     cells = list(cells)
     rows = pd.DataFrame([row for cell in cells for row in cell.rows])
-    learnt = rows[rows["method"] != ZERO_SHOT]
+    learnt, still = rows[rows["shots"] > 0], rows[rows["shots"] == 0]
     shots, draws = sorted(set(learnt["shots"])), learnt["draw"].nunique()
     over = "other samples and draws" if draws > 1 else "other samples, on this very draw"
     notes = [f"Percent; in brackets 95 % intervals over {over}. {counted_words(cells)}"]
     if draws:
-        who = "SAVs" if set(learnt["method"]) == {SAVS} else "All but zero-shot"
+        others = " and ".join(map(displayed, sorted(set(still["method"]), reverse=True))) or ZERO_SHOT
+        who = "SAVs" if set(learnt["method"]) == {SAVS} else f"All but {others}"
         times = f"mean of {draws} random draws of them." if draws > 1 else "one random draw of them."
         notes.append(f"{who} learn from {'/'.join(map(str, shots))} samples a class; {times}")
     notes += _validation_notes(cells, choices)
@@ -126,7 +127,7 @@ def _tests_less_than_zero_shot(cells: Sequence[CellResult]) -> bool:
     tested: dict[bool, dict[tuple[str, ...], int]] = {True: {}, False: {}}
     for cell in cells:
         key = tuple(getattr(cell.facts, name) for name in keys)
-        tested[cell.facts.method == ZERO_SHOT][key] = int((~cell.arrays["validation"]).sum())
+        tested[not cell.facts.shots][key] = int((~cell.arrays["validation"]).sum())
     return any(tested[False].get(key, count) < count for key, count in tested[True].items())
 
 
@@ -145,7 +146,7 @@ def _protocol_notes(cells: Sequence[CellResult]) -> list[str]:
         return []
     computed = sorted({setting["arithmetic"] for setting in settings if setting.get("arithmetic")})
     follows = any(setting["papers_order"] for setting in settings)
-    learns = any(setting["name"] != ZERO_SHOT for setting in settings)
+    learns = any(cell.facts.shots for cell in cells)
     sparse = any(setting["name"].startswith("sparse-group-lasso") for setting in settings)
     concerned = (learns, follows and not computed, follows, sparse)
     notes = [f"Unlike the papers: {words}" for words, here in zip(DEVIATIONS, concerned, strict=True) if here]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from savs_analyze.draws.validation import QUARTER, Validation
 from savs_analyze.measure.metrics import origins_of
-from savs_analyze.methods.recipes import ZERO_SHOT
+from savs_analyze.methods.method import CLASS_VECTORS
 from savs_analyze.methods.settings import Setting
 from savs_analyze.registry import Origin
 
@@ -25,7 +25,8 @@ class Cell:
     """One (store, model, task, method, draw), with all hyperparameters inside.
 
     `fingerprint`, `index_hash` and `records` pin the vectors it is computed from, `metric` how it is scored. `order`
-    are the classes as they first appear in the training file, where a method numbers them so.
+    are the classes as they first appear in the training file, where a method numbers them so; `class_vectors` is the
+    hash of those that it compares with.
     """
 
     benchmark: str
@@ -45,6 +46,7 @@ class Cell:
     # Where methods and metrics from outside are from, with the SHA-256 of their source.
     origins: tuple[Origin, ...] = ()
     order: tuple[int, ...] = ()
+    class_vectors: str = ""
 
     @property
     def key(self) -> str:
@@ -76,6 +78,7 @@ class Cell:
             "rules": self.rules,
             **({"origins": [origin.to_json() for origin in self.origins]} if self.origins else {}),
             **({"order": list(self.order)} if self.order else {}),
+            **({"class_vectors": self.class_vectors} if self.class_vectors else {}),
         }
 
     @classmethod
@@ -98,6 +101,7 @@ class Cell:
             rules=found["rules"],
             origins=tuple(Origin(one["source"], one["sha256"]) for one in found.get("origins", ())),
             order=tuple(found.get("order", ())),
+            class_vectors=found.get("class_vectors", ""),
         )
 
 
@@ -108,7 +112,7 @@ def _by_pairs(setting: Setting) -> dict[str, Any]:
 
 def plan_cells(
     vectors: Cell,
-    tasks: Mapping[str, bool],
+    tasks: Mapping[str, Collection[str]],
     shots: Mapping[str, Sequence[int]],
     draws: int,
     settings: Sequence[Setting],
@@ -117,21 +121,25 @@ def plan_cells(
     """Return the cells on one model's vectors, named by `vectors`: every method once a task, number of shots and draw.
 
     `orders` has the classes of each task as they first appear, for the methods that number them so. `tasks` says of
-    each whether it has the logits that zero-shot needs; that learns nothing and has no draws.
+    each what it has of what methods need: logits, class vectors. What learns nothing has no draws.
     """
     by_name: dict[str, list[Setting]] = {}
     for setting in settings:
         by_name.setdefault(setting.name, []).append(setting)
     cells = []
-    for task, has_logits in tasks.items():
+    for task, has in tasks.items():
         for name, of_name in by_name.items():
             origins = dict.fromkeys(origin for setting in of_name for origin in setting.origins)
             outside = tuple(dict.fromkeys([*origins, *origins_of(vectors.metric)]))
             cell = replace(vectors, task=task, method=name, settings=tuple(of_name), origins=outside)
             if any(setting.method.by_appearance for setting in of_name):
                 cell = replace(cell, order=tuple(orders.get(task, ())))
-            if name == ZERO_SHOT:
-                cells += [replace(cell, keep_leaks=False)] if has_logits else []
+            method = of_name[0].method
+            if method.needs and method.needs not in has:
+                continue
+            cell = replace(cell, class_vectors=cell.class_vectors if method.needs == CLASS_VECTORS else "")
+            if not method.learns:
+                cells.append(replace(cell, keep_leaks=False))
             else:
                 cells += [replace(cell, shots=few, draw=draw) for few in shots[task] for draw in range(draws)]
     return cells
@@ -141,7 +149,7 @@ def of_one_draw(cells: Sequence[Cell]) -> list[list[Cell]]:
     """Return the cells that learn from the same support together, those that learn nothing first."""
     together: dict[tuple, list[Cell]] = {}
     for cell in cells:
-        learns = cell.method != ZERO_SHOT
+        learns = cell.settings[0].method.learns
         together.setdefault((learns, cell.task, cell.shots, cell.draw), []).append(cell)
     return [together[key] for key in sorted(together, key=lambda key: key[0])]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from savs_analyze.draws.validation import QUARTER, Validation
-from savs_analyze.methods.recipes import METHODS, SAVS, ZERO_SHOT
+from savs_analyze.methods.recipes import FIXED, METHODS, SAVS, ZERO_SHOT
 from savs_analyze.methods.rooms import Included
 from savs_analyze.methods.settings import Setting, expand_settings
+from savs_analyze.runs.found_heads import FoundHeads
 
 Grid = Mapping[str, Sequence[int] | Sequence[float]]
 
@@ -20,7 +21,8 @@ class Ask:
 
     `restricted` predicts among the classes that a prompt prints. `protocol` keeps, lists and votes as a paper's code
     does, `arithmetic` also computes in its numbers; "" is our way. `solver` and `scaling` are those of the lasso and
-    its relatives, "" for their own. `include` are files with methods of the user's.
+    its relatives, "" for their own. `include` are files with methods of the user's. `found` are heads of other tasks,
+    for the method that takes them.
     """
 
     methods: Sequence[str] = (ZERO_SHOT, SAVS)
@@ -32,6 +34,7 @@ class Ask:
     scaling: str = ""
     arithmetic: str = ""
     include: Sequence[str | Path] = ()
+    found: FoundHeads | None = None
 
     @property
     def files(self) -> list[Included]:
@@ -43,9 +46,15 @@ class Ask:
         """Every method with every combination of its hyperparameters. Raises ValueError for what no method has."""
         takes_heads = any("k" in METHODS[name].defaults for name in self.methods if name in METHODS)
         values = {**({"k": self.heads} if takes_heads else {}), **self.grid}
-        return expand_settings(
+        settings = expand_settings(
             self.methods, values, self.restricted, self.protocol, self.solver, self.scaling, self.arithmetic
         )
+        if (self.found is None) == (FIXED in self.methods):
+            raise ValueError(
+                f"{FIXED} takes the heads of other tasks, and it alone does: --method {FIXED} --heads FILE "
+                "(savs-analyze heads makes the file)"
+            )
+        return [replace(one, heads=self.found.heads) if self.found and one.name == FIXED else one for one in settings]
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,16 @@ import numpy as np
 from savs_analyze.draws.draws import available, check_shots
 from savs_analyze.draws.task import Task
 from savs_analyze.measure.metrics import find_metric
-from savs_analyze.methods.recipes import ZERO_SHOT
+from savs_analyze.methods.method import CLASS_VECTORS, LOGITS
+from savs_analyze.methods.recipes import METHODS, ZERO_SHOT
 from savs_analyze.methods.rooms import add_installed, include
 from savs_analyze.methods.settings import Setting
 from savs_analyze.runs.cells import Cell, cap_settings, deal, plan_cells
+from savs_analyze.runs.found_heads import FoundHeads
 from savs_analyze.runs.request import Ask, Data, Execution
 from savs_analyze.runs.results import Results, refuse_store
 from savs_analyze.runs.work import Work
-from savs_stores import ModelVectors, Store, find_stores, open_store
+from savs_stores import ModelVectors, Store, class_vectors, find_stores, open_store
 from savs_stores.format.fingerprint import short_hash
 
 # What the identity of a harvested model says of tasks whose answers are not told apart by their first token.
@@ -53,16 +55,19 @@ def sweep(
     include(files)
     settings = ask.settings
     _check_least_shots(settings, data.fewest_shots)
-    plan = _plan(data, settings)
+    plan = _plan(data, settings, ask.found)
     keys = [cell.key for _, cells in plan for cell in cells]
     if not keys:
-        raise ValueError("nothing to run: no task has a logit for each of its classes, which zero-shot needs")
+        needed = sorted({setting.method.needs for setting in settings})
+        raise ValueError("nothing to run: no task has " + ", or ".join(LACKING[need] for need in needed))
     work = Work(results, files, len(keys), on_cells)
     work.run(_missing(plan, results, *execution.part), execution.jobs, execution.backend, execution.scheduler)
     if left := sum(not results.has(key) for key in keys):
         print(f"{left:,} of {len(keys):,} cells are left to the other parts", file=sys.stderr)
         return results.cells
     notes = [note for vectors, _ in plan for note in zero_shot_notes(vectors)] if ZERO_SHOT in ask.methods else []
+    named = [name for name in ask.methods if METHODS[name].make(**METHODS[name].defaults).needs == CLASS_VECTORS]
+    notes += [note for vectors, _ in plan for note in class_vector_notes(vectors, named)]
     notes += [note for vectors, cells in plan for note in order_notes(vectors, cells)]
     notes += [note for vectors, cells in plan for note in one_support_notes(vectors, cells)]
     origins = dict.fromkeys(origin for _, cells in plan for cell in cells for origin in cell.origins)
@@ -89,7 +94,7 @@ def _check_least_shots(settings: Sequence[Setting], fewest: int) -> None:
             raise ValueError(f"{setting.name} needs at least {least} shots, not {fewest}")
 
 
-def _plan(data: Data, settings: Sequence[Setting]) -> list[tuple[ModelVectors, list[Cell]]]:
+def _plan(data: Data, settings: Sequence[Setting], heads: FoundHeads | None) -> list[tuple[ModelVectors, list[Cell]]]:
     """Return the vectors of every model in the stores with their cells; vectors that are named twice come once."""
     pattern = Cell("", "", "", "", "", "", keep_leaks=data.keep_leaks, validation=data.validation)
     found: dict[Cell, tuple[ModelVectors, list[Cell]]] = {}
@@ -107,6 +112,8 @@ def _plan(data: Data, settings: Sequence[Setting]) -> list[tuple[ModelVectors, l
                     f"{elsewhere.path} and {store.path} hold different vectors of {name!r} on {base.benchmark!r}: "
                     "their results would look alike, sweep them apart (--out)"
                 )
+            if heads:
+                heads.check(vectors)
             found[base] = vectors, _cells_of(vectors, base, data, settings)
     return list(found.values())
 
@@ -120,7 +127,10 @@ def _cells_of(vectors: ModelVectors, base: Cell, data: Data, settings: Sequence[
             check_shots(store.samples, store.benchmark, task, vectors.usable, few[0])
     capped = cap_settings(settings, len(vectors.heads), len(np.unique(vectors.heads.layer)))
     orders = {task: Task(vectors, task).order for task in store.benchmark.tasks}
-    return plan_cells(base, tasks_with_logits(vectors), within, data.draws, capped, orders)
+    needed = {setting.method.needs for setting in settings}
+    has = {need: HAVING[need](vectors) for need in needed if need}
+    tasks = {task: {need for need, of in has.items() if of[task]} for task in store.benchmark.tasks}
+    return plan_cells(base, tasks, within, data.draws, capped, orders)
 
 
 def _missing(
@@ -157,6 +167,7 @@ def base_cell(vectors: ModelVectors, pattern: Cell) -> Cell:
         fingerprint=vectors.fingerprint,
         index_hash=vectors.store.index_hash,
         records=records,
+        class_vectors=named.hash if (named := class_vectors(vectors)) else "",
         metric=benchmark.metric,
     )
 
@@ -167,6 +178,28 @@ def tasks_with_logits(vectors: ModelVectors) -> dict[str, bool]:
     A store made from arrays may have none, and a task whose answers begin with the same token has none.
     """
     return {task: bool(has.all()) for task, has in _have_logits(vectors).items()}
+
+
+def tasks_with_class_vectors(vectors: ModelVectors) -> dict[str, bool]:
+    """Tell of each task whether every class has a class vector."""
+    return {task: Task(vectors, task).class_vectors([0]) is not None for task in vectors.store.benchmark.tasks}
+
+
+# How to know which tasks have what methods need, and what is said where none has it.
+HAVING = {LOGITS: tasks_with_logits, CLASS_VECTORS: tasks_with_class_vectors}
+LACKING = {
+    LOGITS: "a logit for each of its classes, which zero-shot needs",
+    CLASS_VECTORS: "a class vector for each of its classes: harvest once more into the same store, and where that "
+    "makes none, as classes are not named by their words, with --class-prompt",
+}
+
+
+def class_vector_notes(vectors: ModelVectors, methods: Sequence[str]) -> Iterator[str]:
+    """Yield a note on the tasks that methods are left out of, as classes there have no class vectors."""
+    lacking = [task for task, has in tasks_with_class_vectors(vectors).items() if not has] if methods else []
+    if lacking:
+        name = f"{vectors.store.benchmark.name}, {vectors.name}"
+        yield f"{name}: {', '.join(methods)} left out, as classes have no class vectors: {', '.join(lacking)}."
 
 
 def zero_shot_notes(vectors: ModelVectors) -> Iterator[str]:

@@ -24,9 +24,9 @@ def add_class_vectors(work: Work, vectors: ModelVectors, listener: Listener) -> 
     texts = class_texts(work.benchmark, work.samples, settings.class_prompt)
     if not texts or settings.in_context.shots:
         return
-    if found := class_vectors(vectors):
+    if there := class_vectors(vectors):
         if settings.class_prompt is not None:
-            found.check_texts(texts)
+            there.check_texts(texts)
         return
     # Alone in its row, a text has the vectors of a sample alone.
     encoder = Encoder(work.model, replace(settings, logits=False, share=False, workers=0))

@@ -17,9 +17,10 @@ from sklearn.utils.estimator_checks import check_estimator, parametrize_with_che
 
 from savs_analyze.lasso.estimator import LassoLogisticRegression, SparseGroupLogisticRegression
 from savs_analyze.methods.estimator import SAVClassifier
-from savs_analyze.methods.recipes import METHODS, ZERO_SHOT
+from savs_analyze.methods.recipes import METHODS
+from savs_analyze.methods.settings import make_setting
 
-NAMES = [name for name in METHODS if name != ZERO_SHOT]
+NAMES = [name for name in METHODS if not make_setting(name).method.needs]
 # One of every way to learn and to vote; the others are tried when asked for.
 FAST = ["savs-l2", "savs-soft", "savs-loo", "class-favoured", "class-similarity-balanced", "layers", "random"]
 FAST += ["knn", "gaussian", "ridge", "last-layer-probe"]

@@ -23,14 +23,14 @@ from savs_analyze.methods.kinds.layers import Layers
 from savs_analyze.methods.kinds.probes import Gaussian, Logistic, Neighbours, Perceptron, Probe, Ridge
 from savs_analyze.methods.kinds.sparse import Sparse
 from savs_analyze.methods.learners import learn, predict
-from savs_analyze.methods.recipes import METHODS, ZERO_SHOT
+from savs_analyze.methods.recipes import METHODS
 from savs_analyze.methods.settings import make_setting
 from savs_analyze.parts.selection import Scoring
 from savs_analyze.parts.transform import Transform
 from savs_analyze.votes.batch import Batch
 from savs_analyze.votes.similarity import KERNELS, Kernel, Similarity, class_means
 
-NAMES = [name for name in METHODS if name != ZERO_SHOT]
+NAMES = [name for name in METHODS if not make_setting(name).method.needs]
 SPARSE = [name for name in NAMES if isinstance(make_setting(name).method, Sparse)]
 OF_TWO_CLASSES = [
     "auto",

@@ -14,7 +14,7 @@ from kit.registered import added
 from savs_analyze.methods.context import Context
 from savs_analyze.methods.kinds.heads import Savs
 from savs_analyze.methods.learners import learn
-from savs_analyze.methods.recipes import METHODS, ZERO_SHOT
+from savs_analyze.methods.recipes import METHODS
 from savs_analyze.methods.settings import make_setting
 from savs_analyze.parts.criterion import CRITERIA, Criterion
 from savs_analyze.parts.selection import Scoring
@@ -24,7 +24,7 @@ from savs_analyze.votes.linear import LinearVotes, Standard
 from savs_analyze.votes.vote import VOTES, Vote
 from savs_analyze.votes.voting import Votes, first_best
 
-NAMES = [name for name in METHODS if name != ZERO_SHOT]
+NAMES = [name for name in METHODS if not make_setting(name).method.needs]
 LAYER = np.repeat([0, 1], 3)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -12,11 +12,11 @@ from jaxtyping import Float, Int
 from savs_analyze.measure.probabilities import log_loss
 from savs_analyze.methods.context import Context
 from savs_analyze.methods.kinds.discriminants import Discriminant
-from savs_analyze.methods.method import Method
+from savs_analyze.methods.method import CLASS_VECTORS, Method
 from savs_analyze.parts.discriminant import Discriminants, Prior, class_logits, discriminants, joined, true_class_scores
 from savs_analyze.parts.named import named_discriminants, named_scores
 from savs_analyze.parts.selection import HeadScores, rank_heads, tied_at_cut
-from savs_analyze.votes.linear import DiscriminantVotes, TextVotes
+from savs_analyze.votes.linear import DiscriminantVotes, TextVotes, mean_posterior
 from savs_analyze.votes.similarity import unit
 from savs_analyze.votes.voting import softmax
 
@@ -32,6 +32,20 @@ def _check(k: int, tau: float) -> None:
         raise ValueError(f"tau must be above 0, got {tau}")
 
 
+def _fewest(context: Context) -> int:
+    """Return the samples of the scarcest class."""
+    return int(np.bincount(context.labels, minlength=context.classes).min())
+
+
+def _least(losses: Sequence[float]) -> int:
+    """Return the place of the least loss, to twelve digits; of equal ones the first."""
+    return min(range(len(losses)), key=lambda place: float(f"{losses[place]:.12g}"))
+
+
+def _posterior(logits: Float[np.ndarray, "head sample class"]) -> Float[np.ndarray, "head sample class"]:
+    return softmax(logits.reshape(-1, logits.shape[2])).reshape(logits.shape)
+
+
 @dataclass(frozen=True)
 class Named(Method):
     """The mean posterior, by class vectors, of the `k` heads that are best so on the support (HEC-T)."""
@@ -39,7 +53,7 @@ class Named(Method):
     k: int = 20
     tau: float = 1.0
 
-    needs_class_vectors: ClassVar[bool] = True
+    needs: ClassVar[str] = CLASS_VECTORS
 
     def __post_init__(self) -> None:
         _check(self.k, self.tau)
@@ -59,39 +73,86 @@ class Named(Method):
 
 
 @dataclass(frozen=True)
+class NamedFixed(Method):
+    """The mean posterior, by class vectors, of heads that were found on other tasks: no labelled picture is seen.
+
+    `heads` are pairs of layer and place in it.
+    """
+
+    tau: float = 1.0
+    heads: tuple[tuple[int, int], ...] = ()
+
+    learns: ClassVar[bool] = False
+    needs: ClassVar[str] = CLASS_VECTORS
+
+    def __post_init__(self) -> None:
+        _check(1, self.tau)
+
+    def on_heads(self, heads: Sequence[tuple[int, int]]) -> NamedFixed:
+        return replace(self, heads=tuple(heads))
+
+    def learn(self, context: Context) -> DiscriminantVotes:
+        if not self.heads:
+            raise ValueError("hec-t-fixed needs the heads of other tasks: --heads FILE, made by savs-analyze heads")
+        heads = np.array([np.flatnonzero(context.layer == layer)[place] for layer, place in self.heads])
+        of = named_discriminants(context.named("hec-t-fixed")[:, heads])
+        return DiscriminantVotes(
+            heads=heads,
+            restricted=self.restricted,
+            weights=of.weights / self.tau,
+            intercept=of.intercept / self.tau,
+        )
+
+
+@dataclass(frozen=True)
 class NamedAndSeen(Method):
     """The mean posterior of heads by class vectors, and `alpha` times that of Gaussian heads (HEC-VT).
 
-    `text_k` heads of `tau` 1 are the former; the others are of `seen`.
+    `text_k` heads of `tau` 1 are the former; the others are of `seen`. Without an alpha, it is the one of least log
+    loss with every sample left out of its class mean; one sample a class leaves nothing to choose by: then it is 1.
     """
 
     seen: Discriminant = field(default_factory=Discriminant)
     text_k: int = 20
-    alpha: float = 1.0
+    alpha: float | None = 1.0
 
-    needs_class_vectors: ClassVar[bool] = True
+    needs: ClassVar[str] = CLASS_VECTORS
 
     def __post_init__(self) -> None:
-        if not self.alpha > 0:
+        _check(self.text_k, 1.0)
+        if self.alpha is not None and not self.alpha > 0:
             raise ValueError(f"alpha must be above 0, got {self.alpha}")
 
     def learn(self, context: Context) -> TextVotes:
         text, picture = Named(self.text_k).learn(context), self.seen.learn(context)
         ranked = np.array(list(dict.fromkeys([*text.heads.tolist(), *picture.heads.tolist()])), dtype=np.int64)
         heads = np.sort(ranked)
+        alpha = self._chosen(context, text, picture) if self.alpha is None else float(self.alpha)
         return TextVotes(
             heads=heads,
             restricted=self.restricted,
             tied=max(text.tied, picture.tied),
             ranked=ranked,
+            report={} if self.alpha else {"alpha_chosen": alpha},
             text_heads=np.searchsorted(heads, text.heads),
             text_weights=text.weights,
             text_intercept=text.intercept,
             picture_heads=np.searchsorted(heads, picture.heads),
             picture_weights=picture.weights,
             picture_intercept=picture.intercept,
-            alpha=float(self.alpha),
+            alpha=alpha,
         )
+
+    def _chosen(self, context: Context, text: DiscriminantVotes, picture: DiscriminantVotes) -> float:
+        if _fewest(context) < 2:
+            return OF_ONE_SHOT
+        by_text = mean_posterior(context.vectors[:, text.heads], text.weights, text.intercept)
+        support = context.vectors[:, picture.heads], context.labels, context.classes
+        by_picture = np.zeros_like(by_text)
+        for logits in class_logits(*support, self.seen.prior, leave_one_out=True):
+            by_picture += _posterior(logits / self.seen.tau).sum(axis=0) / len(picture.heads)
+        losses = [log_loss((by_text + alpha * by_picture) / (1 + alpha), context.labels) for alpha in ALPHAS]
+        return ALPHAS[_least(losses)]
 
 
 @dataclass(frozen=True)
@@ -105,21 +166,21 @@ class TextPrior(Method):
     k: int = 20
     scale: float = 100.0
 
-    needs_class_vectors: ClassVar[bool] = True
+    needs: ClassVar[str] = CLASS_VECTORS
 
     def __post_init__(self) -> None:
         _check(self.k, self.scale)
 
     def learn(self, context: Context) -> DiscriminantVotes:
         texts = named_discriminants(context.named("gaussian-text"))
-        alphas = ALPHAS if np.bincount(context.labels, minlength=context.classes).min() > 1 else (OF_ONE_SHOT,)
+        alphas = ALPHAS if _fewest(context) > 1 else (OF_ONE_SHOT,)
         scores = self._scores(context, texts, alphas)
         chosen = [rank_heads(found.value, found.margin)[: self.k] for found in scores]
         losses = [
             self._loss(context, texts, alpha, heads) if len(alphas) > 1 else 0.0
             for alpha, heads in zip(alphas, chosen, strict=True)
         ]
-        best = min(range(len(alphas)), key=lambda place: float(f"{losses[place]:.12g}"))
+        best = _least(losses)
         heads, alpha = chosen[best], alphas[best]
         seen = discriminants(context.vectors[:, heads], context.labels, context.classes, Prior())
         return DiscriminantVotes(
@@ -144,7 +205,7 @@ class TextPrior(Method):
         summed = np.zeros((len(context.labels), context.classes))
         for by_text, seen in self._left_out(context, texts, heads):
             logits = by_text + alpha * seen
-            summed += softmax(logits.reshape(-1, context.classes)).reshape(logits.shape).sum(axis=0)
+            summed += _posterior(logits).sum(axis=0)
         return log_loss(summed / len(heads), context.labels)
 
     def _left_out(
