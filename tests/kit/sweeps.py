@@ -3,11 +3,12 @@
 import pandas as pd
 
 from savs_analyze.methods.recipes import METHODS
+from savs_analyze.methods.settings import make_setting
 from savs_analyze.runs import sweep as runs
 from savs_analyze.runs.request import Ask, Data, Execution
 
 KINDS = Ask, Data, Execution
-LEARNING = [name for name in METHODS if name != "zero-shot"]
+LEARNING = [name for name in METHODS if not make_setting(name).method.needs]
 # One of every way to learn and to vote.
 FEW = [
     "savs",

@@ -35,10 +35,22 @@ class Tested:
     predicted: Int[np.ndarray, "method test"] = field(init=False)
     scores: dict[int, Float16[np.ndarray, "test class"]] = field(init=False)
     seconds: float = 0.0
+    # Of the methods that are asked of all samples at once: the vectors of their heads.
+    waiting: list[tuple[Int[np.ndarray, " some"], Shaped[np.ndarray, "some head dim"]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.predicted = np.full((len(self.fitted), len(self.test)), -1, dtype=np.int16)
         self.scores = {method: np.zeros((len(self.test), self.classes), np.float16) for method in self.scoring}
+
+    @property
+    def apart(self) -> list[int]:
+        """The places of the methods that answer sample by sample."""
+        return [place for place, one in enumerate(self.fitted) if not one.transductive]
+
+    @property
+    def together(self) -> list[int]:
+        """The places of the methods that are asked of all samples at once."""
+        return [place for place, one in enumerate(self.fitted) if one.transductive]
 
     @property
     def heads(self) -> Int[np.ndarray, " head"]:
@@ -60,6 +72,10 @@ def predict_in_one_pass(vectors: ModelVectors, tested: Sequence[Tested]) -> None
                 own = features if all_of_it else features[np.ix_(some, np.searchsorted(union, heads))]
                 _predict(one, block[some], _batch(vectors, one, block[some], heads, own))
             one.seconds += time.perf_counter() - started
+    for one in tested:
+        started = time.perf_counter()
+        _predict_together(vectors, one)
+        one.seconds += time.perf_counter() - started
 
 
 def _blocks(
@@ -92,8 +108,28 @@ def _batch(
 
 
 def _predict(tested: Tested, samples: Int[np.ndarray, " some"], batch: Batch) -> None:
+    _ask(tested, tested.apart, samples, batch)
+    if tested.together:
+        heads = _heads_together(tested)
+        tested.waiting.append((samples, batch.of(heads)))
+
+
+def _predict_together(vectors: ModelVectors, tested: Tested) -> None:
+    if tested.waiting:
+        samples, features = map(np.concatenate, zip(*tested.waiting, strict=True))
+        tested.waiting.clear()
+        batch = _batch(vectors, tested, samples, _heads_together(tested), features)
+        _ask(tested, tested.together, samples, batch)
+
+
+def _heads_together(tested: Tested) -> Int[np.ndarray, " head"]:
+    return np.unique(np.concatenate([tested.fitted[place].heads for place in tested.together]))
+
+
+def _ask(tested: Tested, methods: Sequence[int], samples: Int[np.ndarray, " some"], batch: Batch) -> None:
     places = np.searchsorted(tested.test, samples)
-    for method, votes in enumerate(predict(tested.fitted, batch)):
+    said = predict([tested.fitted[method] for method in methods], batch)
+    for method, votes in zip(methods, said, strict=True):
         tested.predicted[method, places] = votes.predicted
         if method in tested.scores:
             scores = to_scores(tested.fitted[method].probabilities(votes.scores))

@@ -26,6 +26,8 @@ class Method(ABC):
     learns: ClassVar[bool] = True
     # Whether what it learns can be kept in a classifier's file.
     deploys: ClassVar[bool] = True
+    # Whether it sees all tested samples at once, and says of each what the others make likely.
+    transductive: ClassVar[bool] = False
     # What it needs of a task besides labelled vectors: `LOGITS`, `CLASS_VECTORS`, or nothing.
     needs: ClassVar[str] = ""
 

@@ -17,6 +17,7 @@ from savs_analyze.methods.kinds.layers import Layers
 from savs_analyze.methods.kinds.named import Named, NamedAndSeen, NamedFixed, TextPrior
 from savs_analyze.methods.kinds.probes import Gaussian, Logistic, Neighbours, PapersNeighbours, Perceptron, Ridge
 from savs_analyze.methods.kinds.sparse import Sparse
+from savs_analyze.methods.kinds.transductive import Laplacian
 from savs_analyze.methods.kinds.zero_shot import ZeroShot
 from savs_analyze.methods.method import Method
 from savs_analyze.parts.discriminant import Prior
@@ -271,6 +272,13 @@ METHODS = Registry(
             OURS,
             K,
             lambda k: Discriminant(k, HARD, leave_one_out=True),
+        ),
+        Recipe(
+            "laplacian-shot",
+            "y = softmax(cos(x, u_c) / temperature + strength * sum of y of the nearest tested samples): sees them all",
+            "Laplacian-shot, ICML 2020, on heads",
+            {**K, "neighbours": 3, "temperature": 0.1, "strength": 1.0},
+            Laplacian,
         ),
         Recipe(
             "hec-t",

@@ -14,7 +14,9 @@ from savs_analyze.measure.metrics import METRICS
 from savs_analyze.measure.probabilities import LEAST
 from savs_analyze.measure.ranking import LEAST_NEGATIVES
 from savs_analyze.measure.scored import POSITIVE
+from savs_analyze.methods.recipes import METHODS as METHODS_BY_NAME
 from savs_analyze.methods.recipes import SAVS, ZERO_SHOT, displayed
+from savs_analyze.methods.settings import make_setting
 from savs_analyze.papers.published import NOTES, beside_that
 from savs_analyze.runs.results import CellResult
 from savs_analyze.runs.sources import Sources
@@ -99,12 +101,18 @@ def footnotes(
     notes += _tie_notes(learnt) + _lasso_notes(learnt) + _probe_notes(learnt)
     if (rows["same_as"] != "").any():
         notes.append("Same as: predicts the same by algebra; computed once.")
+    if seeing := [name for name in sorted(set(learnt["method"])) if _sees_all(name)]:
+        notes.append(f"Transductive, with all tested samples before it at once: {', '.join(seeing)}.")
     notes += _protocol_notes(cells)
     if rows["keep_leaks"].any():
         notes.append("Leaks kept: some test samples show an image or belong to a group of the support.")
     for name in rows.loc[rows["partial"], "benchmark"].unique():
         notes.append(f"{name}: from an unfinished store, finished samples only.")
     return [*notes, *_without_scores(cells), *noted]
+
+
+def _sees_all(method: str) -> bool:
+    return method in METHODS_BY_NAME and make_setting(method).method.transductive
 
 
 def counted_words(cells: Sequence[CellResult]) -> str:

@@ -31,6 +31,8 @@ class Fitted(ABC):
 
     # Whether it votes by the model's own log-probabilities.
     needs_logits: ClassVar[bool] = False
+    # Whether what it says of a sample depends on those beside it: then it is asked of all at once.
+    transductive: ClassVar[bool] = False
 
     @property
     def kept(self) -> Int[np.ndarray, " used"]:
