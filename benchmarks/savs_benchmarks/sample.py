@@ -60,6 +60,18 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Wording:
+    """A question of every picture and an ending; where it `lists_classes`, the task's stand between, one a line."""
+
+    question: str
+    ending: str
+    lists_classes: bool = False
+
+    def text(self, classes: Iterable[str]) -> str:
+        return "\n".join([self.question, *(classes if self.lists_classes else ()), self.ending])
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """A named collection of samples, with what a reader must know before trusting a number on it.
 
@@ -70,6 +82,7 @@ class Benchmark:
     were divided into pool and test, `published` how many of each there should be. `own` are a user's own data:
     labels may be missing ("") there, and `remarks` say what was passed over. Samples with `near_duplicates` of
     others' pictures are kept on one side of every draw. `folder` is where the names of its pictures begin, if anywhere.
+    `wordings` are other ways to put the question, by name; `wording` is the one that it is put in, "" for its own.
     """
 
     name: str
@@ -89,6 +102,8 @@ class Benchmark:
     near_duplicates: bool = False
     remarks: tuple[str, ...] = ()
     folder: Path | None = None
+    wordings: Mapping[str, Wording] = field(default_factory=dict)
+    wording: str = ""
 
     def answer(self, label: str) -> str:
         """Return the words that a model would answer this class with."""
