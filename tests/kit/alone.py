@@ -74,7 +74,9 @@ def check_store(loaded, benchmark, place):
 def with_words(lines):
     """Return the lines, with questions in words alone between them: of other lengths, one with control tokens."""
     asked = ["is it odd ?", "look carefully , is it odd , or is it even ?", "name it", "<image> odd ? <|im_end|>"]
-    rows = [{"question": question, "label": ("even", "odd")[n % 2], "id": f"words {n}"} for n, question in enumerate(asked)]
+    rows = [
+        {"question": question, "label": ("even", "odd")[n % 2], "id": f"words {n}"} for n, question in enumerate(asked)
+    ]
     named = [{"id": f"line {number}"} | line for number, line in enumerate(lines)]
     return [*rows[:2], *named[:2], rows[2], *named[2:], rows[3]]
 

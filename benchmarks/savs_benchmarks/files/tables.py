@@ -80,7 +80,9 @@ def _refuse_pictures(table: Table) -> None:
     _, _, values = next(table.rows(table.columns), ("", 0, {}))
     for name, value in values.items():
         if isinstance(value, str) and value.strip().lower().endswith(ENDINGS):
-            raise BenchmarkError(f"{table.file}: are pictures in its column {name!r}? Say so with --image-column {name}")
+            raise BenchmarkError(
+                f"{table.file}: are pictures in its column {name!r}? Say so with --image-column {name}"
+            )
 
 
 def _row(table: Table, columns: Columns, values: Mapping[str, Any], bare: OwnRow, split: str | None) -> OwnRow:

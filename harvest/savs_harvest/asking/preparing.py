@@ -92,7 +92,8 @@ class Preparer:
         """Return how many tokens the prompt has, and how many of them its pictures take.
 
         From the sizes (width, height) of its pictures, its shots' first, where it has none or the family has a
-        formula, else by preparing it. It may be off by a few where tokenizers join words: it is for planning batches, nothing else.
+        formula, else by preparing it. It may be off by a few where tokenizers join words: it is for planning batches,
+        nothing else.
         """
         try:
             each = self._picture_tokens(sizes)

@@ -47,9 +47,7 @@ def plan_groups(
     return groups
 
 
-def plan_packs(
-    lengths: Sequence[int], token_budget: int, kinds: Sequence[Hashable] | None = None
-) -> list[list[int]]:
+def plan_packs(lengths: Sequence[int], token_budget: int, kinds: Sequence[Hashable] | None = None) -> list[list[int]]:
     """Return batches of sample numbers, longest first, the tokens of each within the budget without any padding.
 
     A sample goes into the first batch of its kind that has room for it; one over the budget runs alone.

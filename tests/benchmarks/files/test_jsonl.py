@@ -21,7 +21,10 @@ BAD_LINES = {
     "question of numbers": ({"question": 7}, "'question' must be a text"),
     "half a character": ('{"image": "a.png", "question": "\\ud800", "label": "cat"}', "surrogates not allowed"),
     "image and images": ({"images": ["a.png"]}, "either 'image' or 'images'"),
-    "a picture by another name": ({"image": None, "file_name": "a.png"}, "is its picture 'file_name'? Say --image-column"),
+    "a picture by another name": (
+        {"image": None, "file_name": "a.png"},
+        "is its picture 'file_name'? Say --image-column",
+    ),
     "an empty name": ({"image": ""}, "'image' must be a path"),
     "images no list": ({"image": None, "images": "a.png"}, "'images' a list of paths"),
     "image a number": ({"image": 3}, "'image' must be a path"),
