@@ -24,7 +24,7 @@ DEFAULT_TASK = "all"
 
 @dataclass(frozen=True)
 class Sample:
-    """One prompt (images, then text) with its label.
+    """One prompt (images, if any, then text) with its label.
 
     `group` names the samples that are scored together and `slot` says which of them this is: for
     `question-image-group`, slot = 2 * question + image, each 0 or 1; for `pair`, 0 or 1.
@@ -114,7 +114,7 @@ def check(benchmark: Benchmark) -> list[Sample]:
     """Return the benchmark's samples after checking all that the store relies on.
 
     Raises `BenchmarkError` naming every fault: unsorted classes, duplicate ids, labels or options
-    that are no class of their task, empty questions, samples without images, incomplete groups.
+    that are no class of their task, empty questions, incomplete groups.
     """
     samples = list(benchmark.samples())
     faults = [*_header_faults(benchmark), *_sample_faults(benchmark, samples)]
@@ -184,8 +184,6 @@ def _reasons(sample: Sample, tasks: Mapping[str, set[str]], own: bool) -> Iterab
         yield f"'slot' must be one of 0, 1, 2, 3, got {sample.slot!r}"
     if not sample.question.strip():
         yield "the question is empty"
-    if not sample.images:
-        yield "no image"
 
 
 def _group_faults(samples: list[Sample], size: int) -> Iterable[str]:

@@ -143,7 +143,7 @@ def _check_lines(
 
 def _sample_lines(sample: Sample, processor: Any) -> Iterator[str]:
     yield f"sample     {sample.sample_id} ({sample.split}), {f'label {sample.label!r}' if sample.label else 'no label'}"
-    yield f"pictures   {', '.join(_picture_size(image) for image in sample.images)}"
+    yield f"pictures   {', '.join(_picture_size(image) for image in sample.images) or 'none'}"
     yield "prompt"
     for line in render(processor, len(sample.images), sample.question).splitlines():
         yield f"  | {line}"
