@@ -15,9 +15,12 @@ from savs_benchmarks.files.reading import Reading
 from savs_benchmarks.files.source import DATA_ROOT
 from savs_benchmarks.papers import (
     blink,
+    caltech101,
     cub,
+    dtd,
     eurosat,
     flowers,
+    food101,
     imagenet,
     mhalu,
     naturalbench,
@@ -29,6 +32,7 @@ from savs_benchmarks.papers import (
 )
 from savs_benchmarks.sample import Benchmark
 from savs_benchmarks.splits import limited
+from savs_benchmarks.wordings import DEFAULT_WORDING, worded
 
 EMBEDDED = {module.BENCHMARK.name: module.BENCHMARK for module in (digits, claims, pairs, compare)}
 PUBLISHED = {
@@ -46,6 +50,9 @@ PUBLISHED = {
         imagenet,
         flowers,
         cub,
+        dtd,
+        food101,
+        caltech101,
     )
 }
 BENCHMARKS: dict[str, Benchmark | Published] = {**EMBEDDED, **PUBLISHED}
@@ -69,11 +76,14 @@ def find_benchmark(
     splitting: Splitting = "official",
     reading: Reading = Reading(),  # noqa: B008  it is frozen
     support: Sequence[Path] = (),
+    wording: str = DEFAULT_WORDING,
 ) -> Benchmark:
     """Return the benchmark of a file or folder of the user's, or a registered one; what exists is never a name.
 
     A published one reads its files below `data_root`; in the papers' split, lists of their training examples are its
-    `support`. Raises `BenchmarkError` suggesting the nearest name, and for files that are not here with the steps that
+    `support`; `wording` is how its question is put.
+
+    Raises `BenchmarkError` suggesting the nearest name, and for files that are not here with the steps that
     bring them.
     """
     if (own := own_path(name)) is None and name in PUBLISHED:
@@ -91,7 +101,7 @@ def find_benchmark(
         found = EMBEDDED[name]
     else:
         raise _unknown(name)
-    return limited(found, reading.limit)
+    return limited(worded(found, wording), reading.limit)
 
 
 def own_path(name: str) -> Path | None:

@@ -24,7 +24,7 @@ DEFAULT_TASK = "all"
 
 @dataclass(frozen=True)
 class Sample:
-    """One prompt (images, then text) with its label.
+    """One prompt (images, if any, then text) with its label.
 
     `group` names the samples that are scored together and `slot` says which of them this is: for
     `question-image-group`, slot = 2 * question + image, each 0 or 1; for `pair`, 0 or 1.
@@ -60,6 +60,18 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Wording:
+    """A question of every picture and an ending; where it `lists_classes`, the task's stand between, one a line."""
+
+    question: str
+    ending: str
+    lists_classes: bool = False
+
+    def text(self, classes: Iterable[str]) -> str:
+        return "\n".join([self.question, *(classes if self.lists_classes else ()), self.ending])
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """A named collection of samples, with what a reader must know before trusting a number on it.
 
@@ -70,6 +82,7 @@ class Benchmark:
     were divided into pool and test, `published` how many of each there should be. `own` are a user's own data:
     labels may be missing ("") there, and `remarks` say what was passed over. Samples with `near_duplicates` of
     others' pictures are kept on one side of every draw. `folder` is where the names of its pictures begin, if anywhere.
+    `wordings` are other ways to put the question, by name; `wording` is the one that it is put in, "" for its own.
     """
 
     name: str
@@ -89,6 +102,8 @@ class Benchmark:
     near_duplicates: bool = False
     remarks: tuple[str, ...] = ()
     folder: Path | None = None
+    wordings: Mapping[str, Wording] = field(default_factory=dict)
+    wording: str = ""
 
     def answer(self, label: str) -> str:
         """Return the words that a model would answer this class with."""
@@ -99,7 +114,7 @@ def check(benchmark: Benchmark) -> list[Sample]:
     """Return the benchmark's samples after checking all that the store relies on.
 
     Raises `BenchmarkError` naming every fault: unsorted classes, duplicate ids, labels or options
-    that are no class of their task, empty questions, samples without images, incomplete groups.
+    that are no class of their task, empty questions, incomplete groups.
     """
     samples = list(benchmark.samples())
     faults = [*_header_faults(benchmark), *_sample_faults(benchmark, samples)]
@@ -169,8 +184,6 @@ def _reasons(sample: Sample, tasks: Mapping[str, set[str]], own: bool) -> Iterab
         yield f"'slot' must be one of 0, 1, 2, 3, got {sample.slot!r}"
     if not sample.question.strip():
         yield "the question is empty"
-    if not sample.images:
-        yield "no image"
 
 
 def _group_faults(samples: list[Sample], size: int) -> Iterable[str]:

@@ -21,7 +21,7 @@ from savs_stores.vectors import ModelVectors
 from savs_stores.write import add_model, create_store
 
 # What of the benchmarks must be the same: logits stand by class.
-SAME = ("tasks", "metric", "answers", "prompt", "source", "revision", "licence")
+SAME = ("tasks", "metric", "answers", "wording", "prompt", "source", "revision", "licence")
 # What is the same of one sample in several stores, besides its pictures and options.
 ASKED = ("task", "prompt_hash", "label", "split", "slot")
 Source = tuple[int, int]  # which store, and the row there

@@ -163,6 +163,7 @@ class Store:
             f"samples    {len(table):,}: " + ", ".join(f"{name} {count:,}" for name, count in counts if count),
         ]
         lines += [f"split      {benchmark.split}"] if benchmark.split else []
+        lines += [f"wording    {benchmark.wording}"] if benchmark.wording else []
         lines += [f"check      {found['kind']}: {found['words']}" for found in benchmark.checks]
         for vectors in (self.peek(model) for model in self.models):
             lines.append(f"model      {vectors.describe()}")

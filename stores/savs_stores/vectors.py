@@ -293,8 +293,9 @@ class ModelVectors:
     def _unfinished(self) -> str:
         rows = [row for shard in self.missing for row in self.plan.rows(shard)]
         # The store's own command may be from anywhere: the hint is made of what we know, `info` shows the rest, quoted.
-        path, benchmark = str(self.store.path), self.store.benchmark.name
-        data = ("--data", benchmark) if PLAIN_NAME.fullmatch(benchmark) else ()
+        path, name, wording = str(self.store.path), self.store.benchmark.name, self.store.benchmark.wording
+        said = {"--data": name.removesuffix(f"-{wording}"), "--wording": wording}
+        data = [word for option in said.items() if PLAIN_NAME.fullmatch(option[1]) for word in option]
         finish = (
             f"finish it with: {command('savs-harvest', 'run', '--model', self.name, '--store', path, *data)} and the "
             f"options that it began with, which {command('savs-analyze', 'info', path)} shows in the store's own words"

@@ -283,7 +283,11 @@ def _create_model(
 def _check_same_samples(path: StorePath, benchmark: BenchmarkInfo, samples: SampleTable) -> None:
     there = open_store(path)
     found, wanted = (
-        {"samples": len(table), **{name: info.attributes()[name] for name in ("tasks", "metric", "answers")}}
+        {
+            "samples": len(table),
+            **{name: info.attributes()[name] for name in ("tasks", "metric", "answers")},
+            "wording": info.wording,
+        }
         for info, table in ((there.benchmark, there.samples), (benchmark, samples))
     )
     lines = differences(found, wanted)

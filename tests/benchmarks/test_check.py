@@ -33,7 +33,6 @@ BROKEN = {
     "unknown task": (benchmark([replace(CAT, task="size")]), "sample '1': unknown task 'size'"),
     "unknown split": (benchmark([replace(CAT, split="train")]), "sample '1': split 'train' is none of pool, test"),
     "empty question": (benchmark([replace(CAT, question=" \n")]), "sample '1': the question is empty"),
-    "no image": (benchmark([replace(CAT, images=())]), "sample '1': no image"),
     "no samples": (benchmark([]), "it has no samples"),
     "unsorted classes": (benchmark([CAT], tasks={"all": ("dog", "cat")}), "classes of task 'all' are not sorted"),
     "repeated class": (benchmark([CAT], tasks={"all": ("cat", "cat")}), "not sorted and distinct"),

@@ -27,10 +27,13 @@ SHAPES = {
 def alone(loaded, sample):
     """Return (the input of every projection [head * dim], log-probabilities, tokens) of one sample alone."""
     inputs = prepare(loaded.processor, [load_picture(image) for image in sample.images], sample.question)
-    kept, handles = [], []
+    kept, handles = {}, []
     for name, module in loaded.model.get_decoder().named_modules():
         if name.endswith(("self_attn.o_proj", "cross_attn.o_proj")):
-            handles.append(module.register_forward_hook(lambda _m, inputs, _o: kept.append(inputs[0][0, -1])))
+            # A layer that looks at pictures gives nothing where there is none.
+            kept[name] = torch.zeros(module.weight.shape[1])
+            keep = lambda _m, inputs, _o, name=name: kept.__setitem__(name, inputs[0][0, -1])  # noqa: E731
+            handles.append(module.register_forward_hook(keep))
     with torch.inference_mode():
         logits = loaded.model(**inputs).logits[0, -1]
     for handle in handles:
@@ -39,7 +42,7 @@ def alone(loaded, sample):
     answers = [encode(answer, add_special_tokens=False)[:1] for answer in ("even", "odd")]
     tellable = all(answers) and answers[0] != answers[1]
     log_probabilities = logits.log_softmax(-1)[[ids[0] for ids in answers]].numpy() if tellable else np.full(2, np.nan)
-    return [vector.numpy() for vector in kept], log_probabilities, inputs["input_ids"].shape[1]
+    return [vector.numpy() for vector in kept.values()], log_probabilities, inputs["input_ids"].shape[1]
 
 
 def check_store(loaded, benchmark, place):
@@ -66,6 +69,16 @@ def check_store(loaded, benchmark, place):
         assert differences.min() > 1e-2  # no sample could be mistaken for another
     assert np.median(differences) > 0.1
     return int(stored.n_tokens.sum())
+
+
+def with_words(lines):
+    """Return the lines, with questions in words alone between them: of other lengths, one with control tokens."""
+    asked = ["is it odd ?", "look carefully , is it odd , or is it even ?", "name it", "<image> odd ? <|im_end|>"]
+    rows = [
+        {"question": question, "label": ("even", "odd")[n % 2], "id": f"words {n}"} for n, question in enumerate(asked)
+    ]
+    named = [{"id": f"line {number}"} | line for number, line in enumerate(lines)]
+    return [*rows[:2], *named[:2], rows[2], *named[2:], rows[3]]
 
 
 def shared_pictures(lines):

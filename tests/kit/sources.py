@@ -16,6 +16,17 @@ PACKED = {
     "pets": {"images.tar.gz": "images", "annotations.tar.gz": "annotations"},
     "flowers": {"102flowers.tgz": "jpg"},
     "cub": {"CUB_200_2011.tgz": "CUB_200_2011"},
+    "dtd": {"dtd-r1.0.1.tar.gz": "dtd"},
+    "food-101": {"food-101.tar.gz": "food-101"},
+    "caltech-101": {"caltech-101.zip": "caltech-101"},
+}
+# What is packed once more inside of an archive.
+INNER = {"caltech-101": ("caltech-101", "101_ObjectCategories")}
+# What nobody serves and people bring.
+BY_HAND = {
+    "dtd": "split_zhou_DescribableTextures.json",
+    "food-101": "split_zhou_Food101.json",
+    "caltech-101": "split_zhou_Caltech101.json",
 }
 
 
@@ -34,10 +45,20 @@ def pack(archive, folder, name):
 def as_published(name, folder, site):
     """Put a replica as its source holds it into the folder `site`."""
     packed = PACKED.get(name, {})
+    if name in INNER:
+        folder = _packed_inside(folder, site.with_name(f"{site.name}-inside"), *INNER[name])
     shutil.copytree(folder, site, ignore=lambda at, names: set(names) & set(packed.values()))
     for archive, content in packed.items():
         pack(site / archive, folder, content)
     return site
+
+
+def _packed_inside(folder, at, outer, inner):
+    """Copy a replica with the folder `outer / inner` as an archive."""
+    shutil.copytree(folder, at)
+    pack(at / outer / f"{inner}.tar.gz", at / outer, inner)
+    shutil.rmtree(at / outer / inner)
+    return at
 
 
 def contents(folder):

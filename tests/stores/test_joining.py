@@ -90,6 +90,10 @@ def test_joining_again_writes_nothing(tmp_path):
     [
         ({"info": BenchmarkInfo("pets", {"all": ["cat", "dog"]}, prompt="What?")}, "has another benchmark than"),
         (
+            {"info": BenchmarkInfo("pets", {"all": ["cat", "dog"]}, wording="td")},
+            "wording: '' in the store, 'td' now",
+        ),
+        (
             {"identity": {"model": "m", "dtype": "float16"}},
             "holds m harvested otherwise:\n  dtype: absent in the store",
         ),

@@ -69,6 +69,8 @@ class Thumbnails:
         if store.texts is None:
             return self._miss("the store keeps no paths of pictures")
         paths = [path for path in store.texts.image_path[row].tolist() if path]
+        if not (paths or hashes):  # asked in words alone
+            return []
         if not paths:
             return self._miss("they are no files (of the demo `savs-harvest demo` shows them)")
         if len(paths) != len(hashes):

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from savs_benchmarks.sample import DEFAULT_TASK, SPLITS, Benchmark, Sample, Split
+from savs_benchmarks.wordings import hec_wordings
 
 DIGIT_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SOURCE = "scikit-learn load_digits (UCI Optical Recognition of Handwritten Digits, test set)"
@@ -88,4 +89,5 @@ BENCHMARK = Benchmark(
     tasks={DEFAULT_TASK: tuple(sorted(DIGIT_WORDS))},
     prompt=PROMPT,
     samples=samples,
+    wordings=hec_wordings(PROMPT),
 )

@@ -8,6 +8,7 @@ import shutil
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -57,18 +58,22 @@ def unpack(archive: Path, folder: Path, more: bool = False) -> None:
         shutil.rmtree(beside if more else beside.parent, ignore_errors=True)
 
 
-def unpack_all(folder: Path) -> None:
-    """Unpack the archives that lie in a folder, and remove them when all are unpacked.
+def unpack_all(folder: Path, inner: Iterable[str] = ()) -> None:
+    """Unpack the archives that lie in a folder, then the `inner` ones below it, and remove them when all are unpacked.
 
     Until then the folder `is_unfinished`, whatever stops this; the next call begins again.
     """
     archives = sorted(file for file in folder.glob("*") if file.is_file() and is_archive(file))
-    if archives:
+    within = [folder / name for name in inner]
+    if archives or any(archive.exists() for archive in within):
         (folder / UNPACKING).mkdir(exist_ok=True)
     for archive in archives:
         unpack(archive, folder, more=True)
+    within = [archive for archive in within if archive.exists()]
+    for archive in within:
+        unpack(archive, archive.parent)
     shutil.rmtree(folder / UNPACKING, ignore_errors=True)
-    for archive in archives:
+    for archive in [*archives, *within]:
         archive.unlink()
 
 

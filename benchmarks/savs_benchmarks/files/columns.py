@@ -25,9 +25,12 @@ OTHERS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of the columns that are read; `others` are those of split, group, task and id, where there are any."""
+    """The names of the columns that are read; `others` are those of split, group, task and id, where there are any.
 
-    image: str
+    Without an image, rows are asked in words alone.
+    """
+
+    image: str | None
     label: str | None
     question: str | None
     others: Mapping[str, str]
@@ -43,14 +46,15 @@ def choose_columns(
 ) -> Columns:
     """Return which column is what; `pictures` are known to hold pictures, `classes` to hold classes.
 
-    Raises `BenchmarkError` with all columns where one is absent, or two could be meant.
+    A table with questions may have no pictures at all. Raises `BenchmarkError` with all columns where one is absent,
+    or two could be meant.
     """
     image = (
         _named(place, columns, reading.image_column, "--image-column")
         or _only(place, columns, _among(pictures, PICTURES) or pictures, "picture", "--image-column")
         or _only(place, columns, _among(columns, PICTURES), "picture", "--image-column")
     )
-    if image is None:
+    if image is None and not _among(columns, QUESTIONS):
         raise BenchmarkError(f"{place}: no column has a picture's usual name; {_listed(columns, '--image-column')}")
     rest = [name for name in columns if name != image]
     label = (

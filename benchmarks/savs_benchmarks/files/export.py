@@ -31,7 +31,8 @@ def export(samples: Iterable[Sample], file: Path, force: bool = False) -> Path:
     with TemporaryDirectory(dir=file.parent, prefix=".savs-export-") as begun:
         beside = PicturesBeside(pictures_folder(file), Path(begun) / "pictures")
         # A folder that holds all of them, and what is written beside where anything is.
-        root = Path(os.path.commonpath([*(path.resolve().parent for path in on_disk), *beside.root(samples)]))
+        folders = [*(path.resolve().parent for path in on_disk), *beside.root(samples)]
+        root = Path(os.path.commonpath(folders or [file.resolve().parent]))
         with (Path(begun) / "lines").open("wb") as lines:
             for sample in samples:
                 pictures = [beside.path_of(picture).relative_to(root).as_posix() for picture in sample.images]

@@ -13,8 +13,8 @@ from pathlib import Path
 from savs_benchmarks.errors import BenchmarkError
 from savs_benchmarks.files.reading import Found, OwnRow, Reading, readable, split_of
 from savs_benchmarks.files.tables import open_csv, open_json, open_parquet, rows_of
+from savs_benchmarks.pictures.pictures import ENDINGS
 
-ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 # How files of pictures begin.
 BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # What file managers and archives leave behind.
@@ -82,6 +82,8 @@ def _rows_of_metadata(
     remarks += table.remarks
     used = set()
     for row in rows_of(table, reading.image_root or beside.parent, reading, split, prefix):
+        if row.picture is None:
+            raise BenchmarkError(f"{beside}: no column has a picture's usual name; name one with --image-column")
         file = named.get(row.picture) if isinstance(row.picture, Path) else None
         used.add(row.picture)
         folder = file.parts[0] if file and len(file.parts) > 1 else None

@@ -2,9 +2,9 @@
 
     {"image": "cats/1.jpg", "question": "Which animal is this?", "label": "cat"}
 
-`image` or `images` (paths below the file's folder) and `question` are needed; `label`, `id`, `split` (pool,
-test, either), `task`, `group`, `slot` and `options` may be added; null and NaN are as if absent. A line
-without a label is asked, and never a support or a test.
+`question` is needed; `image` or `images` (paths below the file's folder), `label`, `id`, `split` (pool, test,
+either), `task`, `group`, `slot` and `options` may be added; null and NaN are as if absent. A line without a
+picture is asked in words alone, one without a label is asked, and never a support or a test.
 Slots 0..3 = 2 * question + image make groups of four, slots 0 and 1 alone make pairs.
 """
 
@@ -19,12 +19,13 @@ from typing import Any
 
 from savs_benchmarks.absent import as_word, is_absent
 from savs_benchmarks.errors import BenchmarkError, Fault, KindError
+from savs_benchmarks.files.columns import PICTURES
 from savs_benchmarks.files.reading import Reading, classes_of, own_benchmark, replaced_questions
 from savs_benchmarks.files.rows import parse_json
 from savs_benchmarks.pictures.pictures import resolve_inside
 from savs_benchmarks.sample import DEFAULT_TASK, SPLITS, Benchmark, Sample
 
-NEEDED = "it needs either 'image' or 'images'"
+EITHER = "it has both 'image' and 'images': say either 'image' or 'images'"
 FIELDS = ("image", "images", "question", "label", "id", "split", "task", "group", "slot", "options")
 
 
@@ -125,10 +126,13 @@ def _object(line: str, reading: Reading) -> dict[str, Any]:
 
 
 def _images(row: dict[str, Any], root: Path) -> Iterator[Path]:
-    if ("image" in row) == ("images" in row):
-        raise KindError(f"{NEEDED}; it has {', '.join(row)}", NEEDED)
-    names = row["images"] if "images" in row else [row["image"]]
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+    if "image" in row and "images" in row:
+        raise ValueError(EITHER)
+    if not row.keys() & {"image", "images"} and (other := next((name for name in row if name.lower() in PICTURES), "")):
+        words = f"is its picture {other!r}? Say --image-column {other}, or leave it out"
+        raise KindError(words, "is there a picture?")
+    names = row["images"] if "images" in row else [row["image"]] if "image" in row else []
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         raise ValueError("'image' must be a path, 'images' a list of paths")
     for name in names:
         picture = resolve_inside(root, name)

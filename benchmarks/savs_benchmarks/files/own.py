@@ -9,10 +9,11 @@ from itertools import islice
 from pathlib import Path
 
 from savs_benchmarks.errors import BenchmarkError
-from savs_benchmarks.files.folders import ENDINGS, begins_as_picture, read_folder, walk
+from savs_benchmarks.files.folders import begins_as_picture, read_folder, walk
 from savs_benchmarks.files.jsonl import load_jsonl
 from savs_benchmarks.files.reading import Found, OwnRow, Reading, benchmark_of, split_of
 from savs_benchmarks.files.tables import Table, open_arrow, open_csv, open_json, open_parquet, rows_of
+from savs_benchmarks.pictures.pictures import ENDINGS
 from savs_benchmarks.sample import Benchmark
 
 ARCHIVES = {b"PK\x03\x04": "a ZIP archive or a spreadsheet", b"\x1f\x8b": "packed", b"7z\xbc\xaf": "an archive"}

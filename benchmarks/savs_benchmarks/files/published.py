@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from savs_benchmarks.errors import BenchmarkError
 from savs_benchmarks.files.source import DATA_ROOT, Source
 from savs_benchmarks.files.support import read_support, told, with_support
-from savs_benchmarks.sample import DEFAULT_TASK, Benchmark, Sample, Split
+from savs_benchmarks.sample import DEFAULT_TASK, Benchmark, Sample, Split, Wording
 from savs_benchmarks.splits import limit_pool
 
 POOL_PER_CLASS = 100
@@ -41,7 +41,8 @@ class Published:
     """A benchmark whose files come from elsewhere; `open` makes it one that can be harvested.
 
     `tasks` are the classes of every task, sorted, or how to find them in the files; `counts` are the samples
-    of every split as published, before the pool is cut, and `classes` how many there are, in words.
+    of every split as published, before the pool is cut, and `classes` how many there are, in words. `wordings` are
+    other ways to put the question.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Published:
     paper: PaperSplit
     answers: Mapping[str, str] = field(default_factory=dict)
     varying: tuple[str, ...] = (DEFAULT_TASK,)
+    wordings: Mapping[str, Wording] = field(default_factory=dict)
 
     def folder(self, data_root: Path) -> Path:
         return data_root / self.name
@@ -111,6 +113,7 @@ class Published:
             samples=lambda: limit_pool(self.samples(place), pool_per_class),
             answers=self.answers,
             varying=self.varying,
+            wordings=self.wordings,
             split=split,
             published={split: count for split, count in published.items() if count},
         )

@@ -40,10 +40,10 @@ class Reading:
 
 @dataclass(frozen=True)
 class OwnRow:
-    """One row as its file has it: a picture with its name, and values that may be absent; `place` is said in errors."""
+    """One row as its file has it: a picture with its name, values that may be absent; `place` is said in errors."""
 
     place: str
-    picture: Picture
+    picture: Picture | None
     name: str
     label: Any = None
     question: Any = None
@@ -160,7 +160,7 @@ def _sample(row: OwnRow, name: str, reading: Reading) -> Sample:
         raise ValueError(f"its split must be one of {', '.join(SPLITS)}, got {split!r}")
     return Sample(
         sample_id=name,
-        images=(row.picture,),
+        images=() if row.picture is None else (row.picture,),
         question=question,
         label=word_of(row.label, "label"),
         split=(split and split_of(split)) or "either",

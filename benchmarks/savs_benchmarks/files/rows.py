@@ -119,19 +119,24 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def json_rows(file: Path) -> Iterator[Row]:
-    """Yield the objects of a JSON array, or of an object by key; the key is then the row's column `key`.
-
-    Raises `BenchmarkError` where the file is missing or no such JSON.
-    """
+def read_json(file: Path) -> Any:
+    """Return what a file of JSON holds. Raises `BenchmarkError` where it is missing or no JSON."""
     try:
-        content = parse_json(file.read_text(encoding="utf-8-sig"))
+        return parse_json(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise BenchmarkError(f"{file} cannot be read: {error.strerror}") from None
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BenchmarkError(f"{file} is not JSON: {error}") from None
     except ValueError as error:  # a key twice, a number of thousands of digits
         raise BenchmarkError(f"{file}: {error}") from None
+
+
+def json_rows(file: Path) -> Iterator[Row]:
+    """Yield the objects of a JSON array, or of an object by key; the key is then the row's column `key`.
+
+    Raises `BenchmarkError` where the file is missing or no such JSON.
+    """
+    content = read_json(file)
     if isinstance(content, dict):
         content = [{"key": key, **value} if isinstance(value, dict) else value for key, value in content.items()]
     if not isinstance(content, list):

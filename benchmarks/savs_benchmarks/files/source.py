@@ -37,7 +37,8 @@ class Source:
 
     They come from a repository of data sets on the Hugging Face hub (`hub`, at a pinned `revision`, the
     files that match `hub_files`; a `gated` one wants its conditions accepted first), or from `downloads`.
-    Archives are unpacked where they are. What no address gives, people bring: `by_hand` says how.
+    Archives are unpacked where they are, then the `inner` ones that were in them. What no address gives, people
+    bring: `by_hand` says how.
     """
 
     page: str
@@ -48,6 +49,7 @@ class Source:
     hub_files: tuple[str, ...] = ()
     gated: bool = False
     downloads: tuple[Download, ...] = ()
+    inner: tuple[str, ...] = ()
     by_hand: tuple[str, ...] = ()
 
     def missing(self, folder: Path) -> list[str]:
@@ -97,7 +99,7 @@ class Source:
             raise BenchmarkError(f"{folder} still lacks {', '.join(missing)}", list(self.by_hand))
 
     def _fetch(self, folder: Path) -> None:
-        unpack_all(folder)
+        unpack_all(folder, self.inner)
         if not self.missing(folder):
             return
         if self.hub:
@@ -106,7 +108,7 @@ class Source:
             if any(not _is_whole(folder, pattern) for pattern in download.brings or (download.name,)):
                 _retrieve(download, folder)
         try:
-            unpack_all(folder)
+            unpack_all(folder, self.inner)
         except ArchiveError as error:
             if error.damaged:  # it came so just now: the next time it is fetched again
                 error.archive.unlink()

@@ -16,7 +16,7 @@ from savs_benchmarks.errors import BenchmarkError, Fault, KindError
 from savs_benchmarks.files.columns import PICTURES, Columns, choose_columns
 from savs_benchmarks.files.reading import OwnRow, Reading
 from savs_benchmarks.files.rows import parse_json
-from savs_benchmarks.pictures.pictures import StoredPicture, resolve_inside
+from savs_benchmarks.pictures.pictures import ENDINGS, StoredPicture, resolve_inside
 
 DELIMITERS = ",;\t|"
 # Lines that show which delimiter a table has, and the bytes at the end of a file that tell it from another.
@@ -51,6 +51,11 @@ def rows_of(table: Table, root: Path, reading: Reading, split: str | None = None
     Raises `BenchmarkError` naming all rows whose picture has no path, and where no picture is there.
     """
     columns = choose_columns(table.file.name, table.columns, reading, table.pictures, tuple(table.classes))
+    if columns.image is None:
+        _refuse_pictures(table)
+        for place, _, values in table.rows(columns.plain):
+            yield _row(table, columns, values, OwnRow(place, None, ""), split)
+        return
     stored = columns.image in table.pictures
     faults: list[Fault] = []
     present, number = False, None
@@ -68,6 +73,16 @@ def rows_of(table: Table, root: Path, reading: Reading, split: str | None = None
         raise BenchmarkError(f"{table.file} has {len(faults)} bad {'row' if len(faults) == 1 else 'rows'}", faults)
     if not present and number is not None:
         raise BenchmarkError(f"no picture of {table.file} is below {root}: say where they are with --image-root FOLDER")
+
+
+def _refuse_pictures(table: Table) -> None:
+    """Raise `BenchmarkError` where a table that is to be asked in words alone names pictures in its first row."""
+    _, _, values = next(table.rows(table.columns), ("", 0, {}))
+    for name, value in values.items():
+        if isinstance(value, str) and value.strip().lower().endswith(ENDINGS):
+            raise BenchmarkError(
+                f"{table.file}: are pictures in its column {name!r}? Say so with --image-column {name}"
+            )
 
 
 def _row(table: Table, columns: Columns, values: Mapping[str, Any], bare: OwnRow, split: str | None) -> OwnRow:

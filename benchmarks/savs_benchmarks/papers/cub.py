@@ -14,6 +14,7 @@ from savs_benchmarks.files.rows import Row, RowError, read_samples, text_rows
 from savs_benchmarks.files.source import Download, Source
 from savs_benchmarks.papers.classification import PROMPT, classification_sample
 from savs_benchmarks.sample import DEFAULT_TASK, Sample, Split
+from savs_benchmarks.wordings import hec_wordings
 
 QUESTION = "What type of bird is in the image?"
 FOLDER = "CUB_200_2011"
@@ -80,4 +81,5 @@ BENCHMARK = Published(
     tasks=tasks,
     samples=samples,
     paper=PaperSplit(lost="no code and no list was published"),
+    wordings=hec_wordings("What is the species of this bird?"),
 )

@@ -12,6 +12,7 @@ from savs_benchmarks.files.published import PaperSplit, Published
 from savs_benchmarks.files.source import Download, Source
 from savs_benchmarks.papers.classification import PROMPT, classification_sample
 from savs_benchmarks.sample import DEFAULT_TASK, Sample
+from savs_benchmarks.wordings import hec_wordings
 
 QUESTION = "What type of remote sensing image does the given image belong to?"
 CLASSES = tuple(
@@ -50,4 +51,5 @@ BENCHMARK = Published(
     tasks={DEFAULT_TASK: CLASSES},
     samples=samples,
     paper=PaperSplit(samples=samples, begins="\n", lost="which 20 a class were the support, and the printed options"),
+    wordings=hec_wordings(QUESTION),
 )

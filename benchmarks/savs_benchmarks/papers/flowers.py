@@ -17,6 +17,7 @@ from savs_benchmarks.files.rows import Row, RowError, read_samples
 from savs_benchmarks.files.source import Download, Source
 from savs_benchmarks.papers.classification import PROMPT, classification_sample
 from savs_benchmarks.sample import DEFAULT_TASK, Sample, Split
+from savs_benchmarks.wordings import hec_wordings
 
 QUESTION = "What type of flower is in the image?"
 # In the order of the labels 1 to 102.
@@ -90,4 +91,5 @@ BENCHMARK = Published(
     tasks={DEFAULT_TASK: CLASSES},
     samples=samples,
     paper=PaperSplit(lost="no code and no list was published"),
+    wordings=hec_wordings("What is the species of this flower?", ending=""),
 )

@@ -18,6 +18,7 @@ from savs_benchmarks.files.rows import Row, RowError, parquet_rows, read_samples
 from savs_benchmarks.files.source import Source
 from savs_benchmarks.papers.classification import PROMPT, classification_sample
 from savs_benchmarks.sample import DEFAULT_TASK, Sample, Split
+from savs_benchmarks.wordings import hec_wordings
 
 QUESTION = "What type of object is in the image?"
 OPTIONS = 16
@@ -82,4 +83,5 @@ BENCHMARK = Published(
     tasks=tasks,
     samples=samples,
     paper=PaperSplit(lost="no code and no list was published"),
+    wordings=hec_wordings("What is the main object in this photo?"),
 )

@@ -15,6 +15,7 @@ from savs_benchmarks.files.rows import Row, known, read_samples, text_rows
 from savs_benchmarks.files.source import Download, Source
 from savs_benchmarks.papers.classification import PROMPT, classification_sample
 from savs_benchmarks.sample import DEFAULT_TASK, Sample, Split
+from savs_benchmarks.wordings import hec_wordings
 
 QUESTION = "What type of animal is in the image?"
 CLASSES = tuple(
@@ -79,4 +80,5 @@ BENCHMARK = Published(
         begins="\n",
         lost="which 740 pictures were the support, and the printed options; the first paper had 35 classes",
     ),
+    wordings=hec_wordings("What breed is the animal in this image?"),
 )

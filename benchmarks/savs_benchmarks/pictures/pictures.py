@@ -20,6 +20,8 @@ from savs_benchmarks.pictures.exif import ORIENTATION, exif_faults, exif_orienta
 from savs_benchmarks.pictures.tiff import SIXTEEN_BIT_MODES, correct_palette, to_eight_bits, unknown_layout, unsupported
 from savs_benchmarks.pictures.traits import Traits, traits_of
 
+# How files of pictures are called.
+ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 50_000_000
 # No file of so many pixels has more bytes, but for what is beside them.

@@ -49,11 +49,13 @@ def find_concerns(
     that are whole but for their metadata.
     """
     readable = ~np.isin(table.sample_id, [sample_id for sample_id, _ in unreadable])
+    pictured = (table.image_hash != 0).any(axis=1)
     return [
         *_unreadable(unreadable),
         *_damaged(damaged),
         *(Concern("as it was read", 1, remark) for remark in benchmark.remarks),
         *_unlabelled(table),
+        *_without_pictures(table, readable & ~pictured),
         *_incomplete(benchmark, table),
         *_repeated(table, readable),
         *_shared_pictures(table),
@@ -92,6 +94,12 @@ def _unlabelled(table: SampleTable) -> Iterator[Concern]:
         yield Concern("no label", len(without), words, _ids(table, without))
 
 
+def _without_pictures(table: SampleTable, bare: np.ndarray) -> Iterator[Concern]:
+    if bare.any() and not bare.all():
+        words = f"{int(bare.sum()):,} of {len(table):,} samples show no picture: they are asked in words alone"
+        yield Concern("no picture", int(bare.sum()), words, _ids(table, np.flatnonzero(bare)))
+
+
 def near_concerns(together: Together) -> Iterator[Concern]:
     """Yield what near-duplicate pictures were found: they stay together, and should have one label."""
     if count := len(together.repeated):
@@ -104,15 +112,17 @@ def near_concerns(together: Together) -> Iterator[Concern]:
 
 
 def _repeated(table: SampleTable, readable: np.ndarray) -> Iterator[Concern]:
-    """Yield what is asked twice: the same pictures with the same question in the same task."""
-    rows = np.flatnonzero(readable & (table.image_hash != 0).any(axis=1))
+    """Yield what is asked twice: the same pictures, or none, with the same question in the same task."""
+    rows = np.flatnonzero(readable)
     if not len(rows):
         return
     content = np.column_stack([table.task[rows].astype(np.uint64), table.image_hash[rows], table.prompt_hash[rows]])
     _, first, which = np.unique(content, axis=0, return_index=True, return_inverse=True)
     repeats = rows[np.setdiff1d(np.arange(len(rows)), first)]
     if len(repeats):
-        words = f"{len(repeats):,} samples repeat the pictures and the question of an earlier one"
+        shown = (table.image_hash[repeats] != 0).any()
+        what = "the pictures and the question" if shown else "the words"
+        words = f"{len(repeats):,} samples repeat {what} of an earlier one"
         yield Concern("repeated sample", len(repeats), words, _ids(table, repeats))
     labels = table.label[rows]
     of_first = labels[first][which.ravel()]

@@ -89,6 +89,7 @@ def _info(benchmark: Benchmark, samples: Sequence[Sample], found: Sequence[Conce
         split=benchmark.split,
         checks=[asdict(concern) for concern in found],
         class_order=class_order(benchmark, samples),
+        wording=benchmark.wording,
     )
 
 

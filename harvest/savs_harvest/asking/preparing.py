@@ -91,8 +91,9 @@ class Preparer:
     def length(self, question: Question, sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
         """Return how many tokens the prompt has, and how many of them its pictures take.
 
-        From the sizes (width, height) of its pictures, its shots' first, where the family has a formula, else by
-        preparing it. It may be off by a few where tokenizers join words: it is for planning batches, nothing else.
+        From the sizes (width, height) of its pictures, its shots' first, where it has none or the family has a
+        formula, else by preparing it. It may be off by a few where tokenizers join words: it is for planning batches,
+        nothing else.
         """
         try:
             each = self._picture_tokens(sizes)
@@ -107,6 +108,8 @@ class Preparer:
         return (0, 0) if isinstance(found, Refused) else (found["input_ids"].shape[1], 0)
 
     def _picture_tokens(self, sizes: Sequence[tuple[int, int]]) -> list[int] | None:
+        if not sizes:
+            return []
         count = getattr(self.processor, "_get_num_multimodal_tokens", None)
         if count is None:
             return None

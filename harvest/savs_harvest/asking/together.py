@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,7 +30,8 @@ def keep_together(
 ) -> Together:
     """Return the groups of samples whose pictures are near-duplicates; `looks` are those of the pictures by hash.
 
-    Equal pictures alone make no group: draws see them by their hashes.
+    Equal pictures alone make no group: draws see them by their hashes. Samples in words alone that ask the same are
+    one group: nothing else tells that they are one.
     """
     numbers = dict(zip(looks, near_duplicates(list(looks.values())).tolist(), strict=True))
     sizes = np.bincount(list(numbers.values()), minlength=1)
@@ -38,8 +40,10 @@ def keep_together(
     first: dict[int, int] = {}
     together = Together([sample.group for sample in samples], [], [])
     named = _named(samples, shown, cluster)
+    words = _SameWords(samples)
     for row, (sample, of) in enumerate(zip(samples, shown, strict=True)):
         if not of:
+            together.groups[row] = sample.group if sample.images else words.of(sample, row)
             continue
         earlier = first.setdefault(cluster[of[0]], row)
         if sample.group is None:
@@ -50,6 +54,22 @@ def keep_together(
             if sample.label and samples[earlier].label not in ("", sample.label):
                 together.contradicting.append(sample.sample_id)
     return together
+
+
+class _SameWords:
+    """Gives samples without pictures that ask the same words in one task one group, unless groups are scored whole."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self.samples = samples
+        bare = [(sample.task, sample.question) for sample in samples if not sample.images and sample.slot is None]
+        self.repeated = {asked for asked, count in Counter(bare).items() if count > 1}
+        self.first: dict[tuple[str, str], str] = {}
+
+    def of(self, sample: Sample, row: int) -> str | None:
+        asked = sample.task, sample.question
+        if sample.group is not None or sample.slot is not None or asked not in self.repeated:
+            return sample.group
+        return self.first.setdefault(asked, f"the same words as {self.samples[row].sample_id}")
 
 
 def _joined(shown: Iterable[Sequence[int]]) -> dict[int, int]:

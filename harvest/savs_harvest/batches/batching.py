@@ -25,18 +25,21 @@ class Batching:
     ) -> list[Groups]:
         """Return the batches of a shard; `pictures` are hashes, no two alike where a picture is not known.
 
-        `lengths` are (tokens of a sample, those of all pictures it shows).
+        `lengths` are (tokens of a sample, those of all pictures it shows). Samples without pictures run as rows of
+        their own, never beside samples with some: what models are given differs.
         """
         totals, seen = [total for total, _ in lengths], [shown for _, shown in lengths]
         if family.alone:
             return [[[place]] for place in range(len(totals))]
         if self.pack:
-            return [[[place] for place in batch] for batch in plan_packs(totals, self.token_budget)]
+            packs = plan_packs(totals, self.token_budget, [bool(shown) for shown in pictures])
+            return [[[place] for place in batch] for batch in packs]
         groups = [[place] for place in range(len(totals))]
         if self.share and family.shares:
-            groups = plan_groups(pictures, totals, seen, self.token_budget)
+            keys = [shown or (-1 - place, "words") for place, shown in enumerate(pictures)]
+            groups = plan_groups(keys, totals, seen, self.token_budget)
         costs = [seen[group[0]] + sum(totals[place] - seen[place] for place in group) for group in groups]
-        kinds = [2 * len(pictures[group[0]]) * family.same_pictures + (len(group) > 1) for group in groups]
+        kinds = [_kind(family, len(pictures[group[0]]), len(group) > 1) for group in groups]
         return [[groups[number] for number in batch] for batch in plan_batches(costs, self.token_budget, kinds)]
 
     def describe(self, family: Family) -> dict[str, str]:
@@ -48,3 +51,8 @@ class Batching:
         sharing = ", prompts of the same pictures in one row" if self.share and family.shares else ""
         mask = "no mask" if family.causal else "a mask"
         return {"batching": f"at most {self.token_budget} padded tokens{sharing}", "padding": f"right, with {mask}"}
+
+
+def _kind(family: Family, pictures: int, shared: bool) -> tuple[int, bool]:
+    """Return what all rows of a batch have in common: how many pictures where that matters, else whether any."""
+    return (pictures if family.same_pictures else min(pictures, 1), shared)

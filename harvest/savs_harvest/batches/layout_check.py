@@ -54,11 +54,11 @@ def verified(loaded: LoadedModel) -> LoadedModel:
     inputs = [prepare(loaded.processor, [_picture(size)], question) for size, question in QUESTIONS]
     dtype = loaded.model.dtype
     prepared = [{name: t.to(dtype) if t.is_floating_point() else t for name, t in each.items()} for each in inputs]
-    alone = torch.cat([_vectors(loaded, Batching(1), [[[0]]], [each]) for each in prepared])
+    alone = torch.cat([vectors_of(loaded, Batching(1), [[[0]]], [each]) for each in prepared])
     family, remarks = loaded.family, list(loaded.remarks)
 
     def holds(tried: Family, batching: Batching, groups: Groups) -> bool:
-        found = _vectors(replace(loaded, family=tried), batching, [groups], prepared)
+        found = vectors_of(replace(loaded, family=tried), batching, [groups], prepared)
         return _farthest(found, alone) <= FARTHEST[dtype]
 
     if family.causal and not holds(family, Batching(1), BATCH):
@@ -80,7 +80,7 @@ def _picture(size: tuple[int, int]) -> Image.Image:
     return Image.radial_gradient("L").resize(size).convert("RGB")
 
 
-def _vectors(loaded: LoadedModel, batching: Batching, batches: Sequence[Groups], samples: Sequence[Inputs]) -> Tensor:
+def vectors_of(loaded: LoadedModel, batching: Batching, batches: Sequence[Groups], samples: Sequence[Inputs]) -> Tensor:
     """Return the vectors [sample, head * dim] of samples that run as these batches say; NaN where they do not run."""
     heads = sum(projection.heads for projection in loaded.projections)
     shape = heads, max(projection.head_dim for projection in loaded.projections)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 
-def plan_batches(lengths: Sequence[int], token_budget: int, kinds: Sequence[int] | None = None) -> list[list[int]]:
+def plan_batches(lengths: Sequence[int], token_budget: int, kinds: Sequence[Any] | None = None) -> list[list[int]]:
     """Return batches of sample numbers, longest first, each within the budget of padded tokens.
 
     A batch costs its samples times its longest length; a sample over the budget runs alone. Samples of
@@ -46,17 +47,23 @@ def plan_groups(
     return groups
 
 
-def plan_packs(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+def plan_packs(lengths: Sequence[int], token_budget: int, kinds: Sequence[Hashable] | None = None) -> list[list[int]]:
     """Return batches of sample numbers, longest first, the tokens of each within the budget without any padding.
 
-    A sample goes into the first batch that has room for it; one over the budget runs alone.
+    A sample goes into the first batch of its kind that has room for it; one over the budget runs alone.
     """
     if token_budget < 1:
         raise ValueError(f"a token budget of {token_budget} holds no sample")
+    kinds = [0] * len(lengths) if kinds is None else kinds
     batches: list[list[int]] = []
     room: list[int] = []
     for sample in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        number = next((number for number, left in enumerate(room) if left >= lengths[sample]), len(batches))
+        fitting = (
+            number
+            for number, left in enumerate(room)
+            if left >= lengths[sample] and kinds[batches[number][0]] == kinds[sample]
+        )
+        number = next(fitting, len(batches))
         if number == len(batches):
             batches.append([])
             room.append(token_budget)

@@ -9,9 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from zlib import crc32
 
 from savs_benchmarks import Benchmark, BenchmarkError, Reading, Sample, find_benchmark
-from savs_benchmarks.files.folders import ENDINGS, walk
+from savs_benchmarks.files.folders import walk
+from savs_benchmarks.pictures.pictures import ENDINGS
 from savs_harvest.asking.preparing import Question
 
 TABLES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
@@ -28,13 +30,19 @@ class AskedError(ValueError):
 
 @dataclass(frozen=True)
 class Asked:
-    """A sample by its name: the file of its picture, or the files of several."""
+    """A sample by its name: the file of its picture, the files of several, its id where it has none."""
 
     name: str
     question: Question
 
     def stamp(self) -> list[list[int] | None]:
-        """Return size and time of last change of each picture that is a file, None for others."""
+        """Return size and time of last change of each picture that is a file, None for others; of words what they are.
+
+        Words alone are known by their length and a checksum.
+        """
+        if not self.question.pictures:
+            words = self.question.words.encode("utf-8", "surrogatepass")
+            return [[len(words), crc32(words)]]
         return [_stamp(picture) if isinstance(picture, Path) else None for picture in self.question.pictures]
 
 
@@ -138,7 +146,7 @@ def _sample(sample: Sample, question: str | None) -> Asked:
             f"sample {sample.sample_id} asks {sample.question!r}, the classifier was fitted on {question!r}: its heads "
             "know no other question"
         )
-    return Asked(BETWEEN.join(map(str, sample.images)), Question(sample.images, sample.question))
+    return Asked(BETWEEN.join(map(str, sample.images)) or sample.sample_id, Question(sample.images, sample.question))
 
 
 def _files(source: str) -> Iterator[Path]:

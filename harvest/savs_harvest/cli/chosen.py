@@ -1,4 +1,4 @@
-"""The benchmark that a command names: by its files, its pool, its split."""
+"""The benchmark that a command names: by its files, its pool, its split, its wording."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from savs_harvest.cli.options import Splitting
+from savs_harvest.cli.options import WORDING, Splitting
 
 if TYPE_CHECKING:
     from savs_benchmarks import Benchmark
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Chosen:
     """A benchmark as a command names it; `pool_per_class` is a number in words, or 'all'.
 
-    `reading` is for own data, `support` lists the training examples of a paper.
+    `reading` is for own data, `support` lists the training examples of a paper, `wording` how the question is put.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Chosen:
     split: Splitting
     reading: Reading | None = None
     support: Sequence[Path] = ()
+    wording: str = WORDING
 
     @property
     def limit(self) -> int | None:
@@ -46,16 +47,20 @@ class Chosen:
         if self.name in BENCHMARKS and own_path(self.name):
             print(f"{self.name} is a file or folder here, it is taken for --data; so is a benchmark", file=sys.stderr)
         reading = self.reading or Reading()
-        return find_benchmark(self.name, self.data_root, self.limit, self.split.value, reading, self.support)
+        return find_benchmark(
+            self.name, self.data_root, self.limit, self.split.value, reading, self.support, self.wording
+        )
 
     def fetched(self) -> Benchmark:
         """Return the benchmark; files of a published one are brought first, when all that is asked can be done."""
         from savs_benchmarks import BENCHMARKS, Published
         from savs_benchmarks.registry import own_path
+        from savs_benchmarks.wordings import check_wording
 
         _ = self.limit
         if isinstance(benchmark := BENCHMARKS.get(self.name), Published) and not own_path(self.name):
             benchmark.check_splitting(self.split.value)
+            check_wording(self.name, benchmark.wordings, self.wording)
             if not benchmark.source.locate(folder := benchmark.folder(self.data_root)):
                 print(f"{self.name} is not here: fetching {benchmark.source.size} into {folder}", file=sys.stderr)
                 benchmark.source.fetch(folder)

@@ -13,6 +13,7 @@ from savs_harvest.cli.chosen import Chosen, add_benchmarks, reading_of
 from savs_harvest.cli.options import (
     DATA_ROOT,
     POOL,
+    WORDING,
     ImageColumnOption,
     ImageRootOption,
     IncludeOption,
@@ -25,6 +26,7 @@ from savs_harvest.cli.options import (
     SplitOption,
     Splitting,
     SupportOption,
+    WordingOption,
 )
 from savs_stores import terminal
 from savs_stores.terminal import Format
@@ -54,7 +56,8 @@ def list_data(
 
     found = pd.DataFrame(rows)
     if form is Format.csv:
-        print(found.assign(get=["; ".join(steps) for steps in found["get"]]).to_csv(index=False), end="")
+        lists = {name: ["; ".join(words) for words in found[name]] for name in ("wordings", "get")}
+        print(found.assign(**lists).to_csv(index=False), end="")
     else:
         print(found.to_json(orient="records", indent=1))
 
@@ -85,6 +88,7 @@ def show(
     pool_per_class: PoolOption = POOL,
     split: SplitOption = Splitting.official,
     support: SupportOption = None,
+    wording: WordingOption = WORDING,
     question: QuestionOption = "",
     image_root: ImageRootOption = None,
     label_column: LabelColumnOption = "",
@@ -103,7 +107,7 @@ def show(
 
     quiet_libraries()
     reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
-    benchmark = Chosen(name, data_root, pool_per_class, split, reading, support or ()).find()
+    benchmark = Chosen(name, data_root, pool_per_class, split, reading, support or (), wording).find()
     processor = load_processor(checkpoint_folder(find_model(model)))
     with HarvestProgress(model, benchmark.name) as progress:
         for line in describe(benchmark, processor, count, progress.pictures if checks else None):
@@ -117,6 +121,7 @@ def check_data(
     pool_per_class: PoolOption = POOL,
     split: SplitOption = Splitting.official,
     support: SupportOption = None,
+    wording: WordingOption = WORDING,
     question: QuestionOption = "",
     image_root: ImageRootOption = None,
     label_column: LabelColumnOption = "",
@@ -129,7 +134,7 @@ def check_data(
     from savs_harvest.cli.progress import HarvestProgress
 
     reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
-    benchmark = Chosen(name, data_root, pool_per_class, split, reading, support or ()).find()
+    benchmark = Chosen(name, data_root, pool_per_class, split, reading, support or (), wording).find()
     with HarvestProgress("check", benchmark.name) as progress:
         for lines in (header_lines(benchmark), what_is_wrong(benchmark, progress.pictures)):
             for line in lines:
@@ -144,6 +149,7 @@ def export(
     pool_per_class: PoolOption = POOL,
     split: SplitOption = Splitting.official,
     support: SupportOption = None,
+    wording: WordingOption = WORDING,
     question: QuestionOption = "",
     image_root: ImageRootOption = None,
     label_column: LabelColumnOption = "",
@@ -163,7 +169,7 @@ def export(
     check_free(out, force)
     terminal.check_output(out, [".jsonl"], [""], [name])  # what is there is to be replaced
     reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
-    samples = check(Chosen(name, data_root, pool_per_class, split, reading, support or ()).find())
+    samples = check(Chosen(name, data_root, pool_per_class, split, reading, support or (), wording).find())
     root = export(samples, out, force)
     terminal.say(out)
     paths = "" if root == out.resolve().parent else f"; pictures are below {root} (--image-root)"

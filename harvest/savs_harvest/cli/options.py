@@ -48,6 +48,9 @@ SupportOption = Annotated[
     list[Path] | None,
     typer.Option("--support", help="With --split paper: a list of training examples of a paper's repository. Repeat."),
 ]
+WordingOption = Annotated[
+    str, typer.Option("--wording", help="How the question is put; data list tells a benchmark's wordings.")
+]
 QuestionOption = Annotated[str, typer.Option("--question", help="What is asked of every picture of your own data.")]
 ImageRootOption = Annotated[
     Path | None, typer.Option("--image-root", help="Where a table's pictures lie; default: beside it.")
@@ -59,4 +62,4 @@ NearOption = Annotated[
     bool, typer.Option("--keep-near-duplicates", help="Let near-duplicate pictures be on both sides of a draw.")
 ]
 WordsOption = Annotated[terminal.Words, typer.Option("--format", help="How to print it.")]
-DATA_ROOT, POOL = Path("data"), "100"
+DATA_ROOT, POOL, WORDING = Path("data"), "100", "default"

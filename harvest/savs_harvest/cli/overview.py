@@ -10,6 +10,7 @@ from typing import Any
 
 from savs_benchmarks import BENCHMARKS, Benchmark, PictureError, Published, Sample, check, load_picture
 from savs_benchmarks.rooms import ORIGINS
+from savs_benchmarks.wordings import DEFAULT_WORDING
 from savs_harvest.asking.checks import Concern
 from savs_harvest.asking.index import index_samples
 from savs_harvest.models.prompts import render
@@ -32,6 +33,7 @@ def _published_row(benchmark: Published, data_root: Path) -> dict[str, Any]:
         "tasks": 1 if callable(benchmark.tasks) else len(benchmark.tasks),
         "classes": benchmark.classes,
         "metric": benchmark.metric,
+        "wordings": [DEFAULT_WORDING, *benchmark.wordings],
         "licence": benchmark.licence,
         "source": benchmark.source.page,
         "revision": benchmark.source.revision,
@@ -50,6 +52,7 @@ def _embedded_row(benchmark: Benchmark) -> dict[str, Any]:
         "tasks": len(benchmark.tasks),
         "classes": " to ".join(map(str, classes)),
         "metric": benchmark.metric,
+        "wordings": [DEFAULT_WORDING, *benchmark.wordings],
         "licence": benchmark.licence,
         "source": benchmark.source,
         "revision": benchmark.revision,
@@ -71,6 +74,8 @@ def overview_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         yield f"{row['name']:<23} {row['asks']}"
         yield f"{'':<23} {row['samples']}; {tasks}{row['classes']} classes; {row['metric']}; {row['licence']}"
         yield f"{'':<23} {row['source']}, {row['revision']}"
+        if len(row["wordings"]) > 1:
+            yield f"{'':<23} --wording {', '.join(row['wordings'])}"
         yield f"{'':<23} {here}"
         for step in row["get"]:
             yield f"{'':<25} {step}"
@@ -113,6 +118,9 @@ def header_lines(benchmark: Benchmark) -> Iterator[str]:
     yield f"metric     {benchmark.metric}"
     if benchmark.split:
         yield f"split      {benchmark.split}"
+    if benchmark.wordings:
+        there = ", ".join([DEFAULT_WORDING, *benchmark.wordings])
+        yield f"wording    {benchmark.wording or DEFAULT_WORDING}, of {there}"
 
 
 def _task_lines(benchmark: Benchmark, task: str, samples: Sequence[Sample]) -> Iterator[str]:
@@ -135,7 +143,7 @@ def _check_lines(
 
 def _sample_lines(sample: Sample, processor: Any) -> Iterator[str]:
     yield f"sample     {sample.sample_id} ({sample.split}), {f'label {sample.label!r}' if sample.label else 'no label'}"
-    yield f"pictures   {', '.join(_picture_size(image) for image in sample.images)}"
+    yield f"pictures   {', '.join(_picture_size(image) for image in sample.images) or 'none'}"
     yield "prompt"
     for line in render(processor, len(sample.images), sample.question).splitlines():
         yield f"  | {line}"

@@ -13,6 +13,7 @@ from savs_harvest.cli.chosen import Chosen, default_store, reading_of
 from savs_harvest.cli.options import (
     DATA_ROOT,
     POOL,
+    WORDING,
     AdapterOption,
     DataOption,
     DtypeOption,
@@ -32,6 +33,7 @@ from savs_harvest.cli.options import (
     Splitting,
     StoreOption,
     SupportOption,
+    WordingOption,
     WordsOption,
 )
 from savs_stores import terminal
@@ -48,6 +50,7 @@ def plan(
     pool_per_class: PoolOption = POOL,
     split: SplitOption = Splitting.official,
     support: SupportOption = None,
+    wording: WordingOption = WORDING,
     question: QuestionOption = "",
     image_root: ImageRootOption = None,
     label_column: LabelColumnOption = "",
@@ -71,7 +74,7 @@ def plan(
     check_dtype(dtype)
     spec = find_model(model, adapter)
     reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
-    benchmark = Chosen(data, data_root, pool_per_class, split, reading, support or ()).find()
+    benchmark = Chosen(data, data_root, pool_per_class, split, reading, support or (), wording).find()
 
     from savs_harvest.batches.layout_check import load_model
     from savs_harvest.models.loading import quiet_libraries

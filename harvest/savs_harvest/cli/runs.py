@@ -13,6 +13,7 @@ from savs_harvest.cli.chosen import Chosen, add_benchmarks, default_store, readi
 from savs_harvest.cli.options import (
     DATA_ROOT,
     POOL,
+    WORDING,
     AdapterOption,
     DataOption,
     DtypeOption,
@@ -33,6 +34,7 @@ from savs_harvest.cli.options import (
     Splitting,
     StoreOption,
     SupportOption,
+    WordingOption,
 )
 from savs_harvest.cli.resume import resume_command
 from savs_stores import terminal
@@ -67,6 +69,7 @@ def run(
     pool_per_class: PoolOption = POOL,
     split: SplitOption = Splitting.official,
     support: SupportOption = None,
+    wording: WordingOption = WORDING,
     question: QuestionOption = "",
     image_root: ImageRootOption = None,
     label_column: LabelColumnOption = "",
@@ -126,7 +129,7 @@ def run(
     reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
     benchmark = (
         context.meta.pop(BENCHMARK, None)
-        or Chosen(data, data_root, pool_per_class, split, reading, support or ()).fetched()
+        or Chosen(data, data_root, pool_per_class, split, reading, support or (), wording).fetched()
     )
 
     from savs_harvest.asking.few_shot import InContext

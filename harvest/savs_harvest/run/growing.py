@@ -213,7 +213,7 @@ def known_rows(work: Work, sources: Sequence[ModelVectors]) -> Known:
     rows: dict[int, tuple[ModelVectors, int]] = {}
     if work.settings.in_context.shots:
         return Known(rows)
-    asked = _asked(work.index.table, np.ones(len(work.samples), dtype=bool))
+    asked = _asked(work.index.table, _readable(work))
     for source in (source for source in sources if source.fingerprint == wanted):
         there = {key: row for row, key in _asked(source.store.samples, source.usable).items()}
         rows |= {row: (source, there[key]) for row, key in asked.items() if row not in rows and key in there}
@@ -221,17 +221,23 @@ def known_rows(work: Work, sources: Sequence[ModelVectors]) -> Known:
 
 
 def _asked(table: SampleTable, of_interest: Bool[np.ndarray, " sample"]) -> dict[int, tuple[int, ...]]:
-    """Return task, prompt and pictures of samples by row; a sample with an unreadable picture is like no other."""
+    """Return task, prompt and pictures of samples by row; those of which neither is known are like no other."""
     found = {}
     for row in np.flatnonzero(of_interest).tolist():
         shown = tuple(table.image_hash[row].tolist())
-        if any(shown):
+        if any(shown) or table.prompt_hash[row]:
             found[row] = (int(table.task[row]), int(table.prompt_hash[row]), *np.trim_zeros(shown, "b"))
     return found
 
 
+def _readable(work: Work) -> Bool[np.ndarray, " sample"]:
+    """Tell of which samples all pictures can be read, if they show any: an unreadable one is like no other."""
+    hashes = work.index.table.image_hash
+    return np.array([all(hashes[row, : len(sample.images)].tolist()) for row, sample in enumerate(work.samples)])
+
+
 def _holds_more(old: Store, work: Work, name: str) -> bool:
     """Tell whether a store holds other models, or samples of this one, that the new one has not."""
-    asked = set(_asked(work.index.table, np.ones(len(work.samples), dtype=bool)).values())
+    asked = set(_asked(work.index.table, _readable(work)).values())
     mine = set(_asked(old.samples, old.peek(name).usable).values()) if name in old else set()
     return bool(set(old.models) - {name}) or not mine <= asked

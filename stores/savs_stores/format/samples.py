@@ -52,7 +52,8 @@ class BenchmarkInfo:
 
     `split` says how the samples were divided; `checks` is what was found wrong with them, each an object with
     `kind`, `count`, `words` and `examples`. `class_order` has of tasks the classes as they first appear among the
-    samples that teach them, {} where nobody wrote it down.
+    samples that teach them, {} where nobody wrote it down; `wording` names how the question is put where that is not
+    the benchmark's own way.
     """
 
     name: str
@@ -66,6 +67,7 @@ class BenchmarkInfo:
     split: str = ""
     checks: Sequence[Mapping[str, Any]] = ()
     class_order: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    wording: str = ""
 
     def __post_init__(self) -> None:
         for task, classes in self.tasks.items():
@@ -98,10 +100,13 @@ class BenchmarkInfo:
         return cls(**found)
 
     def attributes(self) -> dict[str, Any]:
-        """Return the benchmark as a JSON object; an order of classes that is not known is left out."""
+        """Return the benchmark as a JSON object; an order of classes and a wording that nobody named are left out."""
         found = asdict(self) | {"tasks": {task: list(classes) for task, classes in self.tasks.items()}}
-        order = {"class_order": {task: list(classes) for task, classes in found.pop("class_order").items()}}
-        return found | (order if self.class_order else {})
+        optional = {
+            "class_order": {task: list(classes) for task, classes in found.pop("class_order").items()},
+            "wording": found.pop("wording"),
+        }
+        return found | {name: value for name, value in optional.items() if value}
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def test_a_sweep_asks_it_of_all_tested_samples_at_once(tmp_path):
     write_store(
         store,
         benchmark=BenchmarkInfo("toy", {"all": ["a", "b", "c"]}),
-        samples={"label": ["abc"[label] for label in labels]},
+        samples={"label": ["abc"[label] for label in labels], "split": ["either"] * len(labels)},
         model="toy",
         heads=heads.astype(np.float16),
         shard_samples=16,

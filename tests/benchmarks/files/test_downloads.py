@@ -13,8 +13,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from kit.sources import PACKED, as_published, contents, pack, raising, serve
+from kit.sources import BY_HAND, PACKED, as_published, contents, pack, raising, serve
 from savs_benchmarks import BenchmarkError, check, find_benchmark, load_picture
+from savs_benchmarks.files import archives
 from savs_benchmarks.files.source import Download, Source
 from savs_benchmarks.registry import PUBLISHED, find_published
 
@@ -70,6 +71,9 @@ def test_what_the_source_holds_becomes_the_benchmark(name, hub, site, tmp_path, 
     hub(serve(site.folder))
     published = replace(find_published(name), source=local(find_published(name).source, site))
     folder = tmp_path / "data" / name
+    if name in BY_HAND:
+        assert f"still lacks {BY_HAND[name]}" in str(failure(published.source, folder))
+        shutil.copy(data_root / name / BY_HAND[name], folder)
     published.source.fetch(folder)
     assert published.locate(tmp_path / "data") == folder
     found = contents(folder)
@@ -116,6 +120,29 @@ def test_archives_are_unpacked_and_removed(shop, tmp_path):
     shop.fetch(tmp_path / "shop")
     assert names(tmp_path / "shop") == ["list.json", "one", "two"]
     assert (tmp_path / "shop/two/1.txt").read_text() == "two 1"
+
+
+def test_what_stopped_inside_of_an_archive_goes_on(site, hub, tmp_path, data_root, monkeypatch):
+    """Killed in the inner archive, the outer one was gone and the folder looked whole or lost."""
+    name = "caltech-101"
+    as_published(name, data_root / name, site.folder)
+    folder = tmp_path / name
+    shutil.copytree(site.folder, folder)
+    source = find_published(name).source
+    untar = archives._untar
+
+    def killed(archive, beside):
+        (beside / "101_ObjectCategories/Faces").mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(archives, "_untar", killed)
+    with pytest.raises(KeyboardInterrupt):
+        source.fetch(folder)
+    assert source.missing(folder) == ["what was being unpacked when it stopped"]
+    monkeypatch.setattr(archives, "_untar", untar)
+    source.fetch(folder)
+    assert contents(folder) == contents(data_root / name)
+    assert not list(folder.rglob(archives.UNPACKING))
 
 
 def test_what_came_by_hand_is_not_fetched(shop, site, tmp_path):

@@ -52,6 +52,13 @@ def test_pictures_in_memory_are_written_once_beside(name, tmp_path):
     assert len(written) == len({id(picture) for one in samples for picture in one.images})
 
 
+def test_words_without_pictures_come_back(tmp_path):
+    (tmp_path / "t.jsonl").write_text('{"question": "odd ?", "label": "a"}\n{"question": "even ?", "label": "b"}')
+    samples = check(load_own(tmp_path / "t.jsonl"))
+    assert export(samples, tmp_path / "x.jsonl") == tmp_path.resolve()
+    assert check(load_own(tmp_path / "x.jsonl")) == samples
+
+
 def test_the_command_tells_where_paths_begin(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, ["data", "export", "digits", "--out", "digits.jsonl"])

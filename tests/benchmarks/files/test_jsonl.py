@@ -21,8 +21,11 @@ BAD_LINES = {
     "question of numbers": ({"question": 7}, "'question' must be a text"),
     "half a character": ('{"image": "a.png", "question": "\\ud800", "label": "cat"}', "surrogates not allowed"),
     "image and images": ({"images": ["a.png"]}, "either 'image' or 'images'"),
-    "no image": ({"image": None}, "either 'image' or 'images'"),
-    "empty images": ({"image": None, "images": []}, "'images' a list of paths"),
+    "a picture by another name": (
+        {"image": None, "file_name": "a.png"},
+        "is its picture 'file_name'? Say --image-column",
+    ),
+    "an empty name": ({"image": ""}, "'image' must be a path"),
     "images no list": ({"image": None, "images": "a.png"}, "'images' a list of paths"),
     "image a number": ({"image": 3}, "'image' must be a path"),
     "missing picture": ({"image": "z.png"}, "there is no picture 'z.png'"),

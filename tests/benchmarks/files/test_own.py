@@ -4,6 +4,7 @@ import json
 import os
 import re
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -305,6 +306,7 @@ BAD_TABLES = {
     "nothing": ("", {}, "has no rows"),
     "no header": ("1.png,ja\n2.png,nein\n", {}, "begins with a row, not with names of columns"),
     "no picture": ("a,b,c\n1.png,2,3\n", {}, "columns are a, b, c: name one with --image-column"),
+    "pictures by another name": ("bild,text\n1.PNG,odd ?\n", {}, "are pictures in its column 'bild'? Say so with"),
     "two pictures": ("image,path,label\n1.png,1.png,x\n", {}, "'image' and 'path' could be the picture"),
     "two labels": ("image,label,class\n1.png,x,y\n", {}, "name one with --label-column"),
     "two questions": (
@@ -364,11 +366,38 @@ def test_named_columns_go_before_usual_ones(beside):
         ("t.jsonl", b'{"id": 1, "label": "a"}\n{"id": 2, "la', "line 2: not JSON"),
         ("t.jsonl", b'{"id": 1, "label": "a"}\n{"id": 2, "la', "the others have id, label, no picture ('image')"),
         ("t.jsonl", b'{"label": "a"}\n{"image": "1.png", "label": "a"}', "line 1: it has no 'image', got label"),
-        ("t.jsonl", b'{"question": "odd ?", "label": "a"}', "'image' or 'images'; it has question, label"),
     ],
 )
 def test_a_file_of_another_kind_says_what_to_do(tmp_path, name, content, words):
     assert words in refused(write(tmp_path / name, content))
+
+
+TEXTS = [("odd ?", "a"), ("even ?", "b"), ("odd or even ?", "a")]
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet", "lines.jsonl", "t.jsonl", "nulls.jsonl", "empty.jsonl"])
+def test_questions_without_pictures_are_asked_in_words_alone(tmp_path, name):
+    """Of tables, of JSON lines of this project (`question`) and of others (`text`)."""
+    frame = pd.DataFrame(TEXTS, columns=["question" if name == "lines.jsonl" else "text", "label"])
+    more = {"nulls.jsonl": {"image": None}, "empty.jsonl": {"images": []}}.get(name)
+    if name == "t.csv":
+        frame.to_csv(tmp_path / name, index=False)
+    elif name == "t.parquet":
+        frame.to_parquet(tmp_path / name)
+    else:
+        frame = frame.rename(columns={"text": "question"}) if more else frame
+        rows = [row | (more or {}) for row in frame.to_dict("records")]
+        write(tmp_path / name, "\n".join(map(json.dumps, rows)))
+    benchmark = load_own(tmp_path / name)
+    assert [(s.sample_id, s.images, s.question, s.label) for s in check(benchmark)] == [
+        (str(number), (), *row) for number, row in enumerate(TEXTS, 1)
+    ]
+    assert benchmark.tasks == {"all": ("a", "b")}
+
+
+def test_a_table_beside_pictures_has_to_name_them(beside):
+    write(beside / "metadata.csv", "text,label\nodd ?,a\n")
+    assert "name one with --image-column" in refused(beside)
 
 
 def test_json_lists_and_lines_of_others_are_tables(beside):

@@ -10,6 +10,7 @@ import pytest
 
 from kit.replicas import REPLICAS
 from kit.replicas.blink import BLINK
+from kit.sources import BY_HAND
 from savs_benchmarks import BenchmarkError, check, find_benchmark, load_picture
 from savs_benchmarks.papers.imagenet import short_names
 from savs_benchmarks.registry import PUBLISHED
@@ -221,6 +222,24 @@ def test_birds_are_those_of_their_folder(samples_of):
     for sample in samples:
         assert sample.images[0].parent.name.partition(".")[2] == sample.label.replace(" ", "_")
         assert (sample.split == "pool") == (sample.sample_id.split("_")[-2] in ("0001", "0002", "0004"))
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_coops_file_divides_and_names_the_classes(name, samples_of, data_root):
+    split = read_json(data_root, name, BY_HAND[name])
+    expected = [
+        ("test" if part == "test" else "pool", picture, label.replace("_", " "))
+        for part in ("train", "val", "test")
+        for picture, _, label in split[part]
+    ]
+    samples = samples_of(name)
+    found = [(s.split, "/".join(s.images[0].parts[-2:]), s.label) for s in samples]
+    assert found == expected
+    assert all(
+        s.images[0].exists() and f"{s.sample_id}.jpg" == picture
+        for s, (_, picture, _) in zip(samples, expected, strict=True)
+    )
+    assert not {s.images[0].parent.name for s in samples} & {"BACKGROUND_Google", "Faces_easy"}
 
 
 def test_imagenet_labels_are_the_names_of_the_files_header(samples_of, data_root):

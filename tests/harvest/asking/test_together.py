@@ -97,3 +97,33 @@ def test_broken_pictures_are_like_nothing(photos):
     for name in ("a.png", "b.png"):
         (photos / "sick" / name).write_bytes(b"")
     assert len(groups(indexed(load_own(photos, READING)))) == 2
+
+
+def test_the_same_words_without_pictures_are_one_group(tmp_path):
+    """Pictures that repeat are told by their hashes; of words nothing else tells a draw that they are one sample."""
+    asked = [
+        ("odd ?", "yes", "all"),
+        ("even ?", "no", "all"),
+        ("odd ?", "no", "all"),
+        ("odd ?", "no", "b"),
+        ("two ?", "yes", "b"),
+    ]
+    (tmp_path / "t.jsonl").write_text(
+        "\n".join(f'{{"question": "{words}", "label": "{label}", "task": "{task}"}}' for words, label, task in asked)
+    )
+    index = indexed(load_own(tmp_path / "t.jsonl", Reading()))
+    assert groups(index) == [["1", "3"]]
+    told = {found["kind"]: found["words"] for found in index.info.checks}
+    assert told["repeated sample"] == "1 samples repeat the words of an earlier one"
+    assert "contradicting labels" in told
+    assert "no picture" not in told  # all are so
+
+
+def test_words_beside_pictures_are_told_and_are_no_group(photos):
+    file = photos / "t.jsonl"
+    lines = ['{"image": "sick/00.png", "question": "odd ?"}', '{"question": "odd ?"}', '{"question": "even ?"}']
+    file.write_text("\n".join(line.replace("}", f', "label": "{n % 2}"}}') for n, line in enumerate(lines)))
+    index = indexed(load_own(file, Reading()))
+    assert groups(index) == []
+    told = {found["kind"]: found["words"] for found in index.info.checks}
+    assert told["no picture"] == "2 of 3 samples show no picture: they are asked in words alone"

@@ -37,6 +37,15 @@ def test_a_batch_has_one_kind_of_sample(samples, budget):
     assert all(len({kinds[sample] for sample in batch}) == 1 for batch in batches)
 
 
+@given(st.lists(st.tuples(st.integers(1, 3000), st.booleans()), max_size=50), st.integers(1, 10_000))
+def test_a_packed_row_has_one_kind_of_sample(samples, budget):
+    lengths, kinds = [length for length, _ in samples], [kind for _, kind in samples]
+    packs = plan_packs(lengths, budget, kinds)
+    assert sorted(sample for pack in packs for sample in pack) == list(range(len(lengths)))
+    assert all(len({kinds[sample] for sample in pack}) == 1 for pack in packs)
+    assert all(len(pack) == 1 or sum(lengths[sample] for sample in pack) <= budget for pack in packs)
+
+
 @given(st.lists(st.integers(1, 3000), max_size=50), st.integers(1, 10_000))
 def test_batches_are_the_same_each_time(lengths, budget):
     assert plan_batches(lengths, budget) == plan_batches(list(lengths), budget)

@@ -120,6 +120,9 @@ def test_data_list_describes_every_benchmark(invoke):
     assert "either 1,901; 14 tasks, 2 to 4 classes; accuracy; Apache-2.0" in blocks["blink"]
     assert re.search(r"not here \(about 1 GB\); get it with:\n +savs-harvest data get blink$", blocks["blink"])
     assert "accept the conditions at https://huggingface.co/datasets/ys-zong/VLGuard" in blocks["vlguard"]
+    assert "fetch split_zhou_Food101.json from https://drive.google.com/" in blocks["food-101"]
+    for name, benchmark in BENCHMARKS.items():
+        assert ("--wording default, td, tdc\n" in blocks[name]) == bool(benchmark.wordings)
 
 
 @pytest.mark.parametrize("form", ["csv", "json"])
@@ -127,7 +130,9 @@ def test_data_list_for_programs(invoke, form):
     read = {"csv": pd.read_csv, "json": pd.read_json}[form]
     found = read(io.StringIO(invoke("data", "list", "--format", form, "--data-root", "elsewhere").stdout))
     assert found.name.tolist() == list(BENCHMARKS)
-    assert "savs-harvest data get blink --data-root elsewhere" in str(found.set_index("name")["get"]["blink"])
+    found = found.set_index("name")
+    assert "savs-harvest data get blink --data-root elsewhere" in str(found["get"]["blink"])
+    assert {"csv": "default; td; tdc", "json": ["default", "td", "tdc"]}[form] == found["wordings"]["pets"]
 
 
 def test_data_show_renders_the_prompt_as_the_model_reads_it(invoke):
@@ -284,6 +289,21 @@ def entry(tmp_path, monkeypatch, capfd):
 # Arguments, exit code, words of the one sentence on stderr.
 MISTAKES = {
     "unknown benchmark": (["plan", "--model", "tiny", "--data", "digit"], MISUSED, "did you mean 'digits'?"),
+    "unknown wording": (
+        ["run", "--model", "tiny", "--data", "digits", "--wording", "tdd"],
+        MISUSED,
+        "digits has no wording 'tdd'; did you mean 'td'? there are default, td, tdc",
+    ),
+    "unknown wording of what is not here": (
+        ["run", "--model", "tiny", "--data", "pets", "--wording", "tdcs"],
+        MISUSED,
+        "pets has no wording 'tdcs'; did you mean 'tdc'?",
+    ),
+    "wording of a benchmark with one": (
+        ["plan", "--model", "tiny", "--data", "digits-pairs", "--wording", "td"],
+        MISUSED,
+        "digits-pairs has no wording 'td'; it has one, default",
+    ),
     "unknown model": (["plan", "--model", "tinny", "--data", "digits"], MISUSED, "did you mean 'tiny'?"),
     "no such file": (["run", "--model", "tiny", "--data", "mine.jsonl"], MISUSED, "there is no file mine.jsonl"),
     "unknown type": (
@@ -441,3 +461,31 @@ def test_a_papers_own_examples_are_the_pool(invoke, data_root, tmp_path):
     assert (first["split"], first["label"]) == ("pool", "unanswerable")
     assert first["question"].startswith("\nWhat is written on can 7? \nWhen")
     assert {row["split"] for row in others} == {"test"}
+
+
+def test_each_wording_has_a_store_of_its_own(invoke):
+    for wording, name, asked in (
+        ("td", "digits-td-10", "What number is written here?\nAnswer in one word."),
+        ("default", "digits-10", "What number is written here?"),
+    ):
+        words = "--model", "tiny", "--data", "digits", "--limit", 10, "--wording", wording
+        assert f"stores/{name}.zarr" in invoke("plan", *words, "--format", "json").stdout
+        result = invoke("run", *words)
+        assert result.exit_code == 0, result.output
+        store = open_store(f"stores/{name}.zarr")
+        assert store.benchmark.wording == ("" if wording == "default" else wording)
+        assert set(store.texts.question) == {asked}
+        assert (" --wording td" in store["tiny"].provenance["command"]) == (wording == "td")
+    refused = invoke("run", *words, "--store", "stores/digits-td-10.zarr")
+    assert refused.exit_code
+    assert "wording: 'td' in the store, '' now" in str(refused.exception)
+
+
+@pytest.mark.parametrize("wording", ["default", "td", "tdc"])
+def test_a_wording_is_shown_checked_and_exported(invoke, wording):
+    header = f"wording    {wording}, of default, td, tdc"
+    for command in ("show", "check"):
+        assert header in invoke("data", command, "digits", "--limit", 10, "--wording", wording).stdout
+    assert invoke("data", "export", "digits", "--out", "out.jsonl", "--wording", wording).exit_code == 0
+    [question] = {json.loads(line)["question"] for line in Path("out.jsonl").read_text().splitlines()}
+    assert question.count("\n") == {"default": 0, "td": 1, "tdc": 11}[wording]

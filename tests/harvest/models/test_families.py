@@ -1,12 +1,14 @@
 """Any family: its layers are found and labelled, and what is stored of a sample is what the sample gives alone."""
 
 import pytest
+import torch
 from PIL import Image
 
-from kit.alone import SHAPES, check_store, shared_pictures
+from kit.alone import SHAPES, check_store, shared_pictures, with_words
 from kit.families import FAMILIES, save
 from savs_benchmarks import load_jsonl
-from savs_harvest.batches.layout_check import load_model
+from savs_harvest.batches.batching import Batching
+from savs_harvest.batches.layout_check import load_model, vectors_of
 from savs_harvest.errors import ModelError
 from savs_harvest.models.families import rules
 from savs_harvest.models.prompts import Shot, prepare
@@ -80,6 +82,44 @@ def test_samples_packed_into_one_row_are_blind_to_each_other(any_model, write_be
     alone_tokens = check_store(any_model, benchmark, tmp_path / "s.zarr")
     assert shapes == [(1, alone_tokens)]  # not one token of padding
     assert "savs" not in any_model.model.config.get_text_config()._attn_implementation
+
+
+# Its processor takes no prompt without a picture.
+WANTS_PICTURES = ("paligemma",)
+
+
+@EVERY
+def test_questions_without_pictures_are_what_they_give_alone(any_model, write_benchmark, lines, tmp_path):
+    """Beside samples with pictures, and about the same picture; never in a batch with them."""
+    mixed = load_jsonl(write_benchmark(with_words(shared_pictures(lines))))
+    if any_model.model.config.model_type in WANTS_PICTURES:
+        report = harvest(any_model, mixed, tmp_path / "s.zarr")
+        assert report.statuses == {"OK": 7, "REJECTED": 4}
+        assert "`images` are expected" in report.failures[0].reason
+        return
+    harvest(any_model, mixed, tmp_path / "s.zarr", keeping=Keeping(shard_samples=8))
+    check_store(any_model, mixed, tmp_path / "s.zarr")
+
+
+@SOME
+def test_questions_without_pictures_are_packed(any_model, write_benchmark, lines, tmp_path):
+    if not any_model.family.packs:
+        pytest.skip("this family is not packed")
+    mixed = load_jsonl(write_benchmark(with_words(lines)))
+    with CountedTokens(any_model.model) as shapes:
+        harvest(any_model, mixed, tmp_path / "s.zarr", Settings(pack=True))
+    assert len(shapes) == 2
+    assert sum(tokens for _, tokens in shapes) == check_store(any_model, mixed, tmp_path / "s.zarr")
+
+
+@SOME
+def test_questions_without_pictures_may_be_branches_of_one_row(any_model, write_benchmark, lines):
+    if not any_model.family.shares:
+        pytest.skip("this family shares no beginning")
+    asked = [prepare(any_model.processor, [], words) for words in ("is it odd ?", "is it odd or even ?", "is it")]
+    alone = torch.cat([vectors_of(any_model, Batching(1), [[[0]]], [each]) for each in asked])
+    together = vectors_of(any_model, Batching(1), [[[0, 1, 2]]], asked)
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
 
 
 @EVERY

@@ -53,3 +53,13 @@ def test_blocks_come_in_order_whoever_prepares_them(loaded, asked, workers):
         expected = Encoder(model, VECTORS_ONLY).run(block)
         assert (of_it.status == expected.status).all()
         assert np.array_equal(of_it.vectors, expected.vectors, equal_nan=True)
+
+
+def test_words_alone_are_encoded_beside_pictures(loaded, asked):
+    model = loaded["qwen2vl"]
+    mixed = [asked[0], Question((), "is it odd ?"), asked[1], Question((), "say what you see .")]
+    found = Encoder(model).run(mixed)
+    assert found.failed == []
+    for place, question in enumerate(mixed):
+        single = Encoder(model).run([question]).vectors[0]
+        np.testing.assert_allclose(found.vectors[place].astype(float), single.astype(float), rtol=2**-9, atol=2e-3)

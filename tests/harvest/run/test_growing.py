@@ -1,5 +1,6 @@
 """Data that changed a little cost a little: what is the same is taken over, and nothing is ever half."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from kit.replicas.writing import write_picture
-from savs_benchmarks import find_benchmark
+from savs_benchmarks import find_benchmark, load_own
 from savs_benchmarks.files.reading import Reading
 from savs_harvest.batches.layout_check import load_model
 from savs_harvest.models.specs import find_model
@@ -17,7 +18,7 @@ from savs_harvest.run.harvest import harvest
 from savs_harvest.run.listener import Listener
 from savs_harvest.run.ranks import Rank
 from savs_harvest.run.writing import Keeping
-from savs_stores import MismatchError, open_store, verify
+from savs_stores import MismatchError, Status, open_store, verify
 
 KEEPING = Keeping(shard_samples=4)
 
@@ -84,6 +85,25 @@ def spy(real, asked):
         return real(self, runner, rows, groups, prepared, buffers)
 
     return run
+
+
+def test_words_without_pictures_are_taken_over_and_unreadable_pictures_are_not(tiny, photos, tmp_path):
+    file, words = photos / "t.jsonl", "which digit is this ?"
+
+    def grown(*images):
+        rows = [{"question": words} | ({"image": image} if image else {}) for image in images]
+        rows += [{"question": "is it odd ?"}, {"question": "name it", "image": "cat/00.png"}]
+        file.write_text("\n".join(json.dumps({"id": str(n), "label": "ab"[n % 2]} | row) for n, row in enumerate(rows)))
+        taken = []
+        listener = Listener(taken=lambda count, total: taken.append((count, total)))
+        harvest_changed(tiny, load_own(file), tmp_path / "t.zarr", keeping=KEEPING, listener=listener)
+        return taken, open_store(tmp_path / "t.zarr")
+
+    assert grown("")[0] == []
+    (photos / "broken.png").write_bytes(b"")
+    taken, store = grown("", "broken.png")
+    assert taken == [(3, 4)]
+    assert store["tiny"].status.tolist() == [Status.OK, Status.NOT_AN_IMAGE, Status.OK, Status.OK]
 
 
 def test_what_is_taken_over_is_what_a_new_harvest_gives(run, photos, tiny, tmp_path):

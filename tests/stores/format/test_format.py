@@ -195,6 +195,14 @@ def test_the_order_in_which_classes_appear_may_be_kept(toy, tmp_path, order):
     assert ("class_order" in metadata(tmp_path / "toy.zarr")["."]["attributes"]["benchmark"]) == bool(order)
 
 
+@pytest.mark.parametrize("wording", ["", "td"])
+def test_a_wording_of_the_question_may_be_kept(toy, tmp_path, wording):
+    info = BenchmarkInfo("toy", {"all": ["blue", "green", "red"]}, wording=wording)
+    create_store(tmp_path / "toy.zarr", info, toy.table)
+    assert open_store(tmp_path / "toy.zarr").benchmark.wording == wording
+    assert ("wording" in metadata(tmp_path / "toy.zarr")["."]["attributes"]["benchmark"]) == bool(wording)
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_no_store_is_refused_in_words(whole, name):
     change, words = REFUSED[name]
