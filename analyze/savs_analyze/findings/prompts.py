@@ -9,7 +9,6 @@ import pandas as pd
 
 from savs_analyze.findings.comparisons import Line, line_of, mean_name, side_by_side, tests
 from savs_analyze.measure.metrics import METRICS
-from savs_analyze.methods.recipes import ZERO_SHOT
 from savs_analyze.runs.results import CellResult
 from savs_stores import Store
 from savs_stores.terminal import counted
@@ -99,4 +98,4 @@ def _line(of_line: Sequence[tuple[str, CellResult, int]], metric: str) -> Line |
     wordings, draws = side_by_side(of_line, metric)
     if len(wordings) < 2 or not draws:
         return None
-    return line_of(wordings, draws, wordings if of_line[0][1].facts.method == ZERO_SHOT else ())
+    return line_of(wordings, draws, () if of_line[0][1].facts.shots else wordings)

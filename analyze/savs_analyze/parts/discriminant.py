@@ -17,7 +17,7 @@ from savs_analyze.parts.selection import HeadScores
 from savs_analyze.votes.similarity import unit
 from savs_analyze.votes.voting import softmax
 
-BLOCK_BYTES = 100_000_000
+BLOCK_BYTES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -127,34 +127,48 @@ class _Block:
         of_class[labels, np.arange(len(labels))] = 1 / self.count[labels]
         self.means = of_class @ vectors
         self.residuals = vectors - self.means[:, labels]
+        trace = (self.residuals**2).sum(axis=(1, 2)) / max(len(labels) - 1, 1)
+        # What is left by rounding where all samples of a class are alike is no scatter.
+        self.flat = trace <= 1e-24
+        self.ridge = np.where(self.flat, 1.0, prior.regularisation * trace)[:, None, None]
+        self.in_samples = len(labels) < vectors.shape[2]
+        self.inverse = self._inverse()
         self.precision_of_means = self._times_precision(self.means.transpose(0, 2, 1)).transpose(0, 2, 1)
         log_share = np.log(self.count / self.count.sum())
         self.intercept = log_share - np.einsum("hcd,hcd->hc", self.means, self.precision_of_means) / 2
 
+    def _inverse(self) -> Float[np.ndarray, "head side side"]:
+        """Return the inverse of the smaller of two systems: dim x dim, or samples x samples (Woodbury)."""
+        turned = self.residuals.transpose(0, 2, 1)
+        scatter = self.residuals @ turned if self.in_samples else turned @ self.residuals
+        return np.linalg.inv(scatter + self.ridge * np.eye(scatter.shape[1]))
+
     def _times_precision(self, columns: Float[np.ndarray, "head dim column"]) -> Float[np.ndarray, "head dim column"]:
-        """Return P times columns, by the smaller of two systems: dim x dim, or samples x samples (Woodbury)."""
-        of_samples, dim = self.residuals, self.vectors.shape[2]
-        trace = (of_samples**2).sum(axis=(1, 2)) / max(len(self.labels) - 1, 1)
-        # What is left by rounding where all samples of a class are alike is no scatter.
-        flat = trace <= 1e-24
-        ridge = np.where(flat, 1.0, self.prior.regularisation * trace)[:, None, None]
-        if len(self.labels) < dim:
-            small = of_samples @ of_samples.transpose(0, 2, 1) + ridge * np.eye(len(self.labels))
-            inner = of_samples.transpose(0, 2, 1) @ np.linalg.solve(small, of_samples @ columns)
-            found = dim * (columns - inner) / ridge
+        """Return P times columns."""
+        dim = self.vectors.shape[2]
+        if self.in_samples:
+            inner = self.residuals.transpose(0, 2, 1) @ (self.inverse @ (self.residuals @ columns))
+            found = dim * (columns - inner) / self.ridge
         else:
-            scatter = of_samples.transpose(0, 2, 1) @ of_samples
-            found = dim * np.linalg.solve(scatter + ridge * np.eye(dim), columns)
-        found[flat] = 0 if self.prior.as_published else columns[flat]
+            found = dim * (self.inverse @ columns)
+        found[self.flat] = 0 if self.prior.as_published else columns[self.flat]
+        return found
+
+    def _distances(self) -> Float[np.ndarray, "head sample"]:
+        """Return r^T P r of every residual; where there is no scatter, all of them are 0."""
+        dim = self.vectors.shape[2]
+        if self.in_samples:  # with G of their products: G - G (G + ridge)^-1 G = ridge (1 - ridge (G + ridge)^-1)
+            found = dim * (1 - self.ridge[:, 0] * np.diagonal(self.inverse, axis1=1, axis2=2))
+        else:
+            found = dim * ((self.residuals @ self.inverse) * self.residuals).sum(axis=2)
+        found[self.flat] = 0
         return found
 
     def logits(self, leave_one_out: bool) -> Float[np.ndarray, "head sample class"]:
         """Return the logits of the support, each sample left out of its own class's mean if that is asked for."""
         found = self.vectors @ self.precision_of_means.transpose(0, 2, 1) + self.intercept[:, None]
         if leave_one_out:
-            distance = np.einsum(
-                "hnd,hdn->hn", self.residuals, self._times_precision(self.residuals.transpose(0, 2, 1))
-            )
+            distance = self._distances()
             own = self.count[self.labels]
             farther = np.where(own > 1, (own / np.maximum(own - 1, 1)) ** 2, 1.0) - 1
             found[:, np.arange(len(self.labels)), self.labels] -= farther * distance / 2
