@@ -39,6 +39,8 @@ from savs_analyze.cli.printing import print_rows
 from savs_analyze.cli.results import hyperparameters, table
 from savs_stores import terminal
 
+COSTS = ["learn_seconds", "answer_milliseconds", "heads_read", "bytes_read"]
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -150,11 +152,42 @@ def study(
     table(folder, all_settings=bool(asked.along))
     if wordings:
         _compare_wordings(folder, wordings)
+    if asked.costs:
+        _tell_costs(asked, store, model or (), folder / "costs.csv")
     if asked.along:
         cells = list(Results(folder).loaded())
         print(draw_curves(summarize(cells), asked.along, folder / f"{asked.along}.svg"))
     elif choose(Results(folder).loaded()):
         hyperparameters(folder)
+
+
+def _tell_costs(asked: Study, stores: Sequence[str], models: Sequence[str], out: Path) -> None:
+    """Print what every method costs on the first task of each store, and write it."""
+    import pandas as pd
+
+    from savs_analyze.across.costs import costs
+    from savs_analyze.draws.task import Task
+    from savs_analyze.runs.cells import cap_settings
+    from savs_analyze.runs.sweep import expand
+    from savs_stores import open_store
+
+    found = []
+    for path in expand(stores):
+        opened = open_store(path)
+        vectors = opened[next(name for name in opened.models if name in (models or opened.models))]
+        task = Task(vectors, next(iter(opened.benchmark.tasks)))
+        settings = cap_settings(asked.ask().settings, len(vectors.heads), len(vectors.heads.layers))
+        found += [costs(task, settings, shots).assign(task=task.name) for shots in asked.shots]
+    rows = pd.concat(found)[["task", "shots", "setting", *COSTS]]
+    rows.to_csv(out, index=False)
+    shown = {"learn": "{:.3f} s", "answer": "{:.3f} ms", "heads": "{:,}", "reads": "{:,.1f} kB"}
+    people = rows.assign(bytes_read=rows["bytes_read"] / 1000).rename(columns=dict(zip(COSTS, shown, strict=True)))
+    for name, words in shown.items():
+        people[name] = people[name].map(words.format)
+    notes = [
+        "Each alone on the first draw: processor time to learn, and to answer one sample; heads and bytes read for it."
+    ]
+    print_rows(rows, TableFormat.table, people, notes)
 
 
 def demo(

@@ -18,8 +18,8 @@ class Study:
     """What is asked, where it is from, and the sweep that answers; `along` is the axis of its curves, if any.
 
     One with `formulas` also draws the scores that it is about, which needs no store; one of `wordings` compares stores
-    that differ in the wording of their question. `validation` is the share that chooses, None for that of the protocol;
-    more than `most_classes` are told.
+    that differ in the wording of their question; one of `costs` measures what methods cost. `validation` is the share
+    that chooses, None for that of the protocol; more than `most_classes` are told.
     """
 
     question: str
@@ -31,6 +31,7 @@ class Study:
     along: str = ""
     formulas: bool = False
     wordings: bool = False
+    costs: bool = False
     validation: float | None = None
     most_classes: int = 0
 
@@ -97,11 +98,13 @@ STUDIES = {
         "SAVs, their successors and the strongest classifiers on the same vectors",
         "this project; HEC, arXiv 2603.24181; CALM, arXiv 2602.07077",
         (
-            *("zero-shot savs savs-soft gaussian ridge sparse-group-lasso-share hec-v hec-v-loo calm".split()),
+            *("zero-shot savs savs-soft gaussian ridge sparse-group-lasso-share whitened hec-v hec-v-loo calm".split()),
             *("kernel-ridge kernel-ridge-all kernel-ridge-weighted lda ridge-gcv linear-probe-all".split()),
+            *("hec-t hec-vt hec-vt-loo gaussian-text laplacian-shot".split()),
         ),
         heads=(5, 20),
         shots=(4, 20),
+        costs=True,
     ),
     "prompts": Study(
         "what another wording of the question changes, on the same pictures, method by method",
