@@ -7,7 +7,7 @@ y - (G^-1 Y) / diag(G^-1).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,19 +60,19 @@ def kernels(cosines: Float[np.ndarray, "sample sample"]) -> list[Kernel]:
 
 
 def left_out(
-    cosines: Float[np.ndarray, "sample sample"], targets: Float[np.ndarray, "sample class"]
+    cosines: Float[np.ndarray, "sample sample"], targets: Float[np.ndarray, "sample class"], among: Sequence[Kernel]
 ) -> Iterator[LeftOut]:
-    """Yield what every kernel with every penalty says; one eigendecomposition a kernel."""
-    for kernel in kernels(cosines):
+    """Yield what each of some kernels says with every penalty; one eigendecomposition a kernel."""
+    for kernel in among:
         values, vectors = np.linalg.eigh(1 + kernel(cosines))
-        turned = vectors.T @ targets
+        turned, squared = vectors.T @ targets, vectors**2
         for penalty in PENALTIES:
             inverse = 1 / (np.maximum(values, 0) + penalty)
-            residual = (vectors * inverse) @ turned / ((vectors**2) @ inverse)[:, None]
+            residual = (vectors * inverse) @ turned / (squared @ inverse)[:, None]
             yield LeftOut(kernel, penalty, targets - residual, float((residual**2).mean()))
 
 
-def best_of(found: Sequence[LeftOut]) -> LeftOut:
+def best_of(found: Iterable[LeftOut]) -> LeftOut:
     """Return the one of least error, to twelve digits; of equal ones the first, which is the simpler kernel."""
     return min(found, key=lambda one: float(f"{one.error:.12g}"))
 

@@ -18,10 +18,11 @@ from savs_analyze.methods.kinds.kernels import KernelRidge
 from savs_analyze.methods.learners import learn
 from savs_analyze.methods.settings import make_setting
 from savs_analyze.parts.discriminant import Prior, posterior_scores
-from savs_analyze.parts.kernel_ridge import coefficients, left_out, sharpness, summed_cosines, targets_of
+from savs_analyze.parts.kernel_ridge import coefficients, kernels, left_out, sharpness, summed_cosines, targets_of
 from savs_analyze.parts.reliability import class_weights, reliability, shrunk
 from savs_analyze.parts.shrinkage import in_samples, ledoit_wolf
 from savs_analyze.votes.batch import Batch
+from savs_analyze.votes.kernel import Kernel
 from savs_analyze.votes.voting import softmax
 
 seeds = st.integers(0, 2**32 - 1)
@@ -137,7 +138,7 @@ def test_leaving_a_sample_out_is_fitting_without_it(seed, classes):
     vectors, labels, _ = drawn(seed, classes=classes)
     cosines = summed_cosines(vectors) / vectors.shape[1]
     targets = targets_of(labels, classes)
-    every = list(left_out(cosines, targets))
+    every = list(left_out(cosines, targets, kernels(cosines)))
     for found in (every[0], every[4], every[-1]):
         kernel = 1 + found.kernel(cosines)
         for place in range(len(labels)):
@@ -162,22 +163,30 @@ def test_kernel_ridge_is_scikit_learns_by_the_kernel_of_least_error(name, parame
         / np.sqrt(len(learnt.heads))
         for of in (vectors, unseen)
     )
-    best = min(left_out(seen @ seen.T, targets_of(labels, 3)), key=lambda one: round(one.error, 12))
+    best = min(
+        left_out(seen @ seen.T, targets_of(labels, 3), kernels(seen @ seen.T)), key=lambda one: round(one.error, 12)
+    )
     model = KernelRidgeOfScikitLearn(alpha=best.penalty, kernel="precomputed")
     model.fit(1 + best.kernel(seen @ seen.T), targets_of(labels, 3))
     expected = model.predict(1 + best.kernel(asked @ seen.T))
     assert found == pytest.approx(softmax(expected * sharpness(best.scores, labels)), abs=1e-6)
 
 
-def test_the_number_of_heads_and_the_weights_are_chosen_by_what_is_left_out():
+@pytest.mark.parametrize("many", [False, True])
+def test_the_number_of_heads_and_the_weights_are_chosen_by_what_is_left_out(many, monkeypatch):
+    """Of many samples the linear kernel alone chooses the heads, and all kernels are tried on these."""
+    monkeypatch.setattr("savs_analyze.methods.kinds.kernels.JOINTLY", 23 if many else 24)
     vectors, labels, unseen = drawn(0, per_class=8, heads=40)
     targets = targets_of(labels, 3)
     ranked = np.argsort(-posterior_scores(vectors, labels, 3, Prior(), 10.0, True).value)
-    errors = {
-        size: min(one.error for one in left_out(summed_cosines(vectors[:, ranked[:size]]) / size, targets))
-        for size in (5, 10, 20, 40)
-    }
-    assert len(said("kernel-ridge", vectors, labels, unseen)[0].heads) == min(errors, key=errors.get)
+    cosines = {size: summed_cosines(vectors[:, ranked[:size]]) / size for size in (5, 10, 20, 40)}
+    tried = {size: [Kernel()] if many else kernels(of) for size, of in cosines.items()}
+    errors = {size: min(one.error for one in left_out(of, targets, tried[size])) for size, of in cosines.items()}
+    size = min(errors, key=errors.get)
+    learnt, _ = said("kernel-ridge", vectors, labels, unseen)
+    assert len(learnt.heads) == size
+    best = min(left_out(cosines[size], targets, kernels(cosines[size])), key=lambda one: round(one.error, 12))
+    assert (learnt.linear, learnt.gamma) == (best.kernel.linear, pytest.approx(best.kernel.gamma))
     weighted, _ = said("kernel-ridge-weighted", vectors, labels, unseen)
     assert set(weighted.heads) == set(ranked[:8])  # above the 80th percentile
 
@@ -189,7 +198,7 @@ def test_sharpness_has_the_least_log_loss():
     loss = [-np.log(softmax(scores * power)[np.arange(200), labels]).mean() for power in np.logspace(-2, 1, 301)]
     assert sharpness(scores, labels) == pytest.approx(np.logspace(-2, 1, 301)[np.argmin(loss)], rel=0.03)
     kernel = summed_cosines(generator.normal(size=(9, 2, 3)))
-    [chosen] = [one for one in left_out(kernel / 2, scores[:9]) if one.kernel.linear][3:4]
+    [chosen] = [one for one in left_out(kernel / 2, scores[:9], kernels(kernel / 2)) if one.kernel.linear][3:4]
     assert (1 + kernel / 2 + chosen.penalty * np.eye(9)) @ coefficients(
         kernel / 2, scores[:9], chosen
     ) == pytest.approx(scores[:9])

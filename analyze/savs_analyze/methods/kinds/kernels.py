@@ -13,19 +13,23 @@ from savs_analyze.methods.kinds.discriminants import TAU, scores_of_heads
 from savs_analyze.methods.method import Method
 from savs_analyze.parts.discriminant import Prior
 from savs_analyze.parts.kernel_ridge import (
+    LeftOut,
     best_of,
     coefficients,
+    kernels,
     left_out,
     sharpness,
     summed_cosines,
     targets_of,
 )
 from savs_analyze.parts.selection import rank_heads, tied_at_cut
-from savs_analyze.votes.kernel import KernelVotes
+from savs_analyze.votes.kernel import Kernel, KernelVotes
 from savs_analyze.votes.similarity import HEAD_BLOCK, unit
 
 SIZES = (5, 10, 20, 40, 80, 160)
 BEST, EVERY, WEIGHTED = "best", "every", "weighted"
+# Samples up to which heads and kernel are chosen together; of more, the heads by the linear kernel, then the kernel.
+JOINTLY = 1000
 # Of heads that weigh, those above this quantile of scores do.
 QUANTILE = 0.8
 
@@ -50,8 +54,7 @@ class KernelRidge(Method):
     def learn(self, context: Context) -> KernelVotes:
         context.check_classes(self._name)
         targets = targets_of(context.labels, context.classes)
-        tried = [(heads, best_of(list(left_out(heads.cosines, targets)))) for heads in self._candidates(context)]
-        heads, chosen = tried[[one for _, one in tried].index(best_of([one for _, one in tried]))]
+        heads, chosen = self._chosen(context, targets)
         return KernelVotes(
             heads=heads.places,
             restricted=self.restricted,
@@ -62,6 +65,17 @@ class KernelRidge(Method):
             gamma=chosen.kernel.gamma,
             sharpness=sharpness(chosen.scores, context.labels),
         )
+
+    def _chosen(self, context: Context, targets: Float[np.ndarray, "sample class"]) -> tuple[Heads, LeftOut]:
+        """Return the heads, and the kernel with its penalty, of least error; of many samples the heads first."""
+        many = len(targets) > JOINTLY
+        best: tuple[Heads, LeftOut] | None = None
+        for heads in self._candidates(context):  # one at a time: of many samples the cosines are large
+            found = best_of(left_out(heads.cosines, targets, [Kernel()] if many else kernels(heads.cosines)))
+            if best is None or best_of([best[1], found]) is found:
+                best = heads, found
+        assert best is not None
+        return (best[0], best_of(left_out(best[0].cosines, targets, kernels(best[0].cosines)))) if many else best
 
     @property
     def _name(self) -> str:
