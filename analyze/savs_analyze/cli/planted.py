@@ -41,7 +41,7 @@ def write_planted(
             large = np.where(np.arange(dim) < 3, 4, 1)
             found = (found + 3 * generator.normal(size=dim)) * large * 10 ** generator.uniform(-1, 0)
             vectors[:, layer, head] = found
-    names = [f"class {number:02}" for number in range(classes)]
+    names = [f"class {number:0{max(2, len(str(classes - 1)))}}" for number in range(classes)]
     benchmark = BenchmarkInfo(
         path.stem, {"all": names}, source="made up: random vectors, a few heads of which tell the classes apart"
     )

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import pairwise
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -74,7 +75,7 @@ class BenchmarkInfo:
             if len(classes) > MOST_CLASSES:
                 raise StoreError(f"task {task!r} has {len(classes):,} classes, a store takes at most {MOST_CLASSES:,}")
             if list(classes) != sorted(set(classes)):
-                raise StoreError(f"the classes of task {task!r} must be sorted and distinct, got {list(classes)}")
+                raise StoreError(f"the classes of task {task!r} must be sorted and distinct: {_out_of_place(classes)}")
         for task, order in self.class_order.items():
             if task not in self.tasks or sorted(order) != list(self.tasks[task]):
                 raise StoreError(f"class_order of task {task!r} must hold each of its classes once, got {list(order)}")
@@ -107,6 +108,12 @@ class BenchmarkInfo:
             "wording": found.pop("wording"),
         }
         return found | {name: value for name, value in optional.items() if value}
+
+
+def _out_of_place(classes: Sequence[str]) -> str:
+    """Return the first class that does not come after the one before it."""
+    before, name = next((one, other) for one, other in pairwise(classes) if other <= one)
+    return f"{name!r} stands behind {before!r}"
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def said(*words):
 
 def test_every_command_that_takes_a_store_takes_it_by_one_name():
     assert set(WITH_STORES) == set(
-        "info verify join draws fit sweep study demo transfer projection answers report".split()
+        "info verify join draws fit sweep study demo heads transfer projection answers report".split()
     )
     for name in WITH_STORES:
         arguments = [param.name for param in GROUP.commands[name].params if param.param_type_name == "argument"]

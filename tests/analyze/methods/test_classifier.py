@@ -27,7 +27,7 @@ FAST += ["knn", "gaussian", "ridge", "last-layer-probe"]
 # They leave samples out, count neighbours, or estimate covariances.
 UNWEIGHTED = ["savs-loo", "savs-loo-margin", "knn", "paper-knn", "gaussian", "auto"]
 OF_MORE_HEADS = ("lda", "ridge-gcv", "linear-probe-all", "kernel-ridge", "kernel-ridge-all", "kernel-ridge-weighted")
-UNWEIGHTED += [n for n in NAMES if n.startswith(("hec", "calm", "kernel-ridge")) or n in ("lda", "ridge-gcv")]
+UNWEIGHTED += [n for n in NAMES if n.startswith(("hec", "whitened", "calm", "kernel-ridge", "lda", "ridge-gcv"))]
 SEEING = [name for name in NAMES if make_setting(name).method.transductive]
 SEES_ALL = {"check_methods_subset_invariance": "what is said of a sample depends on those beside it"}
 REFUSED_WEIGHTS = {

@@ -6,6 +6,7 @@ import pytest
 from kit.registered import added
 from savs_analyze.measure.metrics import unit_scores
 from savs_analyze.methods.kinds.heads import Savs
+from savs_analyze.methods.method import LOGITS
 from savs_analyze.methods.recipes import METHODS, Recipe
 from savs_analyze.methods.rooms import ROOMS, Included, include, register
 from savs_analyze.methods.settings import Setting, make_setting
@@ -63,9 +64,9 @@ def test_a_method_of_a_session_may_be_registered_anew_and_never_shares_results()
 def test_a_metric_of_a_session_scores_and_names_its_cells():
     kind = Cell("b", "m", "f", "i", "r", "half")
     settings = [make_setting("ridge")]
-    assert [cell.origins for cell in plan_cells(kind, {"all": True}, {"all": [5]}, 1, settings)] == [()]
+    assert [cell.origins for cell in plan_cells(kind, {"all": {LOGITS}}, {"all": [5]}, 1, settings)] == [()]
     register(Metric("half", lambda predicted, label: {"half": np.full(len(label), 0.5)}, slots=2))
-    [cell] = plan_cells(kind, {"all": True}, {"all": [5]}, 1, settings)
+    [cell] = plan_cells(kind, {"all": {LOGITS}}, {"all": [5]}, 1, settings)
     assert [origin.source for origin in cell.origins] == [SESSION]
     zeros, places = np.zeros(4, int), np.arange(4)
     assert unit_scores("half", zeros, zeros, places, places // 2, places % 2, 2).values()["half"] == 0.5

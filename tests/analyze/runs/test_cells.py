@@ -7,29 +7,32 @@ import pytest
 
 from savs_analyze.cli.parse import parse_grid, parse_grids, parse_range
 from savs_analyze.draws.validation import Validation
+from savs_analyze.methods.method import LOGITS
 from savs_analyze.methods.settings import Setting, expand_settings
 from savs_analyze.runs.cells import Cell, cap_settings, plan_cells
+
+ONE = {"one": {LOGITS}}
 
 
 def test_cells_differ_in_name_when_anything_differs():
     base = Cell("b", "m", "f", "i", "r", "accuracy")
     both = expand_settings(["zero-shot", "savs"], {"k": [5, 20]})
     few, twenty = {"one": [10]}, {"one": [20], "two": [20]}
-    cells = plan_cells(base, {"one": True, "two": False}, twenty, 3, both)
+    cells = plan_cells(base, ONE | {"two": ()}, twenty, 3, both)
     assert len(cells) == 1 + 2 * 3
     other = [
-        *plan_cells(base, {"one": True}, few, 1, both),
-        *plan_cells(base, {"one": True}, twenty, 1, expand_settings(["savs"], {"k": [5]})),
-        *plan_cells(base, {"one": True}, twenty, 1, expand_settings(["savs"], {"k": [5, 20]}, restricted=True)),
-        *plan_cells(base, {"one": True}, twenty, 1, expand_settings(["savs"], {"k": [5, 20]}, protocol="extension")),
-        *plan_cells(base, {"one": True}, twenty, 1, expand_settings(["savs-l2"], {"k": [5, 20]})),
-        *plan_cells(base, {"one": True}, twenty, 1, expand_settings(["savs-rbf"], {"k": [5], "gamma": [1, 2]})),
-        *plan_cells(replace(base, keep_leaks=True), {"one": True}, twenty, 1, both),
-        *plan_cells(replace(base, validation=Validation(0.5)), {"one": True}, twenty, 1, both),
-        *plan_cells(replace(base, validation=Validation(first=True)), {"one": True}, twenty, 1, both),
-        *plan_cells(Cell("b", "m", "g", "i", "r", "accuracy"), {"one": True}, twenty, 1, both),
-        *plan_cells(Cell("b", "m", "f", "i", "s", "accuracy"), {"one": True}, twenty, 1, both),
-        *plan_cells(Cell("b", "m", "f", "i", "r", "question-image-group"), {"one": True}, twenty, 1, both),
+        *plan_cells(base, ONE, few, 1, both),
+        *plan_cells(base, ONE, twenty, 1, expand_settings(["savs"], {"k": [5]})),
+        *plan_cells(base, ONE, twenty, 1, expand_settings(["savs"], {"k": [5, 20]}, restricted=True)),
+        *plan_cells(base, ONE, twenty, 1, expand_settings(["savs"], {"k": [5, 20]}, protocol="extension")),
+        *plan_cells(base, ONE, twenty, 1, expand_settings(["savs-l2"], {"k": [5, 20]})),
+        *plan_cells(base, ONE, twenty, 1, expand_settings(["savs-rbf"], {"k": [5], "gamma": [1, 2]})),
+        *plan_cells(replace(base, keep_leaks=True), ONE, twenty, 1, both),
+        *plan_cells(replace(base, validation=Validation(0.5)), ONE, twenty, 1, both),
+        *plan_cells(replace(base, validation=Validation(first=True)), ONE, twenty, 1, both),
+        *plan_cells(Cell("b", "m", "g", "i", "r", "accuracy"), ONE, twenty, 1, both),
+        *plan_cells(Cell("b", "m", "f", "i", "s", "accuracy"), ONE, twenty, 1, both),
+        *plan_cells(Cell("b", "m", "f", "i", "r", "question-image-group"), ONE, twenty, 1, both),
     ]
     learning = [cell.key for cell in cells + other if cell.method != "zero-shot"]
     assert len(set(learning)) == len(learning) == 6 + 12

@@ -55,7 +55,10 @@ def cell(**facts):
     st.integers(1, 6),
 )
 def test_dealing_loses_and_doubles_nothing_and_keeps_draws_together(facts, hands):
-    cells = [cell(**dict(zip(("task", "method", "shots", "draw"), of_one, strict=True))) for of_one in facts]
+    cells = [
+        cell(task=task, method=method, settings=(make_setting(method),), shots=shots, draw=draw)
+        for task, method, shots, draw in facts
+    ]
     parts = deal(cells, hands)
     dealt = [one for part in parts for one in part]
     assert sorted(one.key for one in dealt) == sorted(one.key for one in cells)

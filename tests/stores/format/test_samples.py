@@ -110,7 +110,9 @@ def test_labels_are_asked_for():
 
 @pytest.mark.parametrize("classes", [["red", "blue"], ["blue", "blue", "red"]])
 def test_classes_must_be_sorted_and_distinct(classes):
-    with pytest.raises(StoreError, match="classes of task 'colour' must be sorted and distinct"):
+    with pytest.raises(
+        StoreError, match=r"classes of task 'colour' must be sorted and distinct: '[a-z]+' stands behind '[a-z]+'"
+    ):
         BenchmarkInfo("toys", {"colour": classes})
 
 

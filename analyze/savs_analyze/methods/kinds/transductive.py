@@ -35,6 +35,10 @@ class Laplacian(Method):
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
 
     @property
+    def weighs(self) -> bool:
+        return True
+
+    @property
     def scorings(self) -> Sequence[Scoring]:
         return (BY_COUNT,)
 
