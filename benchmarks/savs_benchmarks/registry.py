@@ -130,6 +130,9 @@ def _refuse_reading(name: str, reading: Reading) -> None:
 def _unknown(name: str) -> BenchmarkError:
     close = difflib.get_close_matches(name, [*BENCHMARKS, *_names_here()], n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
+    base, _, wording = name.rpartition("-")
+    if base in BENCHMARKS and wording in BENCHMARKS[base].wordings:
+        hint = f"its wording is an option: --data {base} --wording {wording}. "
     names = ", ".join(BENCHMARKS)
     return BenchmarkError(
         f"there is no file, folder or benchmark {name!r}; {hint}There are {names}, or name your own file or folder"

@@ -43,7 +43,7 @@ def worded(benchmark: Benchmark, wording: str) -> Benchmark:
         benchmark,
         name=f"{benchmark.name}-{wording}",
         wording=wording,
-        prompt=put.text(["{classes}"]),
+        prompt=put.text(["{classes}"] if len(set(texts.values())) > 1 else next(iter(benchmark.tasks.values()))),
         samples=lambda: _asked(benchmark.samples(), texts),
         varying=(),
     )

@@ -25,23 +25,29 @@ def harvest(
     *,
     question: str = "",
     name: str | None = None,
+    wording: str = "default",
     **settings: Any,
 ) -> Store:
     """Run a model over a benchmark and return the opened store, by default `stores/NAME.zarr`; resumes by itself.
 
     `data` is a folder of pictures or a table of your own, of which `question` is asked, the name of a benchmark whose
     files are here, or a benchmark (from `savs_benchmarks.load_own`, for instance); `name` is that of the model in
-    the store. `settings` are those of `savs_harvest.run.settings.Settings`. Samples that failed are in
-    the store's `status`. Raises `ModelError`, `BenchmarkError`, `MismatchError` as the command does.
+    the store, `wording` how a benchmark's question is put. `settings` are those of
+    `savs_harvest.run.settings.Settings`. Samples that failed are in the store's `status`. Raises `ModelError`,
+    `BenchmarkError`, `MismatchError` as the command does.
     """
     with needing_harvest("harvest"):
         from savs_harvest.run.harvest import harvest as run
         from savs_harvest.run.settings import Settings
         from savs_harvest.run.writing import Keeping
     from savs_benchmarks import Reading, find_benchmark
+    from savs_benchmarks.wordings import worded
     from savs_stores import open_store
 
-    benchmark = find_benchmark(str(data), reading=Reading(question=question)) if isinstance(data, str | Path) else data
+    if isinstance(data, str | Path):
+        benchmark = find_benchmark(str(data), reading=Reading(question=question), wording=wording)
+    else:
+        benchmark = worded(data, wording)
     place = store or f"stores/{benchmark.name}.zarr"
     loaded = (model if isinstance(model, Model) else load_model(model)).loaded
     run(loaded, benchmark, place, Settings(**settings), Keeping(name))

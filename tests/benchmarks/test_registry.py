@@ -117,7 +117,15 @@ def test_pairs_are_two_pictures_by_two_questions_each_true_of_one_picture(true_d
             assert sample.label == ("yes" if named == DIGIT_WORDS[true_digit(sample.images[0])] else "no")
 
 
-@pytest.mark.parametrize(("name", "words"), [("digit", "did you mean 'digits'?"), ("xyz", "There are digits, ")])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("digit", "did you mean 'digits'?"),
+        ("xyz", "There are digits, "),
+        ("pets-td", "benchmark 'pets-td'; its wording is an option: --data pets --wording td. There are"),
+        ("pets-no", "did you mean 'pets'?"),
+    ],
+)
 def test_an_unknown_name_is_answered_with_the_names(name, words):
     with pytest.raises(BenchmarkError, match=re.escape(words)):
         find_benchmark(name)

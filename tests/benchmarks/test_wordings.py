@@ -35,7 +35,7 @@ def test_td_is_a_question_of_the_domain_and_tdc_lists_the_classes(name, data_roo
     for wording, text in (("td", f"{question}\n{ending}"), ("tdc", f"{question}\n{listed}{ending}")):
         found = find_benchmark(name, data_root, wording=wording)
         assert (found.name, found.wording) == (f"{name}-{wording}", wording)
-        assert found.prompt == text.replace(listed, "{classes}\n" if wording == "tdc" else listed)
+        assert found.prompt == text  # of all samples, so a classifier knows what it was asked
         assert found.varying == ()
         samples = check(found)
         assert {sample.question for sample in samples} == {text}
@@ -60,7 +60,9 @@ def test_each_task_lists_its_own_classes():
         varying=("one",),
         wordings={"listed": Wording("Which?", "One.", lists_classes=True)},
     )
-    asked = {sample.task: sample.question for sample in check(worded(benchmark, "listed"))}
+    found = worded(benchmark, "listed")
+    assert found.prompt == "Which?\n{classes}\nOne."
+    asked = {sample.task: sample.question for sample in check(found)}
     assert asked == {"one": "Which?\na\nb\nOne.", "two": "Which?\nc\nd\nOne."}
 
 

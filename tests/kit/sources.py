@@ -22,8 +22,8 @@ PACKED = {
 }
 # What is packed once more inside of an archive.
 INNER = {"caltech-101": ("caltech-101", "101_ObjectCategories")}
-# What nobody serves and people bring.
-BY_HAND = {
+# The files by which CoOp divides.
+COOP = {
     "dtd": "split_zhou_DescribableTextures.json",
     "food-101": "split_zhou_Food101.json",
     "caltech-101": "split_zhou_Caltech101.json",

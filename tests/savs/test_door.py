@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 import savs
-from savs_benchmarks import BENCHMARKS, load_picture
+from savs_benchmarks import BENCHMARKS, BenchmarkError, load_picture
+from savs_benchmarks.splits import limited
 from savs_harvest.batches.layout_check import load_model
 from savs_harvest.models.specs import find_model
 from savs_harvest.run.harvest import harvest
@@ -148,3 +149,11 @@ def test_a_keyword_that_there_is_not_is_refused(tmp_path, make_planted_store):
     store = make_planted_store(tmp_path / "planted.zarr")
     with pytest.raises(TypeError, match="sweep has no shoots"):
         savs.sweep(store.path, shoots=5, out=tmp_path / "out")
+
+
+def test_a_benchmark_is_asked_in_another_wording(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = savs.harvest("tiny", limited(BENCHMARKS["digits"], 10), wording="td", logits=False)
+    assert (Path(store.path).name, store.benchmark.wording) == ("digits-10-td.zarr", "td")
+    with pytest.raises(BenchmarkError, match="digits-pairs has no wording 'td'"):
+        savs.harvest("tiny", "digits-pairs", wording="td")

@@ -26,7 +26,7 @@ LATEX = str.maketrans(
 )
 WORDS = (
     *"benchmark model task metric method setting other formula source hyperparameters target takes verdict".split(),
-    *"sample picture question true said scores".split(),
+    *"sample picture question wording true said scores".split(),
     "published in",
 )
 

@@ -107,7 +107,8 @@ def study(
     name: Annotated[
         str,
         typer.Argument(
-            help="methods, shots, heads, layers, classifiers, per-class, artanh (needs no store), lasso or demo."
+            help="methods, shots, heads, layers, classifiers, per-class, artanh (needs no store), lasso, strong, "
+            "prompts, hec or demo."
         ),
     ],
     store: StoresIfAnyOption = None,
@@ -138,8 +139,11 @@ def study(
         return
     if shots:
         asked = replace(asked, shots=tuple(parse_range(shots)))
+    wordings = _wordings(asked, store)
     _run(asked, store, folder, (protocol, arithmetic), draws, model or (), jobs)
     table(folder, all_settings=bool(asked.along))
+    if wordings:
+        _compare_wordings(folder, wordings)
     if asked.along:
         cells = list(Results(folder).loaded())
         print(draw_curves(summarize(cells), asked.along, folder / f"{asked.along}.svg"))
@@ -216,9 +220,40 @@ def _run(
         models=models,
         shots=asked.shots,
         draws=draws,
-        validation=protocol.validation(None),
+        validation=protocol.validation(asked.validation),
         keep_leaks=bool(protocol.code),
     )
     with CellProgress() as progress:
         ask, execution = asked.ask(protocol.code, arithmetic.code), Execution(folder, jobs)
         sweep(ask, data, execution, command=terminal.command_line(), on_cells=progress.update)
+
+
+def _wordings(asked: Study, patterns: list[str]) -> dict[str, str]:
+    """Return the wordings of the stores for a study that compares them; tell what a study does otherwise."""
+    from savs_analyze.findings.prompts import wordings_of
+    from savs_analyze.runs.sweep import expand
+    from savs_stores import open_store
+
+    stores = [open_store(path) for path in expand(patterns)] if asked.wordings or asked.most_classes else []
+    for store in stores:
+        classes = store.benchmark.most_classes
+        if asked.most_classes and classes > asked.most_classes:
+            most = f"the protocol takes {asked.most_classes:,} of them at a time, here all are told apart"
+            terminal.say(f"{store.benchmark.name} has {classes:,} classes: {most}", file=sys.stderr)
+    return wordings_of(stores) if asked.wordings else {}
+
+
+def _compare_wordings(folder: Path, wordings: dict[str, str]) -> None:
+    """Print what another wording changes, and write it beside the results."""
+    from savs_analyze.findings.prompts import compare_wordings
+    from savs_analyze.report.layout import differences
+    from savs_analyze.report.notes import TESTED
+    from savs_analyze.runs.results import Results, replaced
+    from savs_analyze.runs.spreadsheet import csv_text
+
+    compared = compare_wordings(Results(folder).loaded(), wordings)
+    notes = ["Differences in points, of each method by itself: holm is corrected for its pairs of wordings.", *TESTED]
+    print_rows(compared, TableFormat.table, differences(compared), notes)
+    with replaced(folder / "prompts.csv") as beside:
+        beside.write_text(csv_text(compared), encoding="utf-8")
+    terminal.say(folder / "prompts.csv", file=sys.stderr)

@@ -102,10 +102,10 @@ def mean_name(tasks: int) -> str:
 def side_by_side(of_line: Sequence[tuple[str, CellResult, int]], metric: str) -> tuple[list[str], list[Paired]]:
     """Return the settings and, for every draw, their scores on the units that all of them tested.
 
-    What learns nothing has the same scores in every draw.
+    What learns nothing has the same scores in every draw, and by itself one.
     """
     settings = list(dict.fromkeys(setting for setting, _, _ in of_line))
-    numbers = sorted({cell.facts.draw for _, cell, _ in of_line if cell.facts.method != ZERO_SHOT})
+    numbers = sorted({cell.facts.draw for _, cell, _ in of_line if cell.facts.method != ZERO_SHOT}) or [0]
     draws = []
     for number in numbers:
         units = {

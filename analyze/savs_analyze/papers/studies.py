@@ -17,7 +17,9 @@ LINEAR: Grid = {"layers": [1, 2, 3, 4], "C": PENALTIES, "alpha": PENALTIES}
 class Study:
     """What is asked, where it is from, and the sweep that answers; `along` is the axis of its curves, if any.
 
-    One with `formulas` also draws the scores that it is about, which needs no store.
+    One with `formulas` also draws the scores that it is about, which needs no store; one of `wordings` compares stores
+    that differ in the wording of their question. `validation` is the share that chooses, None for that of the protocol;
+    more than `most_classes` are told.
     """
 
     question: str
@@ -28,6 +30,9 @@ class Study:
     grid: Grid = field(default_factory=dict)
     along: str = ""
     formulas: bool = False
+    wordings: bool = False
+    validation: float | None = None
+    most_classes: int = 0
 
     def ask(self, protocol: str = "", arithmetic: str = "") -> Ask:
         return Ask(self.methods, self.heads, self.grid, protocol=protocol, arithmetic=arithmetic)
@@ -97,6 +102,21 @@ STUDIES = {
         ),
         heads=(5, 20),
         shots=(4, 20),
+    ),
+    "prompts": Study(
+        "what another wording of the question changes, on the same pictures, method by method",
+        "HEC, arXiv 2603.24181",
+        ("zero-shot", "savs", "hec-v", "kernel-ridge"),
+        wordings=True,
+        validation=0.0,
+    ),
+    "hec": Study(
+        "HEC's protocol: four samples a class, its hyperparameters fixed, nothing validates",
+        "HEC, arXiv 2603.24181",
+        ("zero-shot", "savs", "ridge", "hec-v", "hec-v-loo"),
+        shots=(4,),
+        validation=0.0,
+        most_classes=200,
     ),
     "demo": Study(
         "a few methods, each with the hyperparameters that validation chooses",

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Columns of names that come from a store; a spreadsheet computes a text that begins so.
-NAMES = ("benchmark", "model", "task", "source", "target", "sample_id", "image_path", "question", "label", "answer")
+NAMES = (
+    *("benchmark", "model", "task", "wording", "other", "source", "target"),
+    *("sample_id", "image_path", "question", "label", "answer"),
+)
 COMPUTED = ("=", "+", "-", "@")
 
 

@@ -26,6 +26,7 @@ BENCHMARK = Published(
         size="0.1 GB",
         needs=(SPLIT, "**/101_ObjectCategories/*/*.jpg"),
         downloads=(
+            coop.split_download(SPLIT, "sha256:52ce83205ff8ff8a1a18119aad6376120ae35c36e783a984bc560cbf10e73fa5"),
             Download(
                 "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",
                 "md5:3138e1922a9193bfa496528edbbc45d0",
@@ -33,7 +34,6 @@ BENCHMARK = Published(
             ),
         ),
         inner=("caltech-101/101_ObjectCategories.tar.gz",),
-        by_hand=(coop.by_hand("caltech-101", SPLIT, "1hyarUivQE36mY6jSomru6Fjd-JzwcCzN"),),
     ),
     licence="CC BY 4.0",
     metric="accuracy",

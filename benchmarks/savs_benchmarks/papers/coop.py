@@ -13,15 +13,19 @@ from pathlib import Path
 from savs_benchmarks.errors import BenchmarkError
 from savs_benchmarks.files.published import Tasks
 from savs_benchmarks.files.rows import Row, RowError, read_json, read_samples
+from savs_benchmarks.files.source import Download
 from savs_benchmarks.papers.classification import classification_sample
 from savs_benchmarks.sample import DEFAULT_TASK, Sample, Split
 
+COPY = (
+    "https://raw.githubusercontent.com/linzhiqiu/cross_modal_adaptation/ac9077ee4e422f768c9b9109551468605e33ec9a/splits"
+)
 SPLITS: dict[str, Split] = {"train": "pool", "val": "pool", "test": "test"}
 
 
-def by_hand(name: str, file: str, drive: str) -> str:
-    """Return how people bring a split: it lies on Google Drive, and nobody publishes a digest of it."""
-    return f"fetch {file} from https://drive.google.com/file/d/{drive}/view and put it into {name}/ below the data root"
+def split_download(file: str, digest: str | None) -> Download:
+    """Return where a split is fetched: not from CoOp's Google Drive, from the copy in the code of arXiv 2301.06267."""
+    return Download(f"{COPY}/{file}", digest)
 
 
 def tasks(folder: Path, file: str) -> Tasks:

@@ -25,13 +25,13 @@ BENCHMARK = Published(
         size="0.6 GB",
         needs=(SPLIT, "**/images/*/*.jpg"),
         downloads=(
+            coop.split_download(SPLIT, "sha256:f26ebeccd2b58e68d70f07a0dc39fe49bf7b69024bac34396b954dfd87969c38"),
             Download(
                 "https://www.robots.ox.ac.uk/~vgg/data/dtd/download/dtd-r1.0.1.tar.gz",
                 "md5:fff73e5086ae6bdbea199a49dfb8a4c1",
                 ("**/images/*/*.jpg",),
             ),
         ),
-        by_hand=(coop.by_hand("dtd", SPLIT, "1u3_QfB467jqHgNXC00UIzbLZRQCg2S7x"),),
     ),
     licence="research purposes",
     metric="accuracy",

@@ -26,13 +26,13 @@ BENCHMARK = Published(
         size="5 GB",
         needs=(SPLIT, "**/images/*/*.jpg"),
         downloads=(
+            coop.split_download(SPLIT, None),  # pinned by its commit alone
             Download(
                 "http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz",
                 "md5:85eeb15f3717b99a5da872d97d918f87",
                 ("**/images/*/*.jpg",),
             ),
         ),
-        by_hand=(coop.by_hand("food-101", SPLIT, "1QK0tGi096I0Ba6kggatX1ee6dJFIcEJl"),),
     ),
     licence="research purposes",
     metric="accuracy",

@@ -2,6 +2,7 @@
 
 import shlex
 import unicodedata
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -112,6 +113,8 @@ def test_a_name_is_no_formula_of_a_spreadsheet(begin, capsys):
 
     rows = pd.DataFrame({"benchmark": [f"{begin}1+1|x"], "value": [-0.5], "setting": [f"{begin}x"]})
     assert people_of(rows, TableFormat.csv, capsys) == f"benchmark,value,setting\n'{begin}1+1|x,-0.5,{begin}x\n"
+    wordings = pd.DataFrame({"wording": [f"{begin}a"], "other": [f"{begin}b"]})
+    assert csv_text(wordings) == f"wording,other\n'{begin}a,'{begin}b\n"
     assert csv_text(rows.assign(benchmark="a-b")) == f"benchmark,value,setting\na-b,-0.5,{begin}x\n"
 
 
@@ -129,12 +132,26 @@ def test_no_hint_repeats_the_command_of_a_store(make_store, tmp_path):
     assert f"begun, in the store's own words, with {COMMAND!r}" in printed
 
 
-def _begin(path, like):
+@pytest.mark.parametrize(
+    ("wording", "said"),
+    [("td", ["--data", "toy", "--wording", "td"]), ("x; rm -rf ~", ["--data", "toy"]), ("", ["--data", "toy"])],
+)
+def test_a_hint_says_the_wording_as_an_option(make_store, tmp_path, wording, said):
+    unfinished = tmp_path / "unfinished.zarr"
+    name = f"toy-{wording}" if wording else "toy"
+    _begin(unfinished, make_store(), name=name, wording=wording)
+    message = str(CliRunner().invoke(app, ["sweep", "--store", str(unfinished)]).exception)
+    harvest = terminal.command("savs-harvest", "run", "--model", "m", "--store", unfinished, *said)
+    assert f"finish it with: {harvest} and the options" in message
+    assert "rm -rf" not in message
+
+
+def _begin(path, like, **benchmark):
     """Begin a model in a new store and finish none of its shards."""
     from savs_stores import HeadTable
     from savs_stores.write import add_model, create_store
 
-    create_store(path, like.benchmark, like.samples)
+    create_store(path, replace(like.benchmark, **benchmark), like.samples)
     heads = HeadTable.from_layers([(0, 4, 4)])
     add_model(path, "m", {"model": "m"}, heads, {"command": COMMAND})
 

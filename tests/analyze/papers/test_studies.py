@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -11,6 +12,7 @@ from savs_analyze.methods.recipes import METHODS
 from savs_analyze.methods.settings import expand_settings
 from savs_analyze.papers.studies import STUDIES, find_study
 from savs_analyze.runs.results import Results
+from savs_stores import BenchmarkInfo, write_store
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -53,6 +55,36 @@ def test_a_study_takes_other_shots(write_toy, generator, tmp_path, monkeypatch):
     assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
     learnt = {cell.facts.shots for cell in Results(tmp_path / "results" / "heads").loaded()}
     assert learnt - {0} == {3, 5}
+
+
+def test_hecs_protocol_is_four_shots_and_validates_nothing(write_toy, generator, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = write_toy(tmp_path, generator, count=220).path
+    done = CliRunner().invoke(app, ["study", "hec", "--store", str(store), "--draws", "2"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "classes" not in done.stderr
+    cells = list(Results(tmp_path / "results" / "hec").loaded())
+    assert {cell.facts.method for cell in cells} == {"savs", "ridge", "hec-v", "hec-v-loo"}  # no logits
+    assert {cell.facts.shots for cell in cells} == {4}
+    assert not any(cell.arrays["validation"].any() for cell in cells)
+    [hec] = {str(cell.facts.settings) for cell in cells if cell.facts.method == "hec-v"}
+    assert "'tau': 10" in hec
+
+
+def test_hecs_protocol_tells_of_more_classes_than_it_takes(generator, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [f"{number:03}" for number in range(201)]
+    labels = np.tile(np.arange(201), 5)
+    store = write_store(
+        tmp_path / "many.zarr",
+        benchmark=BenchmarkInfo("many", {"all": names}),
+        samples={"label": [names[label] for label in labels], "split": ["pool"] * 804 + ["test"] * 201},
+        model="m",
+        heads=generator.normal(size=(1005, 1, 2, 3)),
+    )
+    done = CliRunner().invoke(app, ["study", "hec", "--store", str(store.path), "--draws", "1"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "many has 201 classes: the protocol takes 200 of them at a time, here all are told apart" in done.stderr
 
 
 def test_the_demo_needs_nothing(tmp_path, monkeypatch):

@@ -29,27 +29,27 @@ from kit.damages import (
     put,
 )
 from kit.replicas import REPLICAS
-from kit.sources import BY_HAND
+from kit.sources import COOP
 from savs_benchmarks import BenchmarkError, check, find_benchmark
 
-CALTECH = BY_HAND["caltech-101"]
+CALTECH = COOP["caltech-101"]
 CLAIM = {"image_path": "a.jpg", "claim_list": ["One.", "Two."], "ref_claim_label": ["hallucination"] * 2}
 
 # benchmark, damage, how the only fault begins, what else it says
 BAD_ROWS = {
     "dtd without a class": (
-        *("dtd", json_file(BY_HAND["dtd"], lambda split: split["val"][1].pop())),
-        f"{BY_HAND['dtd']}, val 1: 'class' is missing; ",
+        *("dtd", json_file(COOP["dtd"], lambda split: split["val"][1].pop())),
+        f"{COOP['dtd']}, val 1: 'class' is missing; ",
         "there are image, number, split",
     ),
     "food-101 with a path alone": (
-        *("food-101", json_file(BY_HAND["food-101"], lambda split: split["test"].__setitem__(0, "sushi/1.jpg"))),
-        f"{BY_HAND['food-101']}, test 0: 'image' is missing",
+        *("food-101", json_file(COOP["food-101"], lambda split: split["test"].__setitem__(0, "sushi/1.jpg"))),
+        f"{COOP['food-101']}, test 0: 'image' is missing",
         "there are split",
     ),
     "food-101 outside of its folder": (
-        *("food-101", json_file(BY_HAND["food-101"], lambda split: split["test"][0].__setitem__(0, "../../a.jpg"))),
-        f"{BY_HAND['food-101']}, test 0: 'image'",
+        *("food-101", json_file(COOP["food-101"], lambda split: split["test"][0].__setitem__(0, "../../a.jpg"))),
+        f"{COOP['food-101']}, test 0: 'image'",
         "a.jpg",
     ),
     "caltech-101 with a class of another folder": (
@@ -341,12 +341,12 @@ BAD_FILES = {
         ),
         "add_att.json, row 0: 'key' is missing; there are filename, caption, negative_caption",
     ),
-    "dtd a list": ("dtd", content(BY_HAND["dtd"], b"[]"), "must hold an object with the lists train, val, test"),
+    "dtd a list": ("dtd", content(COOP["dtd"], b"[]"), "must hold an object with the lists train, val, test"),
     "dtd without a part": (
-        *("dtd", content(BY_HAND["dtd"], b'{"train": [], "val": []}')),
+        *("dtd", content(COOP["dtd"], b'{"train": [], "val": []}')),
         "must hold an object with the lists train, val, test",
     ),
-    "food-101 a page": ("food-101", content(BY_HAND["food-101"], b"<!DOCTYPE html>"), "is not JSON"),
+    "food-101 a page": ("food-101", content(COOP["food-101"], b"<!DOCTYPE html>"), "is not JSON"),
     "pets not UTF-8": ("pets", content("annotations/test.txt", b"\xff\xfe"), "annotations/test.txt cannot be read"),
     "flowers no matrix": ("flowers", content("setid.mat", b"<!DOCTYPE html>" * 99), "setid.mat holds no list 'trnid'"),
     "flowers empty": ("flowers", content("setid.mat", b""), "setid.mat holds no list 'trnid'"),
@@ -392,7 +392,7 @@ def test_a_damaged_matrix_gives_samples_or_an_error(file, replica, tmp_path):
 # Sample ids come from the files: one that occurs twice would be taken for the same sample.
 REPEATED = {
     "dtd": (
-        json_file(BY_HAND["dtd"], lambda split: split["val"].append(split["test"][0])),
+        json_file(COOP["dtd"], lambda split: split["val"].append(split["test"][0])),
         "sample id 'banded/banded_0005' occurs 2 times",
     ),
     "blink": (cells(ART, 4, idx="val_Art_Style_1"), "sample id 'val_Art_Style_1' occurs 2 times"),

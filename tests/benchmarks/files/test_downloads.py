@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kit.sources import BY_HAND, PACKED, as_published, contents, pack, raising, serve
+from kit.sources import PACKED, as_published, contents, pack, raising, serve
 from savs_benchmarks import BenchmarkError, check, find_benchmark, load_picture
 from savs_benchmarks.files import archives
 from savs_benchmarks.files.source import Download, Source
@@ -71,9 +71,6 @@ def test_what_the_source_holds_becomes_the_benchmark(name, hub, site, tmp_path, 
     hub(serve(site.folder))
     published = replace(find_published(name), source=local(find_published(name).source, site))
     folder = tmp_path / "data" / name
-    if name in BY_HAND:
-        assert f"still lacks {BY_HAND[name]}" in str(failure(published.source, folder))
-        shutil.copy(data_root / name / BY_HAND[name], folder)
     published.source.fetch(folder)
     assert published.locate(tmp_path / "data") == folder
     found = contents(folder)

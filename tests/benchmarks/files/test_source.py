@@ -23,18 +23,6 @@ STEPS = {
         "(https://cocodataset.org/#download) and TextVQA (https://textvqa.org/dataset/)",
     ],
     "vlguard": ["accept the conditions at {page} and log in: hf auth login", GET],
-    **{
-        name: [
-            GET,
-            f"fetch {file} from https://drive.google.com/file/d/{drive}/view "
-            f"and put it into {name}/ below the data root",
-        ]
-        for name, file, drive in (
-            ("dtd", "split_zhou_DescribableTextures.json", "1u3_QfB467jqHgNXC00UIzbLZRQCg2S7x"),
-            ("food-101", "split_zhou_Food101.json", "1QK0tGi096I0Ba6kggatX1ee6dJFIcEJl"),
-            ("caltech-101", "split_zhou_Caltech101.json", "1hyarUivQE36mY6jSomru6Fjd-JzwcCzN"),
-        )
-    },
     "imagenet": ["accept the conditions at {page} and log in: hf auth login", GET],
 }
 

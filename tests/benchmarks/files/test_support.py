@@ -98,6 +98,20 @@ def test_options_are_printed_as_in_the_file(name, samples_of, data_root, tmp_pat
         assert example["question"].endswith("A. {} B. {} C. {} D. {}".format(*sample.options))
 
 
+@pytest.mark.parametrize("name", ["eurosat", "pets"])
+def test_a_papers_examples_may_be_asked_otherwise(name, samples_of, data_root, tmp_path):
+    chosen = chosen_of(name, samples_of(name, splitting="paper"))
+    file = write(tmp_path / "train.json", [example_of(name, sample) for sample in chosen])
+    own, td = (
+        find_benchmark(name, data_root, splitting="paper", support=[file], wording=wording)
+        for wording in ("default", "td")
+    )
+    assert td.name == f"{name}-paper-td"
+    assert td.split == own.split
+    question = td.prompt
+    assert check(td) == [replace(sample, question=question, options=()) for sample in own.samples()]
+
+
 def test_the_first_papers_claims_are_of_the_training_file(samples_of, data_root, tmp_path):
     official = [sample for sample in samples_of("mhalu") if sample.split == "pool"]
     file = write(tmp_path / "train.json", [example_of("mhalu", sample) for sample in official])

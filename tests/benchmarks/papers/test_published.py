@@ -10,7 +10,7 @@ import pytest
 
 from kit.replicas import REPLICAS
 from kit.replicas.blink import BLINK
-from kit.sources import BY_HAND
+from kit.sources import COOP
 from savs_benchmarks import BenchmarkError, check, find_benchmark, load_picture
 from savs_benchmarks.papers.imagenet import short_names
 from savs_benchmarks.registry import PUBLISHED
@@ -224,9 +224,9 @@ def test_birds_are_those_of_their_folder(samples_of):
         assert (sample.split == "pool") == (sample.sample_id.split("_")[-2] in ("0001", "0002", "0004"))
 
 
-@pytest.mark.parametrize("name", BY_HAND)
+@pytest.mark.parametrize("name", COOP)
 def test_coops_file_divides_and_names_the_classes(name, samples_of, data_root):
-    split = read_json(data_root, name, BY_HAND[name])
+    split = read_json(data_root, name, COOP[name])
     expected = [
         ("test" if part == "test" else "pool", picture, label.replace("_", " "))
         for part in ("train", "val", "test")
@@ -447,3 +447,10 @@ def test_sugarcrepes_annotations_are_pinned():
     for download in downloads[:-1]:
         assert re.fullmatch(r"sha256:[0-9a-f]{64}", download.digest)
         assert "/0047054b243992f0fad63d6f64f7544862daf846/data/" in download.url
+
+
+@pytest.mark.parametrize("name", COOP)
+def test_coops_divisions_are_pinned(name):
+    [split] = [download for download in PUBLISHED[name].source.downloads if download.name == COOP[name]]
+    assert "/ac9077ee4e422f768c9b9109551468605e33ec9a/splits/" in split.url
+    assert split.digest is None if name == "food-101" else re.fullmatch(r"sha256:[0-9a-f]{64}", split.digest)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from savs_benchmarks import Reading, Sample, load_own
 from savs_benchmarks.pictures.pictures import StoredPicture
+from savs_harvest.asking import texts
 from savs_harvest.asking.index import index_samples
 from savs_harvest.asking.texts import texts_of
 
@@ -86,3 +87,14 @@ def test_no_home_is_in_paths_of_pictures_that_lie_here_and_there(data, monkeypat
     samples = [Sample(file, (Path(file),), "Which?", "cat", "test") for file in files]
     monkeypatch.chdir("/")
     assert texts_of(benchmark, samples).image_path[:, 0].tolist() == expected
+
+
+def test_of_questions_that_are_too_long_to_be_kept_the_paths_stay(data, monkeypatch):
+    """A thousand classes in 150,000 questions took 5 GB, and then neither was kept."""
+    monkeypatch.chdir(data.parent)
+    benchmark = load_own(data, Reading(question="Which animal?"))
+    for most, asked in ((4 * 13, "Which animal?"), (4 * 13 - 1, "")):
+        monkeypatch.setattr(texts, "MOST_TEXT_BYTES", most)
+        found = texts_of(benchmark, list(benchmark.samples()))
+        assert found.question.tolist() == [asked] * 4
+        assert found.image_path[:, 0].tolist() == [f"data/{name}" for name in NAMES]

@@ -120,7 +120,6 @@ def test_data_list_describes_every_benchmark(invoke):
     assert "either 1,901; 14 tasks, 2 to 4 classes; accuracy; Apache-2.0" in blocks["blink"]
     assert re.search(r"not here \(about 1 GB\); get it with:\n +savs-harvest data get blink$", blocks["blink"])
     assert "accept the conditions at https://huggingface.co/datasets/ys-zong/VLGuard" in blocks["vlguard"]
-    assert "fetch split_zhou_Food101.json from https://drive.google.com/" in blocks["food-101"]
     for name, benchmark in BENCHMARKS.items():
         assert ("--wording default, td, tdc\n" in blocks[name]) == bool(benchmark.wordings)
 

@@ -244,3 +244,15 @@ def test_a_fit_replaces_nothing_of_others(fitted, tmp_path, monkeypatch, name, c
     with pytest.raises(ValueError, match="is there and was not written by savs"):
         call("fit", "--model", "tiny", "--data", fitted[0] / "photos", "--question", QUESTION, "--out", name, *card)
     assert {path.read_text() for path in tmp_path.iterdir()} == {"mine"}
+
+
+@pytest.mark.parametrize(("wording", "lines"), [("td", 2), ("tdc", 12)])
+def test_a_classifier_knows_the_wording_that_its_samples_were_asked_in(tmp_path, monkeypatch, wording, lines):
+    """Of `tdc` the store said {classes} in place of the classes, so no classifier could be fitted on it."""
+    monkeypatch.chdir(tmp_path)
+    words = "--model", "tiny", "--data", "digits", "--limit", 100, "--wording", wording, "--method", "savs", "--k", 5
+    assert call("fit", *words, "--out", "d.safetensors").exit_code == 0
+    question = read_classifier(tmp_path / "d.safetensors").about.question
+    assert question.startswith(QUESTION)
+    assert question.endswith("\nAnswer in one word.")
+    assert len(question.splitlines()) == lines
