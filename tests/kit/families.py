@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
-from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedTokenizerFast
 from transformers.models.auto.image_processing_auto import (
     IMAGE_PROCESSOR_MAPPING_NAMES,
     get_image_processor_class_from_name,
@@ -458,6 +458,42 @@ NAMES = {
     "mllama": {"image_token": "<|image|>"},
     "paligemma": {"image_token": "<image>"},
 }
+
+
+# Language models, by model type: what of their configuration is not that of `TEXT`.
+WINDOWED = {"sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]}
+LANGUAGE = {
+    "llama": {},
+    "qwen2": {},
+    "qwen3": {"head_dim": 16},
+    "mistral": {"head_dim": 16, "sliding_window": 8},
+    "gemma2": {"head_dim": 16, "query_pre_attn_scalar": 16, **WINDOWED},
+    "gemma3_text": {"head_dim": 16, "query_pre_attn_scalar": 16, **WINDOWED},
+    "gpt2": {"n_positions": 64},
+    "gpt_neox": {},
+    # Of no rules of their own: with a mask.
+    "opt": {"ffn_dim": 48, "word_embed_proj_dim": 32, "max_position_embeddings": 64},
+}
+# The base models among them: no chat template.
+BASE = ("gpt2", "gpt_neox", "opt")
+# Those whose layers behind the last that is needed are not loaded.
+SHORTENED = tuple(name for name in LANGUAGE if name not in BASE)
+# As templates of language models are: what is said is one text.
+WORDS_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+
+
+def save_language_model(name, folder: Path, **changed):
+    """Write a random language model with its tokenizer, and nothing that a processor is made of."""
+    config = AutoConfig.for_model(name, **{**TEXT, **LANGUAGE[name], **changed})
+    randomize(AutoModelForCausalLM.from_config(config)).save_pretrained(folder)
+    tokenizer = build_tokenizer({})
+    tokenizer.chat_template = None if name in BASE else WORDS_TEMPLATE
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 def randomize(model):

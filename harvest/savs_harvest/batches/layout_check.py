@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from savs_harvest.batches.batching import Batching, Groups
@@ -19,13 +18,13 @@ from savs_harvest.models.checkpoints import loading
 from savs_harvest.models.families import Family
 from savs_harvest.models.inputs import Inputs
 from savs_harvest.models.loading import LoadedModel, load_checkpoint
-from savs_harvest.models.prompts import prepare
+from savs_harvest.models.prompts import prepare, sample_pictures
 from savs_harvest.models.specs import ModelSpec
 
 # How far the vectors of a sample may lie from those it has alone, of their own length. Rounding moves them by some
 # 1e-5 in float32, and by up to a tenth in the half types of large models; a wrong mask by all of it.
 FARTHEST = {torch.float32: 0.01, torch.float16: 0.3, torch.bfloat16: 0.3}
-# Two questions about one picture, one about another, all of other lengths.
+# Two questions about one picture, one about another, if any, all of other lengths.
 QUESTIONS = ((64, 48), "yes"), ((64, 48), "is it yes or no ? say yes or no"), ((48, 72), "say what it is")
 BATCH: Groups = [[0], [1], [2]]
 SHARED: Groups = [[0, 1], [2]]
@@ -51,7 +50,7 @@ def verified(loaded: LoadedModel) -> LoadedModel:
     Every way to run samples together is compared with the samples alone: padded (with a mask where it does not hold
     without one), as branches of one row, packed. Nothing of this depends on the samples of a benchmark.
     """
-    inputs = [prepare(loaded.processor, [_picture(size)], question) for size, question in QUESTIONS]
+    inputs = [prepare(loaded.processor, sample_pictures(loaded.processor, size), words) for size, words in QUESTIONS]
     dtype = loaded.model.dtype
     prepared = [{name: t.to(dtype) if t.is_floating_point() else t for name, t in each.items()} for each in inputs]
     alone = torch.cat([vectors_of(loaded, Batching(1), [[[0]]], [each]) for each in prepared])
@@ -74,10 +73,6 @@ def verified(loaded: LoadedModel) -> LoadedModel:
         family = replace(family, packs=False, packs_pictures=False)
         remarks.append("packed samples differ from single ones: this model is not packed")
     return replace(loaded, family=family, remarks=tuple(remarks))
-
-
-def _picture(size: tuple[int, int]) -> Image.Image:
-    return Image.radial_gradient("L").resize(size).convert("RGB")
 
 
 def vectors_of(loaded: LoadedModel, batching: Batching, batches: Sequence[Groups], samples: Sequence[Inputs]) -> Tensor:

@@ -63,11 +63,11 @@ def packed_attention(model: Any) -> Iterator[None]:
     AttentionInterface.register(NAME, attend)
     AttentionInterface.register(PICTURES_NAME, attend_pictures)
     config, text = model.config, model.config.get_text_config()
-    names = {next(name for name in config.sub_configs if getattr(config, name) is text): NAME}
+    names = {next((name for name in config.sub_configs if getattr(config, name) is text), ""): NAME}
     if rules(config).packs_pictures:
         names["vision_config"] = PICTURES_NAME
     before = {"": config._attn_implementation}
-    before |= {name: getattr(config, name)._attn_implementation for name in names}
+    before |= {name: getattr(config, name)._attn_implementation for name in names if name}
     model.set_attn_implementation(names)
     try:
         yield

@@ -20,6 +20,7 @@ TABLES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
 # What is said of a table, or a line of it, without a question.
 WITHOUT_QUESTION = ("does not say what the model is asked", "the field 'question' is missing")
 STDIN = "-"
+WORDS_ONLY = "the classifier was fitted on a language model, which reads no pictures: give a table with questions only"
 # Between the names of a sample that shows several pictures.
 BETWEEN = " + "
 
@@ -67,26 +68,30 @@ def asked_of(sources: Sequence[str], question: str | None) -> Iterator[Asked]:
             yield from (Asked(str(path), Question((path,), question or "")) for path in _files(source))
 
 
-def check_sources(sources: Sequence[str], question: str | None) -> None:
+def check_sources(sources: Sequence[str], question: str | None, pictures: bool = True) -> None:
     """Raise `AskedError` naming all sources that cannot be answered, before a model is loaded.
 
     They were typed, and are mended in one go; tables are read, and their questions compared. A list on stdin was
-    written by a program, perhaps hours ago: there, a file that is gone costs its own row only.
+    written by a program, perhaps hours ago: there, a file that is gone costs its own row only. `pictures` says whether
+    the classifier's model reads any.
     """
     if sources.count(STDIN) > 1:
         raise AskedError("stdin can be read once: say - once")
     if STDIN in sources and sys.stdin.isatty():
         raise AskedError("- reads a list of files from stdin, and stdin is a terminal: savs-harvest predict ... < LIST")
-    faults = [fault for source in sources for one in _expanded(source) or [source] if (fault := _fault(one, question))]
+    each = [one for source in sources for one in _expanded(source) or [source]]
+    faults = [fault for one in each if (fault := _fault(one, question, pictures))]
     if faults:
         raise AskedError("\n".join(dict.fromkeys(faults)))
 
 
-def _fault(source: str, question: str | None) -> str:
+def _fault(source: str, question: str | None, pictures: bool) -> str:
     if source != STDIN and not os.path.exists(source):  # noqa: PTH110  a name too long for a path is none
         return f"there is no file, folder or pattern {source}"
     if _is_table(source):
-        return _fault_of_table(source, question)
+        return _fault_of_table(source, question, pictures)
+    if not pictures:
+        return f"{source}: {WORDS_ONLY}"
     if question is None:
         return (
             "the classifier was fitted on samples with questions of their own: give a table with one for each picture"
@@ -96,10 +101,12 @@ def _fault(source: str, question: str | None) -> str:
     return ""
 
 
-def _fault_of_table(source: str, question: str | None) -> str:
+def _fault_of_table(source: str, question: str | None, pictures: bool) -> str:
     try:
         for sample in _table(source, question).samples():
             _sample(sample, question)
+            if sample.images and not pictures:
+                return f"{source}, sample {sample.sample_id}: {WORDS_ONLY}"
     except (ValueError, OSError) as error:
         return str(error)
     return ""

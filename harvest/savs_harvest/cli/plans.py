@@ -115,7 +115,7 @@ def models(form: WordsOption = terminal.Words.text) -> None:
     for spec in MODELS.values():
         where = "in this package" if Path(spec.checkpoint).is_dir() else spec.checkpoint
         print(f"{spec.name:<14} {where:<42} {spec.dtype:<9} {spec.summary}")
-    print("any other    a hub id owner/name, or a folder with a checkpoint", file=sys.stderr)
+    print("any other    a hub id owner/name, or a folder with a checkpoint; language models, too", file=sys.stderr)
 
 
 def _described(spec: ModelSpec) -> dict[str, Any]:

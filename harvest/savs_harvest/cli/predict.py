@@ -78,7 +78,7 @@ def predict(
     doubt = Doubt(coverage, least, false_alarms, by_class)
     check_dtype(dtype)
     read = read_classifier(classifier)
-    check_sources(pictures, read.about.question)
+    check_sources(pictures, read.about.question, _reads_pictures(read))
     choice = Choice(model, adapter, revision, dtype, device)
     header = asdict(doubt) | _header(classifier, choice) | {"abstain": abstain, "batch_tokens": batch_tokens}
     journal = None if out is None else Journal(out, header)
@@ -97,6 +97,12 @@ def predict(
         print(written, file=sys.stderr)
     if outcome.failed:
         raise typer.Exit(terminal.DONE_WITH_FAILURES)
+
+
+def _reads_pictures(read: Classifier) -> bool:
+    """Tell whether the model that a classifier was fitted on reads pictures; of before, all did."""
+    known = read.about.model.get("identity")
+    return not isinstance(known, dict) or known.get("image_processor", {}) is not None
 
 
 def _header(classifier: Path, choice: Choice) -> dict[str, Any]:

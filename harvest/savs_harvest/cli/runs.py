@@ -136,7 +136,7 @@ def run(
     from savs_harvest.batches.layout_check import load_model
     from savs_harvest.cli.progress import HarvestProgress
     from savs_harvest.models.loading import quiet_libraries
-    from savs_harvest.run.forecast import check_space
+    from savs_harvest.run.forecast import check_readable, check_space
     from savs_harvest.run.growing import harvest_changed
     from savs_harvest.run.ranks import find_rank, started_by_torchrun
     from savs_harvest.run.settings import Settings, default_workers
@@ -149,6 +149,7 @@ def run(
         following(benchmark)
     place = store or default_store(benchmark.name)
     in_context = InContext(icl, icl_seed)
+    check_readable(spec, benchmark, revision)
     check_space(spec, benchmark, place, name or spec.name + in_context.suffix, revision, shard_samples, codec)
     loaded = load_model(spec, device, dtype, revision, process.local)
     settings = Settings(

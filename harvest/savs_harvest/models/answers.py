@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from PIL import Image
 from transformers.utils.chat_template_utils import encode_marked_chat
 
 from savs_benchmarks import Benchmark
 from savs_harvest.errors import ModelError
-from savs_harvest.models.prompts import QUESTION, conversation, write
+from savs_harvest.models.prompts import QUESTION, conversation, sample_pictures, write
 from savs_harvest.models.templates import DATE
 
 # An answer that no template writes by itself.
@@ -90,7 +89,7 @@ class _AnsweredTurn:
 
     def __init__(self, processor: Any, parity: tuple[str, ...], date: str) -> None:
         self.processor, self.parity, self.date = processor, parity, date
-        self.asked = conversation([Image.new("RGB", (32, 32))], QUESTION)
+        self.asked = conversation(sample_pictures(processor), QUESTION)
         self.begun = self._text(self.asked, begin_answer=True)
         before, found, after = self._answered(LIKE_NO_OTHER).partition(LIKE_NO_OTHER)
         self.opening, self.closing = "", ""

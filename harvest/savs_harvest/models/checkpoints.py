@@ -13,6 +13,8 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from savs_harvest.errors import HubError, ModelError
+from savs_harvest.models.kinds import reads_pictures
+from savs_harvest.models.specs import GGUF
 
 if TYPE_CHECKING:
     from savs_harvest.models.specs import ModelSpec
@@ -92,6 +94,7 @@ def check_files(folder: Path, name: str) -> None:
     `read_json_files`), for code of its own that transformers has no class for, and for what is not in the folder.
     """
     _refuse_adapter(folder, name)
+    _refuse_gguf(folder, name)
     contents = read_json_files(folder)
     for file_name, content in contents.items():
         _refuse_code(folder / file_name, content, contents)
@@ -111,6 +114,11 @@ def _refuse_adapter(folder: Path, name: str) -> None:
         )
     base = read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path") or "BASE"
     raise ModelError(f"{name} holds an adapter only, not a model: use --model {base} --adapter {name}")
+
+
+def _refuse_gguf(folder: Path, name: str) -> None:
+    if (found := next(folder.glob("*.gguf"), None)) and not (folder / "config.json").exists():
+        raise ModelError(f"{name} holds {found.name}: {GGUF}")
 
 
 def read_json_files(folder: Path) -> dict[str, Any]:
@@ -269,14 +277,15 @@ def load_config(folder: Path, name: str) -> Any:
     transformers takes by default, PyTorch's own attention where its code allows it. Raises `ModelError`.
     """
     from transformers import AutoConfig
-    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
     with loading(name, "configuration", folder):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         for part in configurations(config):
             part._attn_implementation_internal = part._experts_implementation_internal = None
-    if config.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
-        raise ModelError(f"{name} is a {config.model_type!r}: transformers knows no model of pictures and text by it")
+    try:
+        reads_pictures(config)
+    except ModelError as error:
+        raise ModelError(f"{name} is {error}") from None
     return config
 
 

@@ -8,13 +8,16 @@ from typing import Any
 
 from torch import nn
 
+from savs_harvest.models.layers import decoder_layers
+
 
 def compilable(model: Any) -> list[nn.Module]:
     """Return the feed-forward part of every layer but the last.
 
     Not the attention, whose projections carry the hooks that capture heads; not the last layer's, which has hooks too.
     """
-    return [layer.mlp for layer in model.get_decoder().layers[:-1] if hasattr(layer, "mlp")]
+    parts = (getattr(layer, "mlp", None) for layer in decoder_layers(model)[:-1])
+    return [part for part in parts if isinstance(part, nn.Module)]
 
 
 @contextmanager

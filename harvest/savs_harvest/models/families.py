@@ -47,27 +47,37 @@ class Family:
 
 PLAIN = Family(causal=True, shares=True, packs=True, shortens=True)
 CAUSAL = Family(causal=True, shortens=True)
+# A language model: there are no pictures to share.
+WORDS = replace(PLAIN, shares=False)
 QWEN = replace(PLAIN, packs_pictures=True)
 QWEN_OF_PAPERS = replace(QWEN, parity=("image-tag",))
 FAMILIES = {
     "aya_vision": replace(CAUSAL, breaks_tokens=("AyaVisionProcessor",)),
     "dots3_note": CAUSAL,
+    "gemma2": CAUSAL,
     "gemma3": replace(CAUSAL, breaks_tokens=("Gemma3Processor",)),
+    "gemma3_text": CAUSAL,
     "gemma4": CAUSAL,
+    "gpt2": replace(WORDS, shortens=False),
+    "gpt_neox": replace(WORDS, shortens=False),
     "idefics3": replace(PLAIN, breaks_tokens=("Idefics3Processor",)),
     "internvl": replace(PLAIN, breaks_tokens=("InternVLProcessor",)),
+    "llama": WORDS,
     "llava": PLAIN,
     "llava_next": PLAIN,
     "llava_onevision": replace(PLAIN, tiles_one_picture=True, parity=("system-turn", "anyres")),
     # It lays the patches of a picture along one row, and takes one row.
     "minicpmv4_6": Family(alone=True, shortens=True, breaks_tokens=("MiniCPMV4_6Processor",)),
     "minicpmv4_7": Family(breaks_tokens=("MiniCPMV4_7Processor",)),
+    "mistral": WORDS,
     "mistral3": PLAIN,
     "mllama": replace(CAUSAL, same_pictures=True, breaks_tokens=("MllamaProcessor",)),
     # Its prompts are read in both directions, its answers are not.
     "paligemma": Family(answer_type=1, shortens=True, breaks_tokens=("PaliGemmaProcessor",)),
+    "qwen2": WORDS,
     "qwen2_vl": QWEN_OF_PAPERS,
     "qwen2_5_vl": QWEN_OF_PAPERS,
+    "qwen3": WORDS,
     "qwen3_5": CAUSAL,
     "qwen3_vl": QWEN,
     "smolvlm": PLAIN,

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from savs_harvest.errors import ModelError
 from savs_harvest.models.last_position import last_position_only
+from savs_harvest.models.layers import decoder_layers, decoder_of
 
 # What families of transformers call the two ends of an attention layer.
 OUTPUT_NAMES = ("o_proj", "out_proj", "dense", "c_proj", "wo", "o")
@@ -62,7 +63,7 @@ def find_projections(model: Any) -> list[Projection]:
     They are found by their shape in the module tree, not by configuration values: the width of a head
     is not always hidden size / heads. Raises `ModelError` where no attention layer is found.
     """
-    decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
+    decoder = decoder_of(model)
     found: list[Projection] = []
     for name, attention in decoder.named_modules():
         children = dict(attention.named_children())
@@ -70,7 +71,7 @@ def find_projections(model: Any) -> list[Projection]:
         if output is None or NOT_LANGUAGE.search(name) or not any(child in children for child in QUERY_NAMES):
             continue
         output = _matrix(name, output)
-        width = output.weight.shape[1]
+        width = int(getattr(output, "nx", output.weight.shape[1]))  # a Conv1D of GPT-2 holds its weights turned
         head_dim = _head_dim(name, attention, decoder, width)
         layer = getattr(attention, "layer_idx", len(found))
         found.append(Projection(layer, name, attention, output, width // head_dim, head_dim, _kind(name, attention)))
@@ -114,9 +115,8 @@ def _kind(name: str, attention: nn.Module) -> str:
 
 def layers_without_heads(model: Any, projections: Sequence[Projection]) -> dict[int, str]:
     """Return the decoder's layers that have no attention heads, with the class that stands in their place."""
-    decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
     with_heads = {projection.layer for projection in projections}
-    layers = enumerate(getattr(decoder, "layers", ()))
+    layers = enumerate(decoder_layers(model))
     return {number: type(next(layer.children())).__name__ for number, layer in layers if number not in with_heads}
 
 

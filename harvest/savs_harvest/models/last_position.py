@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from savs_harvest.models.layers import decoder_layers
+
 
 @contextmanager
 def last_position_only(
@@ -42,7 +44,7 @@ def token_wise_rest(model: Any, projection: nn.Module) -> list[nn.Module]:
     They are the last output projection and the feed-forward part of its layer, a mixture of experts excepted.
     Empty where that layer is not the decoder's last.
     """
-    layers = getattr(model.get_decoder(), "layers", None)
+    layers = decoder_layers(model)
     if not layers or projection not in set(layers[-1].modules()):
         return []
     feed_forward = getattr(layers[-1], "mlp", None)

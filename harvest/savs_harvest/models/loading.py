@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from safetensors import safe_open
 from torch import Tensor, nn
 
@@ -23,8 +22,9 @@ from savs_harvest.models.adapters import find_adapter, merge
 from savs_harvest.models.checkpoints import WITHOUT_WEIGHTS, checkpoint_folder, file_hashes, load_config, loading
 from savs_harvest.models.families import Family, rules
 from savs_harvest.models.heads import Projection, check_capture, find_projections, layers_without_heads
+from savs_harvest.models.kinds import auto_model
 from savs_harvest.models.patches import use_patch_products
-from savs_harvest.models.prompts import check_template, prepare, tokens_before
+from savs_harvest.models.prompts import check_template, prepare, sample_pictures, tokens_before
 from savs_harvest.models.shards import is_behind, left_out, without_files
 from savs_harvest.models.shortened import shorten
 from savs_harvest.models.specs import DTYPES, ModelSpec, check_dtype
@@ -51,6 +51,11 @@ class LoadedModel:
     # How its samples may run together, and what is worth knowing of it, in words.
     family: Family
     remarks: tuple[str, ...] = ()
+
+    @property
+    def reads_pictures(self) -> bool:
+        """Whether it reads pictures, or words alone."""
+        return self.processor.image_processor is not None
 
     @property
     def device(self) -> torch.device:
@@ -139,11 +144,9 @@ def _load_weights(spec: ModelSpec, folder: Path, config: Any, dtype: torch.dtype
 
     Without some files, what lies behind its last layer is filled at random: nothing that is read depends on it.
     """
-    from transformers import AutoModelForImageTextToText
-
     _refuse_without_weights(spec, folder, config, dtype)
     with without_files(folder, without) as place, loading(spec.checkpoint, "weights", folder):
-        model, found = AutoModelForImageTextToText.from_pretrained(
+        model, found = auto_model(config).from_pretrained(
             place,
             config=config,
             dtype=dtype,
@@ -189,10 +192,8 @@ def empty_model(spec: ModelSpec, revision: str | None = None, dtype: str | None 
 
 
 def _empty(spec: ModelSpec, folder: Path, config: Any, torch_dtype: torch.dtype) -> Any:
-    from transformers import AutoModelForImageTextToText
-
     with loading(spec.checkpoint, "configuration", folder), torch.device("meta"):
-        return AutoModelForImageTextToText.from_config(config, dtype=torch_dtype, trust_remote_code=False)
+        return auto_model(config).from_config(config, dtype=torch_dtype, trust_remote_code=False)
 
 
 def _refuse_without_weights(spec: ModelSpec, folder: Path, config: Any, dtype: torch.dtype) -> None:
@@ -210,9 +211,8 @@ def _refuse_without_weights(spec: ModelSpec, folder: Path, config: Any, dtype: t
 
 
 def _probe(model: Any, processor: Any) -> dict[str, Tensor]:
-    """Return the inputs of a prompt to prove the capture on: a picture that is nowhere flat, and a word."""
-    picture = Image.radial_gradient("L").resize((64, 48)).convert("RGB")
-    inputs = prepare(processor, [picture], "yes")
+    """Return the inputs of a prompt to prove the capture on: a picture that is nowhere flat, if any, and a word."""
+    inputs = prepare(processor, sample_pictures(processor, (64, 48)), "yes")
     kinds = {name: model.dtype if tensor.is_floating_point() else None for name, tensor in inputs.items()}
     return {name: tensor.to(model.device, kinds[name]) for name, tensor in inputs.items()}
 
@@ -258,7 +258,7 @@ def _identity(
     spec: ModelSpec, folder: Path, model: Any, processor: Any, projections: list[Projection]
 ) -> dict[str, Any]:
     """Return every field that must be equal for two vectors to be comparable."""
-    from_hub = not Path(spec.checkpoint).is_dir()
+    from_hub, pictures = not Path(spec.checkpoint).is_dir(), processor.image_processor
     return {
         "model": spec.checkpoint if from_hub else None,  # a folder may be renamed: its files say what it is
         "revision": folder.name if from_hub else None,
@@ -272,8 +272,8 @@ def _identity(
         "token": "last of the prompt",
         "chat_template": _text_hash(processor.chat_template or processor.tokenizer.chat_template),
         "tokenizer": _text_hash(processor.tokenizer.backend_tokenizer.to_str()),
-        "image_processor": json.loads(processor.image_processor.to_json_string()),
-        "image_backend": type(processor.image_processor).__name__,
+        "image_processor": json.loads(pictures.to_json_string()) if pictures else None,
+        "image_backend": type(pictures).__name__ if pictures else None,
         "control_tokens": "sanitized",
     }
 

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
-from transformers import AutoConfig, AutoImageProcessor, ProcessorMixin
+from torch import Tensor
+from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, ProcessorMixin
 from transformers.models.auto.configuration_auto import model_type_to_module_name
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 from transformers.utils import cached_file, is_num2words_available, is_torchvision_available
+from transformers.utils.chat_template_utils import encode_marked_chat
 
+from savs_harvest.errors import ModelError
 from savs_harvest.models.checkpoints import loading
+from savs_harvest.models.kinds import reads_pictures
 
+# How a language model is asked whose tokenizer has no chat template: a base model, that goes on with what it reads.
+PLAIN_PROMPT = (
+    "{% for message in messages %}{% if message['role'] == 'assistant' %}{{ ' ' + message['content'] + '\\n\\n' }}"
+    "{% else %}{{ message['content'] + '\\nAnswer:' }}{% endif %}{% endfor %}"
+)
+NO_TEMPLATE = "its tokenizer has no chat template: a prompt is the question, a new line and 'Answer:'"
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
 
 
@@ -106,7 +118,7 @@ def load_processor(checkpoint: str | Path, revision: str | None = None) -> Any:
 
 
 def read_processor(checkpoint: str | Path, revision: str | None = None) -> tuple[Any, tuple[str, ...]]:
-    """Return a checkpoint's processor for text and images, and what was changed of it, in words.
+    """Return a checkpoint's processor for text and images, or for text alone, and what was changed of it, in words.
 
     Its pictures are always prepared by Pillow, its prompts are never cut.
 
@@ -115,11 +127,42 @@ def read_processor(checkpoint: str | Path, revision: str | None = None) -> tuple
     """
     options = {"revision": revision, "trust_remote_code": False}
     with loading(checkpoint, "processor"):
-        processor = checkpoint_processor(checkpoint, revision).from_pretrained(checkpoint, **options)
-        processor.image_processor = AutoImageProcessor.from_pretrained(checkpoint, backend="pil", **options)
+        config = AutoConfig.from_pretrained(checkpoint, **options)
+        processor: Any
+        if reads_pictures(config):
+            processor = checkpoint_processor(checkpoint, revision).from_pretrained(checkpoint, **options)
+            processor.image_processor = AutoImageProcessor.from_pretrained(checkpoint, backend="pil", **options)
+        else:
+            processor = _words_processor(checkpoint, options)
         processor.tokenizer.padding_side = "right"
         file = cached_file(checkpoint, "tokenizer.json", revision=revision, _raise_exceptions_for_missing_entries=False)
-        return processor, _keep_prompts_whole(processor.tokenizer, file)
+        without_template = (NO_TEMPLATE,) if processor.chat_template == PLAIN_PROMPT else ()
+        return processor, (*_keep_prompts_whole(processor.tokenizer, file), *without_template)
+
+
+class WordsProcessor:
+    """Stands for a processor where a model reads words alone: its tokenizer, and a template where that has none."""
+
+    image_processor = None
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.chat_template = tokenizer.chat_template or PLAIN_PROMPT
+
+    def __call__(self, text: Sequence[str], images: Any = None, **_: Any) -> dict[str, Tensor]:
+        """Return the tokens of one prompt; marked control tokens are read as words."""
+        [one] = text
+        ids = torch.tensor([encode_marked_chat(self.tokenizer, one)])
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+def _words_processor(checkpoint: str | Path, options: Mapping[str, Any]) -> WordsProcessor:
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint, **options)
+    if not hasattr(tokenizer, "backend_tokenizer"):
+        raise ModelError(
+            f"{checkpoint}: its tokenizer, a {type(tokenizer).__name__}, is none of the tokenizers library"
+        )
+    return WordsProcessor(tokenizer)
 
 
 def _keep_prompts_whole(tokenizer: Any, file: str | None) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ You are a helpful assistant.<|im_end|>
 {% endif %}"""
 
 
+NO_PICTURES = "it is a language model and reads no pictures"
 # What stands in front of a control token that is a word of a question.
 MARK = mark_control_tokens("?", re.compile(r"\?"))[0]
 # What is asked for `prompt_hash`: letters, digits and signs, a line break.
@@ -48,6 +49,16 @@ class Shot:
     pictures: Sequence[Image.Image]
     question: str
     answer: str
+
+
+def reads_pictures(processor: Any) -> bool:
+    """Tell whether a processor prepares pictures, or is that of a language model: words alone."""
+    return processor.image_processor is not None
+
+
+def sample_pictures(processor: Any, size: tuple[int, int] = (32, 32)) -> list[Image.Image]:
+    """Return a picture that is nowhere flat to try a model with, none where it reads none."""
+    return [Image.radial_gradient("L").resize(size).convert("RGB")] if reads_pictures(processor) else []
 
 
 def check_parity(model_type: str, parity: Sequence[str]) -> None:
@@ -98,6 +109,8 @@ def prepare(
     """
     prompt = write(processor, conversation(pictures, question, shots, _tag(parity)), parity, date)
     # Each in a list of its own, every picture counts as the only one of a sample.
+    if (pictures or any(shot.pictures for shot in shots)) and not reads_pictures(processor):
+        raise ValueError(NO_PICTURES)
     each = [picture for shown in (*(shot.pictures for shot in shots), pictures) for picture in shown]
     images = [[picture] for picture in each] if "anyres" in parity else [each]
     encoded = processor(
@@ -237,14 +250,14 @@ def check_template(processor: Any) -> None:
     """
     blank = Image.new("RGB", (32, 32))
     template = ChatTemplate.of(processor)
-    for pictures in range(3):
+    for pictures in range(3 if reads_pictures(processor) else 1):
         with suppress(Refusal):
             template.check(conversation([blank] * pictures, QUESTION))
 
 
 def prompt_hash(processor: Any, parity: Sequence[str] = (), date: str = DATE) -> str:
-    """Return a hash of the tokens of one question about one picture: the same hash, the same way to ask."""
-    inputs = prepare(processor, [Image.new("RGB", (64, 48))], QUESTION, parity=parity, date=date)
+    """Return a hash of the tokens of one question about one picture, if any: the same hash, the same way to ask."""
+    inputs = prepare(processor, sample_pictures(processor, (64, 48)), QUESTION, parity=parity, date=date)
     return sha256(" ".join(map(str, inputs["input_ids"][0].tolist())).encode()).hexdigest()
 
 
@@ -277,6 +290,8 @@ def render(
     date: str = DATE,
 ) -> str:
     """Return the prompt as text, each picture as the model's own placeholder."""
+    if pictures and not reads_pictures(processor):
+        raise ModelError(NO_PICTURES)
     template = ChatTemplate.of(processor, SYSTEM_TURN if "system-turn" in parity else None, date)
     blank = [Image.new("RGB", (32, 32))] * pictures
     return template.render(conversation(blank, question, shots, _tag(parity)))

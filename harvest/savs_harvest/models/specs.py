@@ -26,6 +26,11 @@ class ModelSpec:
     adapter: str | None = None
 
 
+# What is said of files that only look like a model's.
+GGUF = (
+    "a GGUF file is no checkpoint, its weights are packed for another program. Load it once with transformers "
+    "(from_pretrained(..., gguf_file=...)), save model and tokenizer with save_pretrained, and name that folder"
+)
 # What models compute in.
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -85,6 +90,8 @@ def find_model(name: str, adapter: str | None = None) -> ModelSpec:
         return ModelSpec(Path(name).resolve().name.lower(), name)
     if name.count("/") == 1 and not name.startswith((".", "/")):
         return ModelSpec(name.split("/")[1].lower(), name)
+    if name.lower().endswith(".gguf"):
+        raise ModelError(f"{name}: {GGUF}")
     close = difflib.get_close_matches(name, MODELS, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     raise ModelError(

@@ -33,6 +33,8 @@ class ChatTemplate:
     text: str
     tokens: Mapping[str, Any] = field(default_factory=dict)
     date: str = DATE
+    # What is said comes as parts, words and pictures; to language models as one text.
+    parts: bool = True
 
     @classmethod
     def of(cls, processor: Any, text: str | None = None, date: str = DATE) -> ChatTemplate:
@@ -41,7 +43,7 @@ class ChatTemplate:
         Raises `ModelError` where there is none, or several and none of them is the default.
         """
         tokens = {name: token for name, token in processor.tokenizer.special_tokens_map.items() if _is_words(token)}
-        return cls(text or template_text(processor), tokens, date)
+        return cls(text or template_text(processor), tokens, date, processor.image_processor is not None)
 
     def render(self, messages: Sequence[Mapping[str, Any]], begin_answer: bool = True) -> str:
         """Return the text of a conversation, with the beginning of the answer's turn where it is asked for.
@@ -64,7 +66,7 @@ class ChatTemplate:
     def _request(self, messages: Sequence[Mapping[str, Any]], begin_answer: bool) -> dict[str, Any]:
         return {
             "template": self.text,
-            "messages": [_plain(message) for message in messages],
+            "messages": [_plain(message) if self.parts else _in_words(message) for message in messages],
             "tokens": dict(self.tokens),
             "date": self.date,
             "begin_answer": begin_answer,
@@ -107,6 +109,11 @@ def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
     """Return a message in which every picture is a word: templates ask whether it is there, never what it shows."""
     parts = [part if part["type"] == "text" else part | {part["type"]: "<picture>"} for part in message["content"]]
     return {**message, "content": parts}
+
+
+def _in_words(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a message as templates of language models want it: its words as one text."""
+    return {**message, "content": "".join(texts_of(message))}
 
 
 def _is_words(token: Any) -> bool:

@@ -18,9 +18,11 @@ from savs_benchmarks.pictures.pictures import picture_size
 from savs_harvest.asking.preparing import Preparer, Question, Refused
 from savs_harvest.batches.buffers import Buffers
 from savs_harvest.batches.runner import Runner
-from savs_harvest.models.checkpoints import checkpoint_folder
+from savs_harvest.models.checkpoints import WITHOUT_WEIGHTS, checkpoint_folder, load_config
 from savs_harvest.models.families import rules
 from savs_harvest.models.heads import Projection, find_projections
+from savs_harvest.models.kinds import check_pictures, reads_pictures
+from savs_harvest.models.layers import decoder_layers
 from savs_harvest.models.loading import LoadedModel, empty_model, find_device
 from savs_harvest.models.specs import ModelSpec
 from savs_harvest.run.harvest import find_work
@@ -54,7 +56,7 @@ def model_cost(model: Any, projections: Sequence[Projection], patches_a_token: i
 
     Attention inside the vision tower is left out; of a mixture of experts all are counted.
     """
-    layers = sum(parameter.numel() for parameter in model.get_decoder().layers.parameters())
+    layers = sum(parameter.numel() for layer in decoder_layers(model) for parameter in layer.parameters())
     embeddings = {
         id(p) for part in (model.get_input_embeddings(), model.get_output_embeddings()) for p in part.parameters()
     }
@@ -83,6 +85,7 @@ def forecast(
 ) -> Forecast:
     """Return samples, shape, shards, bytes on disk, memory, time, and what is left to do."""
     samples = check(benchmark)
+    check_readable(spec, benchmark, revision)
     model = empty_model(spec, revision, dtype)
     projections = find_projections(model)
     heads = HeadTable.from_layers((p.layer, p.heads, p.head_dim, p.kind) for p in projections)
@@ -121,6 +124,12 @@ def forecast(
         "seconds": seconds,
     }
     return Forecast(lines, numbers)
+
+
+def check_readable(spec: ModelSpec, benchmark: Benchmark, revision: str | None = None) -> None:
+    """Raise `ModelError` where a benchmark shows pictures to a model that reads none; needs its configuration only."""
+    config = load_config(checkpoint_folder(spec, revision, WITHOUT_WEIGHTS), spec.checkpoint)
+    check_pictures(spec.name, reads_pictures(config), benchmark.name, benchmark.samples())
 
 
 def check_space(

@@ -19,6 +19,7 @@ from savs_harvest.asking.preparing import preparing
 from savs_harvest.batches.buffers import Buffers
 from savs_harvest.batches.runner import Runner
 from savs_harvest.models.answers import find_answers, ways
+from savs_harvest.models.kinds import check_pictures
 from savs_harvest.models.loading import LoadedModel
 from savs_harvest.run.class_vectors import add_class_vectors
 from savs_harvest.run.listener import Listener
@@ -95,6 +96,7 @@ def find_work(
 ) -> Work:
     """Return what is to be run: the checked samples, their index, the tokens of their answers."""
     samples = check(benchmark)
+    check_pictures(model.name, model.reads_pictures, benchmark.name, samples)
     index = index_samples(benchmark, samples, on_pictures)
     answers = find_answers(model.processor, benchmark, settings.parity, settings.date) if settings.logits else {}
     return Work(model, settings, benchmark, samples, index, answers)

@@ -1,0 +1,47 @@
+"""What a model reads: pictures and words, or words alone; and what transformers loads it with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from savs_benchmarks import Sample
+from savs_harvest.errors import ModelError
+
+
+def reads_pictures(config: Any) -> bool:
+    """Tell whether the model of a configuration reads pictures, or words alone.
+
+    Raises `ModelError` where transformers knows no such model of either kind.
+    """
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+    )
+
+    if config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        return True
+    if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise ModelError(
+            f"a {config.model_type!r}: transformers knows no model of pictures and text, or of text, by it"
+        )
+    return False
+
+
+def auto_model(config: Any) -> Any:
+    """Return the class of transformers that makes the model of a configuration."""
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+    return AutoModelForImageTextToText if reads_pictures(config) else AutoModelForCausalLM
+
+
+def check_pictures(name: str, pictures: bool, benchmark: str, samples: Iterable[Sample]) -> None:
+    """Raise `ModelError` where samples show pictures to a model that reads none."""
+    if pictures:
+        return
+    counted = [(sample.sample_id, bool(sample.images)) for sample in samples]
+    if shown := [sample_id for sample_id, shows in counted if shows]:
+        raise ModelError(
+            f"{name} is a language model and reads no pictures: {len(shown):,} of {len(counted):,} samples of "
+            f"{benchmark} show some, first {shown[0]!r}. Take a vision-language model, or samples in words alone"
+        )
