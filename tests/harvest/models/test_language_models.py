@@ -205,6 +205,7 @@ def test_the_commands_know_language_models(folders, tmp_path, texts, monkeypatch
     assert fitted[0] == 0, fitted[1]
     code, words = said("predict", "c.safetensors", texts, "--model", model, "--out", "answers.csv")
     assert code == 0, words
+    assert "60 texts, " in words
     lines = (tmp_path / "answers.csv").read_text().splitlines()
     assert len(lines) == 61
     assert lines[1].startswith("1,")
