@@ -121,6 +121,12 @@ def test_a_token_that_the_tokenizer_puts_in_front_stands_there_once(tmp_path, te
 
 
 @LLAMA
+def test_texts_are_prepared_by_processes_of_their_own(words_model, texts, tmp_path):
+    harvest(words_model, load_jsonl(texts), tmp_path / "s.zarr", Settings(workers=1))
+    check_store(words_model, load_jsonl(texts), tmp_path / "s.zarr")
+
+
+@LLAMA
 def test_shots_stand_before_a_text(words_model, texts, tmp_path):
     from savs_harvest.asking.few_shot import InContext
 
