@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Model:
-    """A frozen vision-language model; `loaded` is what the harvest knows of it."""
+    """A frozen vision-language model, or language model; `loaded` is what the harvest knows of it."""
 
     loaded: LoadedModel
 
@@ -35,9 +35,9 @@ class Model:
     ) -> Float16[np.ndarray, "sample head dim"]:
         """Return what every head gives at the last token of each prompt, as a store keeps it.
 
-        A picture is a PIL image, an array `[height, width, 3]` of bytes, or a path; a sample may show a list of them.
-        `question` is asked of all, or there is one for each. Raises ValueError naming the first sample that a harvest
-        would refuse, and why.
+        A picture is a PIL image, an array `[height, width, 3]` of bytes, or a path; a sample may show a list of them,
+        or none (`[]`: words alone, all that a language model reads). `question` is asked of all, or there is one for
+        each. Raises ValueError naming the first sample that a harvest would refuse, and why.
         """
         from savs_harvest.run.encoding import encode
 

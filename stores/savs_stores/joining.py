@@ -93,9 +93,14 @@ def _rows(stores: Sequence[Store]) -> list[Source]:
             if name not in seen:
                 seen[name] = asked
                 rows.append((number, row))
-            elif seen[name] != asked or not images:
+            elif seen[name] != asked or not (images or _is_words(store, row)):
                 raise MismatchError(f"{store.path}: the sample {name!r} is another one in a store before it")
     return rows
+
+
+def _is_words(store: Store, row: int) -> bool:
+    """Tell whether a sample without pictures is known to be words alone: not one whose picture cannot be read."""
+    return store.texts is not None and not any(store.texts.image_path[row].tolist())
 
 
 def _table(stores: Sequence[Store], rows: Sequence[Source]) -> SampleTable:

@@ -115,6 +115,21 @@ def test_one_id_for_two_samples_is_refused(tmp_path):
         join_stores([one.path, tmp_path / "two.zarr"], tmp_path / "both.zarr")
 
 
+@pytest.mark.parametrize("pictures", [[], ["broken.png"]])
+def test_words_alone_may_be_in_both_and_unreadable_pictures_may_not(tmp_path, pictures):
+    for name in ("one", "two"):
+        ids = ["w0", "w1", f"{name}2"]
+        table = {"sample_id": ids, "label": ["cat", "dog", "cat"], "prompt_hash": [7, 8, 9]}
+        table |= {"question": ["w ?", "v ?", "u ?"], "image_path": [pictures] * 3}
+        write_store(tmp_path / f"{name}.zarr", benchmark=INFO, samples=table, model="m", heads=np.zeros((3, 2, 3, 4)))
+    paths = [tmp_path / "one.zarr", tmp_path / "two.zarr"]
+    if pictures:
+        with pytest.raises(MismatchError, match="the sample 'w0' is another one in a store before it"):
+            join_stores(paths, tmp_path / "both.zarr")
+    else:
+        assert join_stores(paths, tmp_path / "both.zarr").samples.sample_id.tolist() == ["w0", "w1", "one2", "two2"]
+
+
 def test_one_store_alone_is_not_joined(tmp_path):
     with pytest.raises(StoreError, match="name two stores or more"):
         join_stores([make(tmp_path, "one", ["a0", "a1"]).path], tmp_path / "both.zarr")

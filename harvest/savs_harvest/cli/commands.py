@@ -12,7 +12,7 @@ from savs_harvest.cli.data import data_app
 from savs_stores import terminal
 
 app = typer.Typer(
-    help="Run a vision-language model over a benchmark and keep every head's last-token output.",
+    help="Run a (vision-)language model over a benchmark and keep every head's last-token output.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # its tables cut words
@@ -28,7 +28,7 @@ def main(
         bool, typer.Option("--version", help="Print the version.", callback=terminal.print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Run a vision-language model over a benchmark and keep every head's last-token output."""
+    """Run a (vision-)language model over a benchmark and keep every head's last-token output."""
 
 
 COMMANDS = (runs.run, runs.demo, predict.predict, plans.plan, plans.models)

@@ -153,6 +153,7 @@ class Outcome:
     drift: Drift
     gallery: Gallery
     rows: int = 0
+    pictured: int = 0
     doubtful: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     reasons: list[str] = field(default_factory=list)
@@ -163,6 +164,7 @@ class Outcome:
 
     def add(self, asked: Asked, row: Row) -> None:
         self.rows += 1
+        self.pictured += bool(asked.question.pictures)
         self.gallery.add(asked, row)
         self.doubtful += bool(row["doubtful"])
         if row["status"] == "ok":
@@ -184,7 +186,8 @@ class Outcome:
         if words := self.drift.words():
             print(f"drift: {words}", file=sys.stderr)
         failed = "".join(f", {count:,} {status}" for status, count in sorted(self.statuses.items()))
-        print(f"{terminal.counted(self.rows, 'picture')}, {self.doubtful:,} doubtful{failed}", file=sys.stderr)
+        kind = "picture" if self.pictured == self.rows else "sample" if self.pictured else "text"
+        print(f"{terminal.counted(self.rows, kind)}, {self.doubtful:,} doubtful{failed}", file=sys.stderr)
 
 
 def _answer(deployed: Deployed, sources: list[str], journal: Journal | None) -> Outcome:

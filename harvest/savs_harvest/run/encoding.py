@@ -125,8 +125,8 @@ def encode(
 ) -> Float16[np.ndarray, "sample head dim"]:
     """Return what the heads give at the last token of each prompt, as a harvest would store it.
 
-    A sample shows one picture, or a list of them; `question` is asked of all, or there is one for each. Raises
-    ValueError naming the first sample that a harvest would refuse, and why.
+    A sample shows one picture, or a list of them, or none (`[]`); `question` is asked of all, or there is one for
+    each. Raises ValueError naming the first sample that a harvest would refuse, and why.
     """
     found = list(encode_blocks(Encoder(model, settings), images, question))
     table = head_table(model)

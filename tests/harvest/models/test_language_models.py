@@ -6,6 +6,8 @@ import shutil
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from tokenizers.processors import TemplateProcessing
+from transformers import AutoConfig, AutoTokenizer
 from typer.testing import CliRunner
 
 from kit.alone import SHAPES, check_store
@@ -100,6 +102,28 @@ def test_the_prompt_is_what_the_template_says_or_a_plain_form(words_model):
     tokenizer = words_model.processor.tokenizer
     ids = prepare(words_model.processor, [], "odd ?")["input_ids"][0].tolist()
     assert ids == tokenizer.encode(written, add_special_tokens=False)
+
+
+@pytest.mark.parametrize("template", [True, False])
+def test_a_token_that_the_tokenizer_puts_in_front_stands_there_once(tmp_path, template):
+    """As Llama's and Mistral's do; some templates write it themselves."""
+    save_language_model("llama", tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    front = ("<|endoftext|>", tokenizer.convert_tokens_to_ids("<|endoftext|>"))
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=f"{front[0]} $A", special_tokens=[front])
+    tokenizer.bos_token = front[0]
+    tokenizer.chat_template = f"{{{{ bos_token }}}}{tokenizer.chat_template}" if template else None
+    tokenizer.save_pretrained(tmp_path)
+    ids = prepare(load_processor(tmp_path), [], "odd ?")["input_ids"][0].tolist()
+    assert ids[0] == front[1]
+    assert ids.count(front[1]) == 1
+    assert load_model(spec_of(tmp_path), "cpu").family == rules(AutoConfig.from_pretrained(tmp_path))
+
+
+@LLAMA
+def test_texts_are_prepared_by_processes_of_their_own(words_model, texts, tmp_path):
+    harvest(words_model, load_jsonl(texts), tmp_path / "s.zarr", Settings(workers=1))
+    check_store(words_model, load_jsonl(texts), tmp_path / "s.zarr")
 
 
 @LLAMA
@@ -205,6 +229,7 @@ def test_the_commands_know_language_models(folders, tmp_path, texts, monkeypatch
     assert fitted[0] == 0, fitted[1]
     code, words = said("predict", "c.safetensors", texts, "--model", model, "--out", "answers.csv")
     assert code == 0, words
+    assert "60 texts, " in words
     lines = (tmp_path / "answers.csv").read_text().splitlines()
     assert len(lines) == 61
     assert lines[1].startswith("1,")
