@@ -13,6 +13,7 @@ from savs_stores import (
     MismatchError,
     StoreError,
     class_vectors,
+    facts_of,
     join_stores,
     open_store,
     verify,
@@ -53,6 +54,7 @@ def test_they_come_back_by_task_class_and_head(place):
     assert found.read("size") is None
     assert list(verify(open_store(place))) == []
     assert "class vectors of 3 texts in task shape: 'a ball thing' ..." in repr(open_store(place))
+    assert facts_of(open_store(place))["models"][0]["class_texts"] == TEXTS
 
 
 def test_a_store_without_them_says_so_and_one_with_them_reads_as_before(tmp_path):
