@@ -55,14 +55,19 @@ class FoundHeads:
                 f"{vectors.heads.describe()}"
             )
         here = [task_facts(vectors.store.benchmark, task) for task in vectors.store.benchmark.tasks]
-        for one, other in product(here, self.found_on):
-            if all(one[name] == other[name] for name in ("benchmark", "task")) or (
-                one["source"] and all(one[name] == other[name] for name in ("source", "classes"))
-            ):
+        for mine, theirs in product(here, self.found_on):
+            if _same(mine, theirs):
                 raise ValueError(
-                    f"the heads were found on {other['benchmark']}, task {other['task']!r}, of which {one['benchmark']} is: "
-                    "zero-shot they would be no more; find them on other stores (savs-analyze heads)"
+                    f"the heads were found on {theirs['benchmark']}, task {theirs['task']!r}, of which "
+                    f"{mine['benchmark']} is: zero-shot they would be no more; find them on other stores "
+                    "(savs-analyze heads)"
                 )
+
+
+def _same(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Tell whether two tasks are one: by name, or as the same classes from the same source."""
+    named = all(one[name] == other[name] for name in ("benchmark", "task"))
+    return named or (one["source"] != "" and all(one[name] == other[name] for name in ("source", "classes")))
 
 
 def task_facts(benchmark: BenchmarkInfo, task: str) -> dict[str, str]:
