@@ -28,8 +28,8 @@ TEXT = """# Performance of methods
 Measured by `make perf` in one run, one thread. {date}, {machine}.
 
 A fit on {samples} samples of {classes} classes by {layers} x {heads} heads of {dim} numbers, each method alone: seconds
-of the processor, the least of {repeats}. The *floor* of a kernel over all heads is one product of all pairs of samples in
-each, {floor:.2f} s; what compares with class means only, as SAVs, needs less. *Plain* is the same by the published
+of the processor, the least of {repeats}. The *floor* of a kernel over all heads is one product of all pairs of samples
+in each, {floor:.2f} s; what compares with class means only, as SAVs, needs less. *Plain* is the same by the published
 formula, a pseudo-inverse a head (HEC), or by scikit-learn on all {features:,} features. Goal for HEC: {goal:.0f} s.
 
 | method | fit | times the floor | plain | plain / fit |
