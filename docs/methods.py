@@ -1,6 +1,7 @@
 """Which method to take: all of the study `strong`, side by side on any stores: the tables of methods.md and its figure.
 
 python docs/methods.py --draws 10 STORE ...     with --planted FOLDER also on made-up stores of the shape of a 7B model
+python docs/methods.py --draws 3 --planted FOLDER --classes 37       on one of 37 classes alone: a table, no figure
 """
 
 import argparse
@@ -18,22 +19,23 @@ from savs_analyze.report.drawing import empty_figure, save_figure
 FIGURE = Path(__file__).parent / "methods.svg"
 
 
-def planted(folder: Path) -> list[str]:
-    """Write stores of 784 heads of 128 numbers, of which at most 12 in the later layers know 2 or 10 classes."""
+def planted(folder: Path, numbers: list[int]) -> list[str]:
+    """Write stores of 784 heads of 128 numbers, of which at most 12 in the later layers know so many classes."""
     generator, paths = np.random.default_rng(7), []
-    for classes in (2, 10):
+    for classes in numbers:
         layers, heads = generator.integers(10, 28, 12).tolist(), generator.integers(0, 28, 12).tolist()
         informative = list(zip(layers, heads, strict=True))
         path = folder / f"planted-{classes}.zarr"
-        write_planted(path, classes, 30, 60, 28, 28, 128, informative, strength=0.35)
+        tested = max(5, min(60, 600 // classes))
+        write_planted(path, classes, 30, tested, 28, 28, 128, informative, strength=0.35)
         paths.append(str(path))
     return paths
 
 
-def measured(stores: list[str], draws: int, folder: Path) -> pd.DataFrame:
+def measured(stores: list[str], shots: list[int], draws: int, folder: Path) -> pd.DataFrame:
     """Return accuracies in percent: a row a number of shots and setting, a column a task."""
     study = STUDIES["strong"]
-    asked = {"methods": study.methods, "heads": study.heads, "shots": study.shots, "draws": draws}
+    asked = {"methods": study.methods, "heads": study.heads, "shots": shots, "draws": draws}
     savs.sweep(stores, **asked, validation=0, out=folder, jobs=2)
     rows = pd.read_csv(folder / "rows.csv").fillna({"task": "all"})
     rows = rows[(rows["metric"] == "accuracy") & (rows["split"] == "test")]
@@ -69,17 +71,20 @@ def draw(table: pd.DataFrame) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stores", nargs="+")
+    parser.add_argument("stores", nargs="*")
+    parser.add_argument("--shots", type=int, nargs="+", default=STUDIES["strong"].shots)
+    parser.add_argument("--classes", type=int, nargs="+", default=[2, 10])
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--planted", type=Path)
     asked = parser.parse_args()
-    stores = [*asked.stores, *(planted(asked.planted) if asked.planted else [])]
+    stores = [*asked.stores, *(planted(asked.planted, asked.classes) if asked.planted else [])]
     with tempfile.TemporaryDirectory() as folder:
-        table = measured(stores, asked.draws, Path(folder) / "results")
+        table = measured(stores, asked.shots, asked.draws, Path(folder) / "results")
     for shots in sorted(set(table.index.get_level_values("shots")) - {0}):
         rows = table[table.index.get_level_values("shots").isin([0, shots])].droplevel("shots")
         print(f"\n{shots} samples a class\n\n{markdown(rows)}")
-    draw(table)
+    if asked.stores:
+        draw(table)
 
 
 if __name__ == "__main__":

@@ -95,19 +95,20 @@ def class_vectors(vectors: ModelVectors) -> ClassVectors | None:
         return None
     where = f"{store.path}/{vectors.name}/{NAME}"
     document = parsed(where, content)
-    said = document.get("attributes")
-    if not isinstance(said, dict) or said.get(HASH) != _hash(document):
-        raise StoreError(f"{where}: what it says of itself was changed after it was written; {RENEW}")
-    if said[OF] != vectors.fingerprint:
-        raise StoreError(f"{where} is of another model, or of another harvest of it; {RENEW}")
     with zarr_errors_in_words(where):
-        plan = _plan(said[TEXTS], vectors)
+        said = document["attributes"]
+        if said[HASH] != _hash(document):
+            raise StoreError(f"{where}: what it says of itself was changed after it was written; {RENEW}")
+        if said[OF] != vectors.fingerprint:
+            raise StoreError(f"{where} is of another model, or of another harvest of it; {RENEW}")
+        found = ClassVectors(vectors, _checked(said[TEXTS]), np.array(said[SUMS], dtype=np.uint32), said[HASH])
+        plan = _plan(found.texts, vectors)
     layout = layout_of(where, document, CLASS_HEADS)
-    if layout.shape != plan.shape or not is_plain(document, plan):
+    if layout.shape != plan.shape or found.sums.shape != (plan.heads,) or not is_plain(document, plan):
         raise StoreError(
             f"{where} has shape {layout.shape}, or is compressed: its texts and heads ask for {plan.shape}"
         )
-    return ClassVectors(vectors, said[TEXTS], np.array(said[SUMS], dtype=np.uint32), said[HASH])
+    return found
 
 
 def write_class_vectors(vectors: ModelVectors, texts: ClassTexts, heads: Float[np.ndarray, "text head dim"]) -> None:
@@ -153,6 +154,13 @@ def _create(
             array.attrs[HASH] = _hash(written(array, ""))
     except FileExistsError:  # another process was quicker, with the same model and texts
         return
+
+
+def _checked(texts: Any) -> ClassTexts:
+    """Return texts; raises TypeError for anything else."""
+    if not all(isinstance(words, str) for of_task in dict(texts).values() for words in dict(of_task).values()):
+        raise TypeError("its texts are none")
+    return texts
 
 
 def _flat(texts: ClassTexts) -> dict[str, str]:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from savs_stores.class_heads import class_vectors
+from savs_stores.errors import StoreError
 from savs_stores.format.schema import SPLITS, Status
 from savs_stores.read import Store
 from savs_stores.vectors import ModelVectors
@@ -42,4 +44,14 @@ def _of_model(vectors: ModelVectors) -> dict[str, Any]:
         "status": {Status(code).name: int(count) for code, count in zip(codes.tolist(), counts, strict=True)},
         "identity": vectors.identity,
         "provenance": vectors.provenance,
+        "class_texts": _class_texts(vectors),
     }
+
+
+def _class_texts(vectors: ModelVectors) -> dict[str, dict[str, str]]:
+    """Return of every task the texts that name its classes; of none that are damaged, as `verify` tells."""
+    try:
+        found = class_vectors(vectors)
+    except StoreError:
+        return {}
+    return {task: dict(texts) for task, texts in found.texts.items()} if found else {}

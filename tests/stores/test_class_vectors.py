@@ -1,5 +1,6 @@
 """Class vectors: one array beside a model's vectors, whole or not there, read and checked head by head."""
 
+import json
 import shutil
 
 import numpy as np
@@ -13,12 +14,14 @@ from savs_stores import (
     MismatchError,
     StoreError,
     class_vectors,
+    facts_of,
     join_stores,
     open_store,
     verify,
     write_class_vectors,
     write_store,
 )
+from savs_stores.format.fingerprint import fingerprint
 
 TASKS = {"colour": ["blue", "red"], "shape": ["ball", "cube", "disc"], "size": []}
 TEXTS = {task: {name: f"a {name} thing" for name in names} for task, names in TASKS.items() if names}
@@ -53,6 +56,7 @@ def test_they_come_back_by_task_class_and_head(place):
     assert found.read("size") is None
     assert list(verify(open_store(place))) == []
     assert "class vectors of 3 texts in task shape: 'a ball thing' ..." in repr(open_store(place))
+    assert facts_of(open_store(place))["models"][0]["class_texts"] == TEXTS
 
 
 def test_a_store_without_them_says_so_and_one_with_them_reads_as_before(tmp_path):
@@ -147,6 +151,35 @@ def test_those_of_another_harvest_are_refused(tmp_path):
     shutil.copytree(tmp_path / "other.zarr/other/class_heads", tmp_path / "one.zarr/one/class_heads")
     with pytest.raises(StoreError, match=r"one/class_heads is of another model.* remove it and run the harvest again"):
         class_vectors(open_store(tmp_path / "one.zarr")["one"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda said: said.pop("texts"),
+        lambda said: said.update(texts={"colour": ["blue", "red"]}),
+        lambda said: said.update(texts={"colour": {"blue": 1, "red": 2}}),
+        lambda said: said.update(texts={"colour": {"blue": "one more"}}),
+        lambda said: said.update(head_crc32c=[1, 2]),
+        lambda said: said.update(head_crc32c="?"),
+        lambda said: said.pop("fingerprint"),
+        lambda said: said.pop("hash"),
+    ],
+)
+def test_a_forged_array_is_refused_in_words(tmp_path, change):
+    """Whoever seals it anew can say anything: it is refused all the same, and nothing else breaks."""
+    begin(tmp_path / "things.zarr")
+    write_class_vectors(open_store(tmp_path / "things.zarr")["toy"], TEXTS, vectors_of(5, 1))
+    file = tmp_path / "things.zarr/toy/class_heads/zarr.json"
+    edit(file, lambda document: change(document["attributes"]))
+    document = json.loads(file.read_text())
+    if "hash" in document["attributes"]:
+        said = {name: value for name, value in document["attributes"].items() if name != "hash"}
+        edit(file, lambda one: one["attributes"].update(hash=fingerprint({**document, "attributes": said})))
+    with pytest.raises(StoreError, match="class_heads"):
+        class_vectors(open_store(tmp_path / "things.zarr")["toy"])
+    assert "class_heads" in repr(open_store(tmp_path / "things.zarr"))
+    assert open_store(tmp_path / "things.zarr")["toy"].read().shape == (15, HEADS, DIM)
 
 
 def test_what_it_declares_is_looked_at_before_it_is_read(tmp_path):

@@ -24,7 +24,7 @@ def costs(task: Task, settings: Sequence[Setting], shots: int) -> pd.DataFrame:
     Seconds are of the processor; an answer's milliseconds and bytes are those of one sample. Reading is not timed.
     """
     vectors, draw = task.vectors, task.draw(shots, seed=0)
-    context, tested = task.context(draw), draw.test[:MOST_TESTED]
+    context, tested = task.context(draw, named=True), draw.test[:MOST_TESTED]
     allowed = allowed_classes(vectors.store.samples.options[tested], len(task.classes))
     rows = []
     for setting in settings:

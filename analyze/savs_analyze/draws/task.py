@@ -55,8 +55,11 @@ class Task:
         candidates = table.label[of_task & table.in_split("pool", "either")].tolist()
         return list(dict.fromkeys([*candidates, *range(len(self.classes))]))
 
-    def context(self, draw: Draw, order: Sequence[int] = ()) -> Context:
-        """Return what a draw's support teaches; `order` are the classes by appearance, for methods that ask for it."""
+    def context(self, draw: Draw, order: Sequence[int] = (), named: bool = False) -> Context:
+        """Return what a draw's support teaches.
+
+        `order` are the classes by appearance, for methods that ask for it; `named` brings the class vectors too.
+        """
         labels = self.vectors.store.samples.label[draw.support]
         return Context(
             self.vectors.read(draw.support),
@@ -66,7 +69,7 @@ class Task:
             draw.seed,
             cluster=belonging(self.vectors.store.samples, draw.support),
             order=np.array(order, dtype=np.int64) if order else None,
-            class_vectors=self.class_vectors(),
+            class_vectors=self.class_vectors() if named else None,
         )
 
     def class_vectors(self, heads: Sequence[int] | None = None) -> Float16[np.ndarray, "class head dim"] | None:

@@ -90,7 +90,7 @@ def fit_store(vectors: ModelVectors, request: FitRequest = FitRequest(), files: 
         vectors.heads.layer[heads],
         request.seed,
         cluster=belonging(vectors.store.samples, samples),
-        class_vectors=task.class_vectors(heads.tolist()),
+        class_vectors=task.class_vectors(heads.tolist()) if any(one.method.needs for one in settings) else None,
     )
     with naming(task.classes):
         found = fit([setting.method for setting in settings], context, partitions_of(context))

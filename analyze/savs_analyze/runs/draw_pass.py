@@ -14,7 +14,7 @@ from savs_analyze.draws.task import Task
 from savs_analyze.draws.testing import Tested, predict_in_one_pass
 from savs_analyze.methods.folds import SplitError, naming
 from savs_analyze.methods.learners import learn
-from savs_analyze.methods.method import Method
+from savs_analyze.methods.method import CLASS_VECTORS, Method
 from savs_analyze.methods.settings import Setting
 from savs_analyze.runs.cells import Cell, of_one_draw
 from savs_analyze.runs.facts import CellFacts
@@ -69,7 +69,8 @@ def learn_group(vectors: ModelVectors, cells: list[Cell]) -> Group:
     methods = list(dict.fromkeys(setting.method.canonical for cell in cells for setting in cell.settings))
     learns = any(method.learns for method in methods)
     draw = task.draw(first.shots, first.draw, first.keep_leaks) if learns else task.draw_nothing()
-    context = task.context(draw, next((cell.order for cell in cells if cell.order), ()))
+    named = any(method.needs == CLASS_VECTORS for method in methods)
+    context = task.context(draw, next((cell.order for cell in cells if cell.order), ()), named)
     with naming(task.classes):
         fitted = learn(methods, context)
     scoring = {
