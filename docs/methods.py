@@ -45,7 +45,7 @@ def measured(stores: list[str], shots: list[int], draws: int, folder: Path) -> p
 
 def markdown(table: pd.DataFrame) -> str:
     """Return the table with the mean over tasks, the best of each column in bold."""
-    found = table.assign(mean=table.mean(axis=1, skipna=False))
+    found = table.assign(mean=table.mean(axis=1, skipna=False)) if table.shape[1] > 1 else table
     best = found.round(1) == found.round(1).max()
     cells = found.map("{:.1f}".format).where(~best, found.map("**{:.1f}**".format))
     cells = cells.where(found.notna(), "")

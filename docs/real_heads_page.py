@@ -10,14 +10,16 @@ from pathlib import Path
 import pandas as pd
 
 import savs
-from savs_analyze.methods.recipes import METHODS, ZERO_SHOT
+from savs_analyze.methods.recipes import FIXED, METHODS, ZERO_SHOT
+from savs_analyze.methods.settings import make_setting
 
 HEADS, SHOTS, DRAWS = 20, (4, 20), 5
 
 
 def measured(stores: list[str], folder: Path, jobs: int) -> pd.DataFrame:
     """Return a row a store, number of shots and method: its accuracy with an interval over other samples and draws."""
-    asked = {"methods": list(METHODS), "heads": HEADS, "shots": SHOTS, "draws": DRAWS, "validation": 0}
+    methods = [name for name in METHODS if name != FIXED]  # which takes the heads of other tasks
+    asked = {"methods": methods, "heads": HEADS, "shots": SHOTS, "draws": DRAWS, "validation": 0}
     found = savs.sweep(stores, **asked, out=folder, jobs=jobs).table(all_metrics=False)
     found = found[found["metric"] == "accuracy"]
     return found.assign(column=found["benchmark"] + found["shots"].map(", {} a class".format))
@@ -40,10 +42,12 @@ def lines(rows: pd.DataFrame) -> Iterator[str]:
     yield f"| | {' | '.join(columns)} | |"
     yield "|---" * (len(columns) + 2) + "|"
     yield f"| the model's own answer | {' | '.join(said[column.partition(',')[0]] for column in columns)} | |"
-    for method in learnt.groupby("method")["value"].mean().sort_values(ascending=False).index:
+    means = learnt.pivot_table(index="method", columns="column", values="value").mean(axis=1, skipna=False)
+    for method in means.sort_values(ascending=False, na_position="last").index:
         same = learnt.loc[learnt["method"] == method, "same_as"].iloc[0]
         told = f"the same as `{same}`" if same else ""
-        yield f"| `{method}` | {' | '.join(cells[method, column] for column in columns)} | {told} |"
+        told = "sees all tested texts at once" if make_setting(method).method.transductive else told
+        yield f"| `{method}` | {' | '.join(cells.get((method, column), '') for column in columns)} | {told} |"
 
 
 def main() -> None:

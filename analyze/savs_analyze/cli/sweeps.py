@@ -166,6 +166,7 @@ def _tell_costs(asked: Study, stores: Sequence[str], models: Sequence[str], out:
     import pandas as pd
 
     from savs_analyze.across.costs import costs
+    from savs_analyze.draws.draws import available
     from savs_analyze.draws.task import Task
     from savs_analyze.runs.cells import cap_settings
     from savs_analyze.runs.sweep import expand
@@ -177,7 +178,8 @@ def _tell_costs(asked: Study, stores: Sequence[str], models: Sequence[str], out:
         vectors = opened[next(name for name in opened.models if name in (models or opened.models))]
         task = Task(vectors, next(iter(opened.benchmark.tasks)))
         settings = cap_settings(asked.ask().settings, len(vectors.heads), len(vectors.heads.layers))
-        found += [costs(task, settings, shots).assign(task=task.name) for shots in asked.shots]
+        most = min(available(opened.samples, opened.benchmark, task.task, vectors.usable).values())
+        found += [costs(task, settings, shots).assign(task=task.name) for shots in asked.shots if shots <= most]
     rows = pd.concat(found)[["task", "shots", "setting", *COSTS]]
     rows.to_csv(out, index=False)
     shown = {"learn": "{:.3f} s", "answer": "{:.3f} ms", "heads": "{:,}", "reads": "{:,.1f} kB"}

@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from savs_stores import ModelVectors
+from savs_stores import BenchmarkInfo, ModelVectors
+from savs_stores.format.fingerprint import fingerprint
 
 FORMAT, VERSION = "savs heads", 1
+FOUND_ON = ("benchmark", "task", "source", "classes")
 
 
 @dataclass(frozen=True)
 class FoundHeads:
     """Heads as (layer, place in it), best first, of the model that they are of, and where they were found.
 
-    `table` is the hash of the model's head table; `found_on` says of every task its benchmark, name, samples and
-    pictures.
+    `table` is the hash of the model's head table; `found_on` says of every task its name, its benchmark and the
+    benchmark's source, and a hash of its classes: another wording or part of it is the same task.
     """
 
     heads: tuple[tuple[int, int], ...]
@@ -34,7 +37,7 @@ class FoundHeads:
             if (said["format"], said["version"]) != (FORMAT, VERSION):
                 raise ValueError("it is of another format or version")
             heads = tuple((int(layer), int(place)) for layer, place in said["heads"])
-            found_on = tuple({name: str(one[name]) for name in ("benchmark", "task")} for one in said["found_on"])
+            found_on = tuple({name: str(one[name]) for name in FOUND_ON} for one in said["found_on"])
             return cls(heads, str(said["model"]), str(said["head_table_hash"]), found_on)
         except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"--heads {path} is no file of savs-analyze heads: {error}") from error
@@ -51,10 +54,23 @@ class FoundHeads:
                 f"the heads are of {self.model}, {vectors.store.path} holds others: {vectors.name}, "
                 f"{vectors.heads.describe()}"
             )
-        benchmark = vectors.store.benchmark
-        for one in self.found_on:
-            if one["benchmark"] == benchmark.name and one["task"] in benchmark.tasks:
+        here = [task_facts(vectors.store.benchmark, task) for task in vectors.store.benchmark.tasks]
+        for mine, theirs in product(here, self.found_on):
+            if _same(mine, theirs):
                 raise ValueError(
-                    f"the heads were found on {benchmark.name}, task {one['task']!r}: zero-shot they would be no more; "
-                    "find them on other stores (savs-analyze heads)"
+                    f"the heads were found on {theirs['benchmark']}, task {theirs['task']!r}, of which "
+                    f"{mine['benchmark']} is: zero-shot they would be no more; find them on other stores "
+                    "(savs-analyze heads)"
                 )
+
+
+def _same(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Tell whether two tasks are one: by name, or as the same classes from the same source."""
+    named = all(one[name] == other[name] for name in ("benchmark", "task"))
+    return named or (one["source"] != "" and all(one[name] == other[name] for name in ("source", "classes")))
+
+
+def task_facts(benchmark: BenchmarkInfo, task: str) -> dict[str, str]:
+    """Return what a task is known by, whatever the wording of its question."""
+    classes = fingerprint({"classes": list(benchmark.tasks[task])})
+    return dict(zip(FOUND_ON, (benchmark.name, task, benchmark.source, classes), strict=True))

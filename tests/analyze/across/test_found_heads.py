@@ -66,6 +66,26 @@ def test_on_a_task_that_they_were_found_on_they_are_refused(tmp_path, found):
         found.check(open_store(tmp_path / "first.zarr")["toy"])
 
 
+def test_another_wording_of_such_a_task_is_the_same_task(tmp_path):
+    """Heads found on pets were taken for heads of another task on pets in other words."""
+    rows = {"label": ["a", "b"] * 10, "split": ["either"] * 20}
+    stores = [
+        write_store(
+            tmp_path / f"{name}.zarr",
+            benchmark=BenchmarkInfo(name, {"all": ["a", "b"]}, source=source, wording=wording),
+            samples=rows,
+            model="toy",
+            heads=np.random.default_rng(0).normal(size=(20, 4, 3)).astype(np.float16),
+        )
+        for name, source, wording in (("pets", "here", ""), ("pets-td", "here", "td"), ("birds", "there", ""))
+    ]
+    write_class_vectors(stores[0]["toy"], {"all": {"a": "an a", "b": "a b"}}, np.ones((2, 4, 3)))
+    heads = find_heads([task_of(open_store(stores[0].path))], 2, 5, 1)
+    with pytest.raises(ValueError, match="found on pets, task 'all', of which pets-td is"):
+        heads.check(stores[1]["toy"])
+    heads.check(stores[2]["toy"])
+
+
 def test_heads_of_another_model_are_refused(tmp_path, found):
     wide = store_of(tmp_path, "wide", 3, heads=5)
     with pytest.raises(ValueError, match=r"the heads are of toy, .*wide\.zarr holds others"):

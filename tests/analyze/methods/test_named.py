@@ -212,9 +212,9 @@ def test_the_numbering_of_classes_by_appearance_takes_class_vectors_along():
         ("hec-t", {"k": 0}, "k must be at least 1"),
         ("hec-t", {"tau": 0}, "tau must be above 0"),
         ("hec-vt", {"alpha": -1}, "alpha must be above 0"),
-        ("hec-vt", {"text_k": 0}, "k must be at least 1"),
+        ("hec-vt", {"text_k": 0}, "text_k must be at least 1"),
         ("hec-vt", {"text_k": 1.5}, "text_k must be a whole number"),
-        ("gaussian-text", {"scale": 0}, "tau must be above 0"),
+        ("gaussian-text", {"scale": 0}, "scale must be above 0"),
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(name, parameters, words):

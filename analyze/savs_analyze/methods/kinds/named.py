@@ -25,11 +25,13 @@ ALPHAS = tuple(float(10.0**power) for power in np.arange(-3, 2.5, 0.5))
 OF_ONE_SHOT = 1.0
 
 
-def _check(k: int, tau: float) -> None:
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
-    if not tau > 0:
-        raise ValueError(f"tau must be above 0, got {tau}")
+def _check(**numbers: int | float) -> None:
+    """Raise ValueError naming a number of heads below 1, and any other number that is not above 0."""
+    for name, value in numbers.items():
+        if name.endswith("k") and value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+        if not value > 0:
+            raise ValueError(f"{name} must be above 0, got {value}")
 
 
 def _fewest(context: Context) -> int:
@@ -56,7 +58,7 @@ class Named(Method):
     needs: ClassVar[str] = CLASS_VECTORS
 
     def __post_init__(self) -> None:
-        _check(self.k, self.tau)
+        _check(k=self.k, tau=self.tau)
 
     def learn(self, context: Context) -> DiscriminantVotes:
         class_vectors = context.named("hec-t")
@@ -86,7 +88,7 @@ class NamedFixed(Method):
     needs: ClassVar[str] = CLASS_VECTORS
 
     def __post_init__(self) -> None:
-        _check(1, self.tau)
+        _check(tau=self.tau)
 
     def on_heads(self, heads: Sequence[tuple[int, int]]) -> NamedFixed:
         return replace(self, heads=tuple(heads))
@@ -119,9 +121,7 @@ class NamedAndSeen(Method):
     needs: ClassVar[str] = CLASS_VECTORS
 
     def __post_init__(self) -> None:
-        _check(self.text_k, 1.0)
-        if self.alpha is not None and not self.alpha > 0:
-            raise ValueError(f"alpha must be above 0, got {self.alpha}")
+        _check(text_k=self.text_k, alpha=1.0 if self.alpha is None else self.alpha)
 
     def learn(self, context: Context) -> TextVotes:
         text, picture = Named(self.text_k).learn(context), self.seen.learn(context)
@@ -169,7 +169,7 @@ class TextPrior(Method):
     needs: ClassVar[str] = CLASS_VECTORS
 
     def __post_init__(self) -> None:
-        _check(self.k, self.scale)
+        _check(k=self.k, scale=self.scale)
 
     def learn(self, context: Context) -> DiscriminantVotes:
         texts = named_discriminants(context.named("gaussian-text"))
