@@ -7,7 +7,7 @@ import savs_moved  # noqa: F401  old import paths go on for one version
 
 if TYPE_CHECKING:
     from savs_stores.arrays import write_store
-    from savs_stores.class_heads import ClassVectors, class_vectors, write_class_vectors
+    from savs_stores.class_heads import ClassVectors, check_class_texts, class_vectors, write_class_vectors
     from savs_stores.errors import IncompleteStoreError, MismatchError, StoreError
     from savs_stores.facts import facts_of
     from savs_stores.format.heads import HeadTable
@@ -42,6 +42,7 @@ __all__ = [
     "Store",
     "StoreError",
     "add_model",
+    "check_class_texts",
     "class_vectors",
     "create_store",
     "default_shard_samples",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,8 @@ TEXTS, SUMS, OF = "texts", "head_crc32c", "fingerprint"
 RENEW = "remove it and run the harvest again: that makes it anew"
 
 MOST_LINES = 3
+# Texts stand in the zarr.json of the array; the rest of it is for the checksums of heads.
+MOST_TEXT_BYTES = MOST_METADATA_BYTES - 2**20
 
 ClassTexts = Mapping[str, Mapping[str, str]]
 
@@ -101,7 +104,9 @@ def class_vectors(vectors: ModelVectors) -> ClassVectors | None:
             raise StoreError(f"{where}: what it says of itself was changed after it was written; {RENEW}")
         if said[OF] != vectors.fingerprint:
             raise StoreError(f"{where} is of another model, or of another harvest of it; {RENEW}")
-        found = ClassVectors(vectors, _checked(said[TEXTS]), np.array(said[SUMS], dtype=np.uint32), said[HASH])
+        found = ClassVectors(
+            vectors, _checked(said[TEXTS], store.benchmark.tasks), np.array(said[SUMS], dtype=np.uint32), said[HASH]
+        )
         plan = _plan(found.texts, vectors)
     layout = layout_of(where, document, CLASS_HEADS)
     if layout.shape != plan.shape or found.sums.shape != (plan.heads,) or not is_plain(document, plan):
@@ -109,6 +114,17 @@ def class_vectors(vectors: ModelVectors) -> ClassVectors | None:
             f"{where} has shape {layout.shape}, or is compressed: its texts and heads ask for {plan.shape}"
         )
     return found
+
+
+def check_class_texts(texts: ClassTexts) -> None:
+    """Raise `StoreError` where a store cannot keep the class vectors of so long texts."""
+    size = len(json.dumps({"attributes": {TEXTS: texts}}, indent=2))
+    if size > MOST_TEXT_BYTES:
+        count = sum(map(len, texts.values()))
+        raise StoreError(
+            f"the texts of {count:,} classes are {size:,} bytes, a store keeps {MOST_TEXT_BYTES:,}: a shorter "
+            "--class-prompt, perhaps without {question}, names them in fewer words"
+        )
 
 
 def write_class_vectors(vectors: ModelVectors, texts: ClassTexts, heads: Float[np.ndarray, "text head dim"]) -> None:
@@ -124,17 +140,23 @@ def write_class_vectors(vectors: ModelVectors, texts: ClassTexts, heads: Float[n
     shape = (len(_rows(texts, tasks)), len(vectors.heads), vectors.heads.dim)
     if heads.shape != shape or not shape[0]:
         raise StoreError(f"class vectors need shape {shape}, of texts, heads and their width, got {heads.shape}")
+    check_class_texts(texts)
     if found := class_vectors(vectors):
         found.check_texts(texts)
         return
     content = heads.astype(np.float16)
     with faults_in_words(store.place), store.place.room(f"{vectors.name}/{NAME}", content.nbytes):
-        _create(store.place, vectors.name, _plan(texts, vectors), content, {TEXTS: texts, OF: vectors.fingerprint})
+        created = _create(
+            store.place, vectors.name, _plan(texts, vectors), content, {TEXTS: texts, OF: vectors.fingerprint}
+        )
+    if not created and class_vectors(vectors) is None:
+        raise StoreError(f"{store.path}/{vectors.name}/{NAME} is there without its {METADATA}; {RENEW}")
 
 
 def _create(
     place: Place, model: str, plan: ShardPlan, content: Float16[np.ndarray, "text head dim"], said: dict[str, Any]
-) -> None:
+) -> bool:
+    """Say whether it is made now; else something lies there: of another process, that was quicker, or a remainder."""
     try:
         with place.building(f"{model}/{NAME}") as root:
             array = zarr.create_array(
@@ -152,14 +174,17 @@ def _create(
             )
             array[:] = content
             array.attrs[HASH] = _hash(written(array, ""))
-    except FileExistsError:  # another process was quicker, with the same model and texts
-        return
+    except FileExistsError:
+        return False
+    return True
 
 
-def _checked(texts: Any) -> ClassTexts:
-    """Return texts; raises TypeError for anything else."""
-    if not all(isinstance(words, str) for of_task in dict(texts).values() for words in dict(of_task).values()):
-        raise TypeError("its texts are none")
+def _checked(texts: Any, tasks: Mapping[str, Sequence[str]]) -> ClassTexts:
+    """Return texts of classes of these tasks; raises TypeError for anything else."""
+    known = {(task, name) for task, names in tasks.items() for name in names}
+    for task, of_task in texts.items():
+        if not of_task or not all((task, name) in known and isinstance(of_task[name], str) for name in of_task):
+            raise TypeError("its texts are none, or of no class of the store")
     return texts
 
 

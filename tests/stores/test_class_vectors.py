@@ -125,6 +125,27 @@ def test_what_does_not_fit_is_refused(tmp_path, texts, shape, words):
     assert class_vectors(open_store(tmp_path / "things.zarr")["toy"]) is None
 
 
+def test_texts_that_no_reader_would_take_are_not_written(tmp_path):
+    """A thousand classes, each listed in the text of every one, made a zarr.json that was never read again."""
+    begin(tmp_path / "things.zarr")
+    texts = {"colour": dict.fromkeys(TASKS["colour"], "ö" * 1400000)}  # six bytes each in JSON
+    with pytest.raises(StoreError, match=r"the texts of 2 classes are 16,800,.* bytes, a store keeps 15,728,640"):
+        write_class_vectors(open_store(tmp_path / "things.zarr")["toy"], texts, vectors_of(2, 1))
+    assert class_vectors(open_store(tmp_path / "things.zarr")["toy"]) is None
+    texts = {"colour": dict.fromkeys(TASKS["colour"], "ö" * 1300000)}
+    write_class_vectors(open_store(tmp_path / "things.zarr")["toy"], texts, vectors_of(2, 1))
+    assert class_vectors(open_store(tmp_path / "things.zarr")["toy"]).texts == texts
+
+
+def test_a_lost_zarr_json_is_told_when_they_are_written_again(tmp_path):
+    """What was left of them lay in the way of new ones, and every harvest made them in vain without a word."""
+    begin(tmp_path / "things.zarr")
+    write_class_vectors(open_store(tmp_path / "things.zarr")["toy"], TEXTS, vectors_of(5, 1))
+    (tmp_path / "things.zarr/toy/class_heads/zarr.json").unlink()
+    with pytest.raises(StoreError, match=r"toy/class_heads is there without its zarr\.json; remove it and run"):
+        write_class_vectors(open_store(tmp_path / "things.zarr")["toy"], TEXTS, vectors_of(5, 1))
+
+
 def test_no_bit_of_them_changes_without_a_word(tmp_path):
     path = tmp_path / "things.zarr"
     begin(path)
@@ -160,6 +181,9 @@ def test_those_of_another_harvest_are_refused(tmp_path):
         lambda said: said.update(texts={"colour": ["blue", "red"]}),
         lambda said: said.update(texts={"colour": {"blue": 1, "red": 2}}),
         lambda said: said.update(texts={"colour": {"blue": "one more"}}),
+        lambda said: said.update(texts=TEXTS | {"taste": {"sweet": "a task that is not there"}}),
+        lambda said: said.update(texts=TEXTS | {"colour": TEXTS["colour"] | {"pink": "no such class"}}),
+        lambda said: said.update(texts=TEXTS | {"size": {}}),
         lambda said: said.update(head_crc32c=[1, 2]),
         lambda said: said.update(head_crc32c="?"),
         lambda said: said.pop("fingerprint"),

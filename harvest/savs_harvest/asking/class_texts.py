@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from string import ascii_lowercase
 
@@ -14,8 +15,13 @@ OF_TEXTS = f"You are given a text about {CLASS}\n{QUESTION}"
 NO_NAMES = {"yes", "no", "true", "false", "right", "wrong", *ascii_lowercase}
 
 
-def check_class_prompt(prompt: str | None) -> None:
-    """Raise ValueError where a prompt does not say which class it is of; "" stands for none at all."""
+def check_class_prompt(prompt: str | None, shots: int = 0) -> None:
+    """Raise ValueError where a prompt does not say which class it is of, or is for samples with answered ones in front.
+
+    "" stands for no class vectors at all.
+    """
+    if prompt and shots:
+        raise ValueError("--class-prompt goes without --icl: no answered questions stand in front of a class")
     if prompt and CLASS not in prompt:
         raise ValueError(
             f"--class-prompt {prompt!r} lacks {CLASS}, where the name of a class goes; {QUESTION} is what samples are "
@@ -38,8 +44,10 @@ def class_texts(
             continue
         of_task = [sample for sample in samples if sample.task == task]
         usual = OF_PICTURES if any(sample.images for sample in of_task) else OF_TEXTS
-        frame = _frame(usual if prompt is None else prompt, {sample.question for sample in of_task})
-        found[task] = {name: frame.replace(CLASS, words) for name, words in names.items()}
+        questions = {sample.question.strip() for sample in of_task}
+        asked = questions.pop() if len(questions) == 1 else ""
+        frame = usual if prompt is None else prompt
+        found[task] = {name: _filled(frame, {CLASS: words, QUESTION: asked}) for name, words in names.items()}
     return found
 
 
@@ -47,6 +55,6 @@ def _are_answers(names: Mapping[str, str]) -> bool:
     return {word.strip(" ().").lower() for word in names.values()} <= NO_NAMES
 
 
-def _frame(prompt: str, questions: set[str]) -> str:
-    """Return a prompt with the one question that is asked, or without it where there are several."""
-    return prompt.replace(QUESTION, questions.pop().strip() if len(questions) == 1 else "").strip()
+def _filled(prompt: str, words: Mapping[str, str]) -> str:
+    """Return a prompt with words in their places; braces in the words are words."""
+    return re.sub("|".join(map(re.escape, words)), lambda found: words[found[0]], prompt).strip()

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from savs_harvest.run.listener import Listener
 from savs_stores import ModelWriter
-from savs_stores.terminal import counted, size
+from savs_stores.terminal import counted, printable, size
 
 SECONDS_A_LINE = 30  # where no bar is seen
 
@@ -55,7 +55,7 @@ class HarvestProgress:
 
     @property
     def listener(self) -> Listener:
-        return Listener(self.pictures, self.plan, self.advance, self.warn_mixed, self.taken)
+        return Listener(self.pictures, self.plan, self.advance, self.warn, self.taken)
 
     def pictures(self, done: int, total: int) -> None:
         """Show on a terminal how many samples' pictures are read; the bar goes when all are."""
@@ -81,10 +81,9 @@ class HarvestProgress:
             self.task = self.bar.add_task(self.title, total=samples, sample_bytes=sample_bytes)
             self.bar.start()
 
-    def warn_mixed(self, words: str) -> None:
-        """Say, before it is too late, in what this run differs from those that made the other shards."""
-        line = f"warning: not the same in all shards, whose vectors will agree to rounding only: {words}"
-        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+    def warn(self, words: str) -> None:
+        """Say, before it is too late, what a user should know."""
+        self.console.print(f"warning: {printable(words)}", highlight=False, markup=False, soft_wrap=True)
 
     def taken(self, count: int, total: int) -> None:
         """Say how much of changed data is known."""

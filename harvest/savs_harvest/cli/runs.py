@@ -124,7 +124,7 @@ def run(
     check_dtype(dtype)
     check_codec(codec)
     check_switches(parity or ())
-    check_class_prompt(class_prompt)
+    check_class_prompt(class_prompt, icl)
     spec = find_model(model, adapter)
     reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
     benchmark = (

@@ -110,7 +110,7 @@ def _warn_of_mixed(
     for shard in shards:
         made[shard] = {ENVIRONMENT: environment(device)}
     for words in mixed_environments(made):
-        on_warning(words)
+        on_warning(f"not the same in all shards, whose vectors will agree to rounding only: {words}")
 
 
 def _run_shards(

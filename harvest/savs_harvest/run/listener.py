@@ -13,7 +13,7 @@ class Listener:
     """What is called while a harvest runs; by default nobody listens.
 
     `pictures` gets (read, all) samples, `plan` the writer and the shards to do, `samples` how many samples were run,
-    and `warning` in what other shards were made otherwise, in words. `taken` gets (taken over, all) samples.
+    and `warning` what a user should know before it is done, in words. `taken` gets (taken over, all) samples.
     """
 
     pictures: Callable[[int, int], None] = lambda done, total: None

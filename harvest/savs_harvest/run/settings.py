@@ -71,7 +71,7 @@ def check_settings(model: LoadedModel, settings: Settings) -> None:
     family = model.model.config.model_type
     check_parity(family, settings.parity)
     check_date(settings.date)
-    check_class_prompt(settings.class_prompt)
+    check_class_prompt(settings.class_prompt, settings.in_context.shots)
     if settings.pack and not model.family.packs:
         raise ModelError(f"{family} cannot be packed: leave out --pack")
     if settings.compile and not compilable(model.model):

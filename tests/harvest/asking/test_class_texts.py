@@ -49,6 +49,11 @@ def asked(tasks, questions=("which animal ?",), answers=(), images=("a.png",)):
         ),
         (asked({"all": ("cat", "dog")}), "", {}),
         (
+            asked({"all": ("{question}", "{x")}, ("which {class} ?",)),
+            "{class} {question} {y}",
+            {"all": {n: f"{n} which {{class}} ? {{y}}" for n in ("{question}", "{x")}},
+        ),
+        (
             asked({"all": ("law", "love")}, images=()),
             None,
             {"all": {n: f"You are given a text about {n}\nwhich animal ?" for n in ("law", "love")}},
@@ -63,6 +68,7 @@ def asked(tasks, questions=("which animal ?",), answers=(), images=("a.png",)):
         "a task each",
         "given",
         "none",
+        "braces in words",
         "texts",
     ],
 )
@@ -75,3 +81,10 @@ def test_a_prompt_says_which_class_it_is_of():
         check_class_prompt("a cat")
     for prompt in (None, "", "a {class}"):
         check_class_prompt(prompt)
+
+
+def test_a_prompt_for_classes_goes_without_answered_questions_in_front():
+    with pytest.raises(ValueError, match="--class-prompt goes without --icl"):
+        check_class_prompt("a {class}", 2)
+    for prompt in (None, ""):
+        check_class_prompt(prompt, 2)
