@@ -16,6 +16,7 @@ from savs_analyze.fitting.fit import fit
 from savs_analyze.fitting.store import assemble
 from savs_analyze.measure.probabilities import calibration_error
 from savs_analyze.methods.context import Context
+from savs_analyze.methods.crossfit import best
 from savs_analyze.methods.learners import learn
 from savs_analyze.methods.recipes import AUTO
 from savs_analyze.methods.settings import make_setting
@@ -24,6 +25,7 @@ from savs_stores import open_store
 
 TASKS = (("digits", "all"), ("digits-claims", "all"), ("digits-compare", "larger"), ("digits-compare", "odd-one-out"))
 SETTINGS = [make_setting(name, **parameters) for name, parameters in AUTO]
+COLUMNS = [setting.column() for setting in SETTINGS]
 COVERAGE = 0.9
 Case = tuple[Context, np.ndarray, np.ndarray]
 
@@ -101,16 +103,18 @@ def measure(case: Case) -> dict[str, float]:
     methods = [setting.method for setting in SETTINGS]
     heads = np.stack([context.layer, np.arange(len(context.layer))], axis=1)
     about = About([str(label) for label in range(context.classes)], "", None, {}, {}, {})
-    classifier = assemble(fit(methods, context), about, heads)
+    found = fit(methods, context)
+    classifier = assemble(found, about, heads)
     answers = classifier.answer(vectors[:, classifier.heads[:, 1]])
     by_class = classifier.answer(vectors[:, classifier.heads[:, 1]], Doubt(by_class=True)).sets
     rows, batch = np.arange(len(labels)), Batch(np.arange(vectors.shape[1]), vectors)
+    right = [(learnt.votes(batch).predicted == labels).mean() for learnt in learn(methods, context)]
+    fewer = choices_without(found.partitions[0].cross.said, context.labels)
     return {
         "auto": (answers.predicted == labels).mean(),
-        **{
-            setting.column(): (learnt.votes(batch).predicted == labels).mean()
-            for setting, learnt in zip(SETTINGS, learn(methods, context), strict=True)
-        },
+        **dict(zip(COLUMNS, right, strict=True)),
+        **{f"auto without {column}": right[place] for column, place in zip(COLUMNS, fewer, strict=True)},
+        **{f"chosen: {column}": float(found.chosen == place) for place, column in enumerate(COLUMNS)},
         "calibration error": calibration_error(answers.probabilities, labels),
         "coverage": answers.sets[rows, labels].mean(),
         "classes a set": answers.sets.sum(axis=1).mean(),
@@ -118,6 +122,12 @@ def measure(case: Case) -> dict[str, float]:
         "unlike": answers.unlike.mean(),
         "coverage by class": by_class[rows, labels].mean(),
     }
+
+
+def choices_without(said: np.ndarray, labels: np.ndarray) -> list[int]:
+    """Return what is chosen where a candidate is left out, for each of them."""
+    others = [np.delete(np.arange(len(said)), place) for place in range(len(said))]
+    return [int(rest[best(said[rest], labels)]) for rest in others]
 
 
 def least_sets(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -131,13 +141,30 @@ def least_sets(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 def loss_of_choice(measured: dict[str, pd.DataFrame]) -> str:
     """Return what the choice loses to the best fixed recipe over the demo's tasks, in points."""
-    columns = ["auto", *(setting.column() for setting in SETTINGS)]
-    means = sum(measured[" ".join(task)][columns] for task in TASKS) / len(TASKS)
-    best = means.drop(columns="auto").mean().idxmax()
-    lost = 100 * (means[best] - means["auto"])
-    error = lost.std(ddof=1) / len(lost) ** 0.5
-    half = t.ppf(0.975, len(lost) - 1) * error
-    return f"auto loses {lost.mean():.2f} [{lost.mean() - half:.2f}, {lost.mean() + half:.2f}] points to {best}"
+    means = over_tasks(measured)
+    best_fixed = means[COLUMNS].mean().idxmax()
+    return f"auto loses {interval(means[best_fixed] - means['auto'])} points to {best_fixed}"
+
+
+def worth(measured: dict[str, pd.DataFrame]) -> list[str]:
+    """Return what the choice gains by each candidate, over the demo's tasks and by task, in points."""
+    found = {"the demo's tasks": over_tasks(measured), **measured}
+    return [
+        f"{name}: {column} adds {interval(means['auto'] - means[f'auto without {column}'])} points, "
+        f"chosen in {100 * means[f'chosen: {column}'].mean():.0f} %"
+        for name, means in found.items()
+        for column in COLUMNS
+    ]
+
+
+def over_tasks(measured: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    return sum(measured[" ".join(task)] for task in TASKS) / len(TASKS)
+
+
+def interval(values: pd.Series) -> str:
+    """Return the mean over draws in points, and its 95 % interval by Student's t."""
+    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
+    return f"{100 * values.mean():.2f} [{100 * (values.mean() - half):.2f}, {100 * (values.mean() + half):.2f}]"
 
 
 def main(draws: int = 50) -> None:
@@ -154,6 +181,7 @@ def main(draws: int = 50) -> None:
         print(name, measured[name].mean().round(3).to_dict(), flush=True)
     for count in sorted({min(20, draws), draws}):
         print(f"{count} draws:", loss_of_choice({name: table[:count] for name, table in measured.items()}))
+    print(*worth(measured), sep="\n")
 
 
 if __name__ == "__main__":

@@ -35,15 +35,15 @@ def check_wording(name: str, wordings: Mapping[str, Wording], wording: str) -> N
 def worded(benchmark: Benchmark, wording: str) -> Benchmark:
     """Return a benchmark with its question put otherwise, named for it; `default` leaves it as it is."""
     check_wording(benchmark.name, benchmark.wordings, wording)
-    if wording == DEFAULT_WORDING:
+    if wording in (DEFAULT_WORDING, benchmark.wording):
         return benchmark
     put = benchmark.wordings[wording]
     texts = {task: put.text(classes) for task, classes in benchmark.tasks.items()}
     return replace(
         benchmark,
-        name=f"{benchmark.name}-{wording}",
+        name=f"{benchmark.name.removesuffix(f'-{benchmark.wording}')}-{wording}",
         wording=wording,
-        prompt=put.text(["{classes}"] if len(set(texts.values())) > 1 else next(iter(benchmark.tasks.values()))),
+        prompt=put.text(["{classes}"] if len(set(texts.values())) > 1 else next(iter(benchmark.tasks.values()), ())),
         samples=lambda: _asked(benchmark.samples(), texts),
         varying=(),
     )

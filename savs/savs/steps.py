@@ -57,7 +57,7 @@ def harvest(
 def sweep(
     stores: str | Path | Sequence[str | Path],
     *,
-    methods: Sequence[str] = ("zero-shot", "savs"),
+    methods: Sequence[str] | None = None,
     heads: int | Sequence[int] = 20,
     grid: Grid | None = None,
     models: Sequence[str] = (),
@@ -70,11 +70,13 @@ def sweep(
 ) -> Findings:
     """Run methods over stores and return what was found; finished cells in `out` are kept, so a second call is fast.
 
-    `out` is a folder, by default `results/STORE`. `more` are the other fields of `savs_analyze.runs.request`.
+    `methods` are by default zero-shot, savs and kernel-ridge. `out` is a folder, by default `results/STORE`. `more` are
+    the other fields of `savs_analyze.runs.request`.
     Raises ValueError and `StoreError` as the command does.
     """
     from savs_analyze.draws.validation import Validation
     from savs_analyze.findings.findings import Findings
+    from savs_analyze.methods.recipes import DEFAULT
     from savs_analyze.runs.request import Ask, Data, Execution
     from savs_analyze.runs.sweep import expand
     from savs_analyze.runs.sweep import sweep as run
@@ -90,7 +92,7 @@ def sweep(
     chosen = validation if isinstance(validation, Validation) else Validation(validation)
     ks = [heads] if isinstance(heads, int) else heads
     run(
-        Ask(methods, ks, grid or {}, **of_ask),
+        Ask(DEFAULT if methods is None else methods, ks, grid or {}, **of_ask),
         Data(found, models, shots, draws, chosen, **of_data),
         Execution(folder, jobs, **of_execution),
         command="savs.sweep",

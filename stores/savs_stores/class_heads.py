@@ -78,9 +78,13 @@ class ClassVectors:
             found = store.place.read(array, plan, samples, heads_read.tolist(), self._check)
         return found[place].transpose(1, 0, 2)
 
+    def changed(self, texts: ClassTexts) -> list[str]:
+        """Return of which classes these texts are others, a line each."""
+        return differences(_flat(self.texts), _flat(texts))
+
     def check_texts(self, texts: ClassTexts) -> None:
         """Raise `MismatchError` where these are the vectors of other texts."""
-        if lines := differences(_flat(self.texts), _flat(texts)):
+        if lines := self.changed(texts):
             raise MismatchError("\n  ".join([f"{self.where} is of other texts:", *lines[:MOST_LINES]]) + f"\n{RENEW}")
 
     def _check(self, shard: int, heads: Sequence[int], chunks: Float16[np.ndarray, "head text dim"]) -> None:

@@ -100,3 +100,21 @@ def test_own_data_have_one_wording(write_lines):
     file = write_lines({})
     with pytest.raises(BenchmarkError, match="animals has no wording 'td'; it has one, default"):
         find_benchmark(str(file), wording="td")
+
+
+def test_what_is_put_otherwise_can_be_put_otherwise_again():
+    """In Python a benchmark may come as one of its wordings: the name had two of them."""
+    digits = find_benchmark("digits")
+    td, tdc = worded(digits, "td"), worded(digits, "tdc")
+    assert worded(td, "td") is td
+    again = worded(td, "tdc")
+    assert (again.name, again.wording, again.prompt) == (tdc.name, "tdc", tdc.prompt)
+    assert check(again) == check(tdc)
+
+
+def test_a_benchmark_without_labels_is_put_otherwise():
+    digits = find_benchmark("digits")
+    bare = [replace(sample, label="", options=(), task="all") for sample in digits.samples()]
+    found = worded(replace(digits, tasks={"all": ()}, own=True, samples=lambda: bare), "td")
+    assert {sample.question for sample in found.samples()} == {found.prompt}
+    assert worded(replace(digits, tasks={}), "td").name == "digits-td"

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from savs_analyze.methods.recipes import METHODS
+from savs_analyze.methods.recipes import METHODS, SAVS, ZERO_SHOT
 from savs_analyze.methods.settings import make_setting
 from savs_analyze.runs import sweep as runs
 from savs_analyze.runs.request import Ask, Data, Execution
@@ -26,7 +26,8 @@ GRID = {"a": [0.3, 1.5], "b": [0.3, 1.5], "gamma": [0.01, 20], "beta": [-2, 1], 
 
 
 def sweep(stores, out, **options):
-    """Sweep with plain keywords, of whichever of the three records they are."""
+    """Sweep with plain keywords, of whichever of the three records they are; by default zero-shot and SAVs."""
+    options = {"methods": (ZERO_SHOT, SAVS), **options}
     parts = [{name: options.pop(name) for name in [*options] if name in kind.__dataclass_fields__} for kind in KINDS]
     return runs.sweep(Ask(**parts[0]), Data(stores, **parts[1]), Execution(out, **parts[2]), **options)
 

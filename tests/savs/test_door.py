@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import savs
+from savs_analyze.runs.request import Ask
 from savs_benchmarks import BENCHMARKS, BenchmarkError, load_picture
 from savs_benchmarks.splits import limited
 from savs_harvest.batches.layout_check import load_model
@@ -143,6 +144,12 @@ def test_a_sweep_returns_what_it_found(make_planted_store, tmp_path):
     assert {"difference", "holm"} <= set(found.compare())
     again = savs.sweep([store.path], methods=["savs", "ridge"], heads=[1, 3], shots=5, draws=2, out=tmp_path / "out")
     assert again.table().equals(table)
+
+
+def test_methods_that_are_not_named_are_those_of_the_command(make_planted_store, tmp_path):
+    store = make_planted_store(tmp_path / "planted.zarr")  # without logits, so without zero-shot
+    found = savs.sweep(store.path, heads=3, shots=5, draws=2, out=tmp_path / "out")
+    assert set(found.table()["method"]) == {*Ask().methods} - {"zero-shot"} == {"savs", "kernel-ridge"}
 
 
 def test_a_keyword_that_there_is_not_is_refused(tmp_path, make_planted_store):

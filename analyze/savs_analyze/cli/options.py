@@ -90,7 +90,8 @@ PartialOption = Annotated[bool, typer.Option("--allow-partial", help="Use the fi
 DrawsOption = Annotated[int, typer.Option(min=1, help="Random supports.")]
 JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; default: all cores where that pays.")]
 MethodsOption = Annotated[
-    list[str] | None, typer.Option("--method", help="From `savs-analyze methods`; default: zero-shot and savs.")
+    list[str] | None,
+    typer.Option("--method", help="From `savs-analyze methods`; default: zero-shot, savs and kernel-ridge."),
 ]
 GridOption = Annotated[
     list[str] | None, typer.Option("--grid", help="Other hyperparameters: gamma=0.01:100:5log; repeatable.")
@@ -125,7 +126,7 @@ ValidationOption = Annotated[
     ),
 ]
 ClassifierOption = Annotated[Path, typer.Option("--out", help="The classifier's file: NAME.safetensors.")]
-MethodOption = Annotated[str, typer.Option("--method", help="From `savs-analyze methods`; auto: the best of four.")]
+MethodOption = Annotated[str, typer.Option("--method", help="From `savs-analyze methods`; auto: the best of five.")]
 HeadsOption = Annotated[int | None, typer.Option("--k", min=1, help="Heads that vote; not with auto.")]
 BudgetOption = Annotated[float, typer.Option("--budget", help="Only heads of this share of the layers: 0.67.")]
 ShotsOfFitOption = Annotated[str, typer.Option("--shots", help="Labelled samples a class to learn from, or all.")]

@@ -73,17 +73,17 @@ def sweep(
     part: Annotated[str, typer.Option("--part", help="Only this part, as in an array job: 1/4.")] = "1/1",
     include: IncludeOption = None,
 ) -> None:
-    """Run methods over stores: SAVs and zero-shot, or any others. The same command resumes."""
+    """Run methods over stores: zero-shot, SAVs and kernel ridge, or any others. The same command resumes."""
     from savs_analyze.cli.parse import parse_grids, parse_part, parse_range
     from savs_analyze.cli.progress import CellProgress
-    from savs_analyze.methods.recipes import SAVS, ZERO_SHOT
+    from savs_analyze.methods.recipes import DEFAULT
     from savs_analyze.runs.found_heads import FoundHeads
     from savs_analyze.runs.request import Ask, Data, Execution
     from savs_analyze.runs.sweep import expand, sweep
 
     stores = expand(store)
     ask = Ask(
-        methods=method or (ZERO_SHOT, SAVS),
+        methods=method or DEFAULT,
         heads=parse_range(k),
         grid=parse_grids(grid or ()),
         restricted=restrict_options,

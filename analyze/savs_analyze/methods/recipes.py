@@ -27,12 +27,15 @@ from savs_analyze.parts.transform import Transform
 from savs_analyze.registry import Registry
 from savs_analyze.votes.similarity import Similarity
 
-ZERO_SHOT, SAVS, FIXED = "zero-shot", "savs", "hec-t-fixed"
+ZERO_SHOT, SAVS, KERNEL_RIDGE, FIXED = "zero-shot", "savs", "kernel-ridge", "hec-t-fixed"
+# What a sweep runs unless told otherwise: the model's own answer, the papers' way, the best one on vectors of heads.
+DEFAULT = (ZERO_SHOT, SAVS, KERNEL_RIDGE)
 # What `auto` chooses from: few, strong, and unlike one another; the simpler first.
 AUTO: tuple[tuple[str, dict[str, int | float]], ...] = (
     ("savs-soft", {"k": 5}),
     ("savs-soft", {"k": 50}),
     ("ridge", {}),
+    (KERNEL_RIDGE, {}),
     ("sparse-group-lasso-share", {}),
 )
 
@@ -341,7 +344,7 @@ METHODS = Registry(
         ),
         Recipe("linear-probe-all", "logistic regression on all heads", OURS, {"strength": 1.0}, LogisticOnEveryHead),
         Recipe(
-            "kernel-ridge",
+            KERNEL_RIDGE,
             "kernel ridge on the mean cosine of the heads best by hec-v-loo's score; heads, kernel, penalty by loo",
             OURS,
             {},

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from savs_analyze.draws.validation import QUARTER, Validation
-from savs_analyze.methods.recipes import FIXED, METHODS, SAVS, ZERO_SHOT
+from savs_analyze.methods.recipes import DEFAULT, FIXED, METHODS
 from savs_analyze.methods.rooms import Included
 from savs_analyze.methods.settings import Setting, expand_settings
 from savs_analyze.runs.found_heads import FoundHeads
@@ -25,7 +25,7 @@ class Ask:
     for the method that takes them.
     """
 
-    methods: Sequence[str] = (ZERO_SHOT, SAVS)
+    methods: Sequence[str] = DEFAULT
     heads: Sequence[int] = (20,)
     grid: Grid = field(default_factory=dict)
     restricted: bool = False

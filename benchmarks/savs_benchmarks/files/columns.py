@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from savs_benchmarks.errors import BenchmarkError
 from savs_benchmarks.files.reading import Reading
+from savs_benchmarks.pictures.pictures import ENDINGS
 
 PICTURES = (
     *("image", "img", "picture", "photo", "file_name", "filename", "file", "path", "filepath", "file_path"),
@@ -39,6 +41,12 @@ class Columns:
     def plain(self) -> tuple[str, ...]:
         """All that are read but the picture's."""
         return tuple(name for name in (self.label, self.question, *self.others.values()) if name is not None)
+
+
+def picture_column(values: Mapping[str, Any], known: Collection[str | None]) -> str:
+    """Return the first column, but for those whose meaning is known, that holds the name of a picture; "" for none."""
+    words = ((name, value) for name, value in values.items() if name not in known and isinstance(value, str))
+    return next((name for name, value in words if value.strip().lower().endswith(ENDINGS)), "")
 
 
 def choose_columns(

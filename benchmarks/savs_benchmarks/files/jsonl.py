@@ -19,7 +19,7 @@ from typing import Any
 
 from savs_benchmarks.absent import as_word, is_absent
 from savs_benchmarks.errors import BenchmarkError, Fault, KindError
-from savs_benchmarks.files.columns import PICTURES
+from savs_benchmarks.files.columns import PICTURES, picture_column
 from savs_benchmarks.files.reading import Reading, classes_of, own_benchmark, replaced_questions
 from savs_benchmarks.files.rows import parse_json
 from savs_benchmarks.pictures.pictures import resolve_inside
@@ -128,7 +128,8 @@ def _object(line: str, reading: Reading) -> dict[str, Any]:
 def _images(row: dict[str, Any], root: Path) -> Iterator[Path]:
     if "image" in row and "images" in row:
         raise ValueError(EITHER)
-    if not row.keys() & {"image", "images"} and (other := next((name for name in row if name.lower() in PICTURES), "")):
+    other = next((name for name in row if name.lower() in PICTURES), "") or picture_column(row, FIELDS)
+    if other and not row.keys() & {"image", "images"}:
         words = f"is its picture {other!r}? Say --image-column {other}, or leave it out"
         raise KindError(words, "is there a picture?")
     names = row["images"] if "images" in row else [row["image"]] if "image" in row else []

@@ -13,10 +13,10 @@ from typing import Any, TypeAlias
 
 from savs_benchmarks.absent import as_whole, is_absent
 from savs_benchmarks.errors import BenchmarkError, Fault, KindError
-from savs_benchmarks.files.columns import PICTURES, Columns, choose_columns
+from savs_benchmarks.files.columns import PICTURES, Columns, choose_columns, picture_column
 from savs_benchmarks.files.reading import OwnRow, Reading
 from savs_benchmarks.files.rows import parse_json
-from savs_benchmarks.pictures.pictures import ENDINGS, StoredPicture, resolve_inside
+from savs_benchmarks.pictures.pictures import StoredPicture, resolve_inside
 
 DELIMITERS = ",;\t|"
 # Lines that show which delimiter a table has, and the bytes at the end of a file that tell it from another.
@@ -52,8 +52,12 @@ def rows_of(table: Table, root: Path, reading: Reading, split: str | None = None
     """
     columns = choose_columns(table.file.name, table.columns, reading, table.pictures, tuple(table.classes))
     if columns.image is None:
-        _refuse_pictures(table)
-        for place, _, values in table.rows(columns.plain):
+        for place, _, values in table.rows(table.columns):
+            if name := picture_column(values, (columns.label, columns.question)):
+                raise BenchmarkError(
+                    f"{table.file}, {place}: is there a picture in its column {name!r}? Say so with --image-column "
+                    f"{name}, or leave the column out"
+                )
             yield _row(table, columns, values, OwnRow(place, None, ""), split)
         return
     stored = columns.image in table.pictures
@@ -73,16 +77,6 @@ def rows_of(table: Table, root: Path, reading: Reading, split: str | None = None
         raise BenchmarkError(f"{table.file} has {len(faults)} bad {'row' if len(faults) == 1 else 'rows'}", faults)
     if not present and number is not None:
         raise BenchmarkError(f"no picture of {table.file} is below {root}: say where they are with --image-root FOLDER")
-
-
-def _refuse_pictures(table: Table) -> None:
-    """Raise `BenchmarkError` where a table that is to be asked in words alone names pictures in its first row."""
-    _, _, values = next(table.rows(table.columns), ("", 0, {}))
-    for name, value in values.items():
-        if isinstance(value, str) and value.strip().lower().endswith(ENDINGS):
-            raise BenchmarkError(
-                f"{table.file}: are pictures in its column {name!r}? Say so with --image-column {name}"
-            )
 
 
 def _row(table: Table, columns: Columns, values: Mapping[str, Any], bare: OwnRow, split: str | None) -> OwnRow:

@@ -23,7 +23,7 @@ from savs_harvest.run.report import Report
 from savs_harvest.run.settings import Settings, check_settings
 from savs_harvest.run.work import Known, Work
 from savs_harvest.run.writing import Keeping, identity
-from savs_stores import MismatchError, ModelVectors, SampleTable, Store, StoreError, open_store
+from savs_stores import MismatchError, ModelVectors, SampleTable, Store, StoreError, class_vectors, open_store
 from savs_stores.format.fingerprint import fingerprint
 
 # What of a benchmark must be the same: logits stand by class.
@@ -145,8 +145,19 @@ def _grow(work: Work, places: Places, keeping: Keeping, rank: Rank, listener: Li
     if not known.rows:
         return harvest_work(work, places.store, keeping, rank, listener)
     report = harvest_work(replace(work, known=known), places.growing, keeping, rank, listener)
+    if work.settings.class_prompt is None and name in old:
+        _warn_of_texts(old.peek(name), open_store(places.growing).peek(name), listener)
     places.replace(keep=_holds_more(old, work, name))
     return report
+
+
+def _warn_of_texts(old: ModelVectors, new: ModelVectors, listener: Listener) -> None:
+    """Say where class vectors are of other texts than before: their prompt is in no fingerprint."""
+    with suppress(StoreError):
+        before, now = class_vectors(old), class_vectors(new)
+        if before and now and (lines := before.changed(now.texts)):
+            words = lines[0].replace(" in the store, ", " before, ")
+            listener.warning(f"class vectors are of other texts than before, as {words}; --class-prompt says which")
 
 
 def _known(work: Work, sources: Sequence[Store], name: str, listener: Listener) -> Known:

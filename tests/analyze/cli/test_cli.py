@@ -55,7 +55,7 @@ def test_a_store_becomes_a_table_and_a_figure(make_store, tmp_path):
     rows = as_csv("table", out)
     numbers = {name: pd.to_numeric(rows[name]) for name in ("sd", "low", "high")}
     pd.testing.assert_frame_equal(rows.assign(**numbers), as_json("table", out))
-    assert set(rows.method) == {"zero-shot", "savs"}
+    assert set(rows.method) == {"zero-shot", "savs", "kernel-ridge"}
 
     figure = call("figures", out)
     assert figure.stdout.split() == [str(out / "heads.svg"), str(out / "reliability.svg")]
@@ -205,7 +205,11 @@ def test_info_explains_and_verify_checks(make_store):
         (("sweep", "--store", "no*.zarr"), 2, "no store is named like"),
         (("sweep", "--store", "x.zarr", "--method", "svas"), 2, "did you mean 'savs'"),
         (("sweep", "--store", "x.zarr", "--grid", "gamma=1:2"), 2, "write gamma=0.1,1,10 or gamma=0.01:100:5log"),
-        (("sweep", "--store", "x.zarr", "--grid", "gamma=1"), 2, "no method here has gamma: zero-shot, savs"),
+        (
+            ("sweep", "--store", "x.zarr", "--grid", "gamma=1"),
+            2,
+            "no method here has gamma: zero-shot, savs, kernel-ridge",
+        ),
     ],
 )
 def test_a_mistake_is_a_sentence_without_a_traceback(arguments, code, words, tmp_path, monkeypatch, capsys):

@@ -25,6 +25,10 @@ BAD_LINES = {
         {"image": None, "file_name": "a.png"},
         "is its picture 'file_name'? Say --image-column",
     ),
+    "a picture by a name like no other": (
+        {"image": None, "scan": "a.png"},
+        "is its picture 'scan'? Say --image-column scan",
+    ),
     "an empty name": ({"image": ""}, "'image' must be a path"),
     "images no list": ({"image": None, "images": "a.png"}, "'images' a list of paths"),
     "image a number": ({"image": 3}, "'image' must be a path"),

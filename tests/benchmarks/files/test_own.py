@@ -306,7 +306,16 @@ BAD_TABLES = {
     "nothing": ("", {}, "has no rows"),
     "no header": ("1.png,ja\n2.png,nein\n", {}, "begins with a row, not with names of columns"),
     "no picture": ("a,b,c\n1.png,2,3\n", {}, "columns are a, b, c: name one with --image-column"),
-    "pictures by another name": ("bild,text\n1.PNG,odd ?\n", {}, "are pictures in its column 'bild'? Say so with"),
+    "pictures by another name": (
+        "bild,text\n1.PNG,odd ?\n",
+        {},
+        "is there a picture in its column 'bild'? Say so with",
+    ),
+    "pictures by another name, later": (
+        "bild,text\n,odd ?\n1.PNG,odd ?\n",
+        {},
+        "line 3: is there a picture in its column 'bild'? Say so with",
+    ),
     "two pictures": ("image,path,label\n1.png,1.png,x\n", {}, "'image' and 'path' could be the picture"),
     "two labels": ("image,label,class\n1.png,x,y\n", {}, "name one with --label-column"),
     "two questions": (
@@ -393,6 +402,14 @@ def test_questions_without_pictures_are_asked_in_words_alone(tmp_path, name):
         (str(number), (), *row) for number, row in enumerate(TEXTS, 1)
     ]
     assert benchmark.tasks == {"all": ("a", "b")}
+
+
+def test_questions_may_end_like_the_name_of_a_picture(tmp_path):
+    """A table in words alone whose first question named a file was taken for one of pictures."""
+    write(tmp_path / "t.csv", "text,label\nwhat opens a.png,program\nwhat is in b.png,picture\n")
+    write(tmp_path / "t.jsonl", '{"question": "what opens a.png", "label": "p"}\n{"question": "b.png", "label": "q"}')
+    for name in ("t.csv", "t.jsonl"):
+        assert [sample.images for sample in check(load_own(tmp_path / name))] == [(), ()]
 
 
 def test_a_table_beside_pictures_has_to_name_them(beside):

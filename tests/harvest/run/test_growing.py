@@ -17,8 +17,9 @@ from savs_harvest.run.growing import Places, harvest_changed
 from savs_harvest.run.harvest import harvest
 from savs_harvest.run.listener import Listener
 from savs_harvest.run.ranks import Rank
+from savs_harvest.run.settings import Settings
 from savs_harvest.run.writing import Keeping
-from savs_stores import MismatchError, Status, open_store, verify
+from savs_stores import MismatchError, Status, class_vectors, open_store, verify
 
 KEEPING = Keeping(shard_samples=4)
 
@@ -269,3 +270,22 @@ def test_a_new_class_is_named_with_what_to_do(run, photos):
     (photos / "cow/51.png").write_bytes((photos / "cow/50.png").read_bytes())
     with pytest.raises(MismatchError, match=r"holds other classes \(new: cow\).*name one with --store"):
         run()
+
+
+def test_class_vectors_of_other_texts_than_before_are_told(tiny, photos, tmp_path):
+    """They are in no fingerprint: a store that grew without its --class-prompt had others, without a word."""
+
+    def texts_and_words(number, prompt=None):
+        write_picture(photos / "cat" / f"more {number}.png", 20 + number)
+        words, place = [], tmp_path / "photos.zarr"
+        settings, listener = Settings(class_prompt=prompt), Listener(warning=words.append)
+        harvest_changed(tiny, opened(photos), place, settings, KEEPING, listener=listener)
+        return class_vectors(open_store(place)["tiny"]).texts["all"]["cat"], words
+
+    assert texts_and_words(0, "a {class}") == ("a cat", [])
+    assert texts_and_words(1, "a {class}") == ("a cat", [])
+    usual = "You are given an image of a cat\nWhich animal is it?"
+    found, [word] = texts_and_words(2)
+    assert found == usual
+    assert word.startswith(f"class vectors are of other texts than before, as all, cat: 'a cat' before, {usual!r} now")
+    assert texts_and_words(3) == (usual, [])
