@@ -14,7 +14,8 @@ from savs_analyze.votes.voting import softmax
 
 # What a share of votes of 0 stands for: nobody is that sure.
 LEAST_PROBABILITY = 1e-6
-TEMPERATURES = (0.02, 50.0)
+# Posteriors that were made flat, as by HEC with its tau of 10, are raised to powers of hundreds.
+TEMPERATURES = (1e-5, 50.0)
 
 
 def tempered(probabilities: Float[np.ndarray, "sample class"], temperature: float) -> Float[np.ndarray, "sample class"]:

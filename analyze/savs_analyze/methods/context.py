@@ -110,7 +110,10 @@ class Context:
     def named(self, name: str) -> Shaped[np.ndarray, "class head dim"]:
         """Return the class vectors. Raises ValueError where there are none, naming the method that needs them."""
         if self.class_vectors is None:
-            raise ValueError(f"{name} compares with class vectors, of texts that name classes: there are none")
+            raise ValueError(
+                f"{name} compares with class vectors, of texts that name classes: there are none; harvest once more "
+                "into the same store (--class-prompt, where classes have no names), or give fit(..., class_vectors=...)"
+            )
         return self.class_vectors
 
     def on(self, heads: Int[np.ndarray, " some"]) -> Context:

@@ -30,9 +30,10 @@ def said(generator, samples, classes, sharpness=2.0):
     return probabilities, (probabilities.cumsum(axis=1) > generator.random((samples, 1))).argmax(axis=1)
 
 
-@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.0])
+@pytest.mark.parametrize("temperature", [0.001, 0.3, 1.0, 2.0])
 @pytest.mark.parametrize("classes", [2, 7])
 def test_a_temperature_that_was_put_in_is_found(temperature, classes):
+    """The flat posteriors of HEC were not raised to more than their 50th power: 21 points off on digits."""
     probabilities, labels = said(np.random.default_rng(0), 20_000, classes)
     assert fit_temperature(tempered(probabilities, 1 / temperature), labels) == pytest.approx(temperature, rel=0.05)
 

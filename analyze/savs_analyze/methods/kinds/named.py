@@ -124,6 +124,7 @@ class NamedAndSeen(Method):
         _check(text_k=self.text_k, alpha=1.0 if self.alpha is None else self.alpha)
 
     def learn(self, context: Context) -> TextVotes:
+        context.named("hec-vt")
         text, picture = Named(self.text_k).learn(context), self.seen.learn(context)
         ranked = np.array(list(dict.fromkeys([*text.heads.tolist(), *picture.heads.tolist()])), dtype=np.int64)
         heads = np.sort(ranked)
