@@ -54,10 +54,10 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def draw(table: pd.DataFrame) -> None:
-    """Draw how far each setting is behind the best of each task on the mean, for few and for many shots."""
+    """Draw how far each setting that is on all tasks is behind the best of each on the mean, for few and many shots."""
     learnt = table[table.index.get_level_values("shots") > 0]
-    behind = (learnt.groupby("shots").transform("max") - learnt).mean(axis=1).unstack("shots")
-    behind = behind.sort_values(behind.columns[-1], ascending=False)
+    behind = (learnt.groupby("shots").transform("max") - learnt).mean(axis=1, skipna=False).unstack("shots")
+    behind = behind.dropna().sort_values(behind.columns[-1], ascending=False)
     places = np.arange(len(behind))
     with empty_figure(8, 0.32 * len(behind) + 1) as figure:
         axes = figure.subplots()

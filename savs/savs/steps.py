@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,11 +34,12 @@ def harvest(
     `data` is a folder of pictures or a table of your own, of which `question` is asked, the name of a benchmark whose
     files are here, or a benchmark (from `savs_benchmarks.load_own`, for instance); `name` is that of the model in
     the store, `wording` how a benchmark's question is put. `settings` are those of
-    `savs_harvest.run.settings.Settings`. Samples that failed are in the store's `status`. Raises `ModelError`,
-    `BenchmarkError`, `MismatchError` as the command does.
+    `savs_harvest.run.settings.Settings`. Samples that failed are in the store's `status`; what the command warns of is
+    warned of. Raises `ModelError`, `BenchmarkError`, `MismatchError` as the command does.
     """
     with needing_harvest("harvest"):
         from savs_harvest.run.harvest import harvest as run
+        from savs_harvest.run.listener import Listener
         from savs_harvest.run.settings import Settings
         from savs_harvest.run.writing import Keeping
     from savs_benchmarks import Reading, find_benchmark
@@ -50,7 +52,8 @@ def harvest(
         benchmark = worded(data, wording)
     place = store or f"stores/{benchmark.name}.zarr"
     loaded = (model if isinstance(model, Model) else load_model(model)).loaded
-    run(loaded, benchmark, place, Settings(**settings), Keeping(name))
+    listener = Listener(warning=warnings.warn)
+    run(loaded, benchmark, place, Settings(**settings), Keeping(name), listener=listener)
     return open_store(place)
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,3 +165,10 @@ def test_a_benchmark_is_asked_in_another_wording(tmp_path, monkeypatch):
     assert (Path(store.path).name, store.benchmark.wording) == ("digits-10-td.zarr", "td")
     with pytest.raises(BenchmarkError, match="digits-pairs has no wording 'td'"):
         savs.harvest("tiny", "digits-pairs", wording="td")
+
+
+def test_python_hears_what_the_command_warns_of(tiny, tmp_path):
+    few = limited(BENCHMARKS["digits"], 20)
+    silent = replace(few, answers={name: "" for of_task in few.tasks.values() for name in of_task})
+    with pytest.warns(UserWarning, match="--class-prompt makes nothing"):
+        savs.harvest(tiny, silent, tmp_path / "s.zarr", logits=False, class_prompt="a {class}")

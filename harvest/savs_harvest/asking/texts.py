@@ -13,7 +13,7 @@ from pathlib import Path
 from savs_benchmarks import Benchmark, Sample
 from savs_benchmarks.pictures.pictures import Picture, StoredPicture
 from savs_stores import SampleTexts
-from savs_stores.format.texts import MOST_TEXT_BYTES
+from savs_stores.format.texts import LENGTH_BYTES, MOST_TEXT_BYTES
 
 
 def texts_of(benchmark: Benchmark, samples: Sequence[Sample]) -> SampleTexts:
@@ -31,7 +31,8 @@ def texts_of(benchmark: Benchmark, samples: Sequence[Sample]) -> SampleTexts:
     counts = Counter(file.name for file in set(files) if file is not None)
     names = [[_name(picture, roots, counts) for picture in sample.images] for sample in samples]
     asked = [sample.question for sample in samples]
-    if sum(map(len, asked)) > MOST_TEXT_BYTES:  # as where each lists a thousand classes: only the paths can be kept
+    size = sum(LENGTH_BYTES + len(words.encode("utf-8", "backslashreplace")) for words in asked)
+    if size > MOST_TEXT_BYTES:  # as where each lists a thousand classes: only the paths can be kept
         asked = [""] * len(asked)
     return SampleTexts.from_columns(names, asked)
 

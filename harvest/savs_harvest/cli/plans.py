@@ -88,7 +88,7 @@ def plan(
     if form is terminal.Words.text:
         _tell(lines)
     if measure:
-        begun = begun_model(place, shown_name)
+        begun = begun_model(place, shown_name, benchmark, list(benchmark.samples()))
         samples = begun.plan.shard_samples if begun else shard_samples
         loaded = load_model(spec, dtype=dtype, revision=revision)
         lines.append(("measured", measured_time(loaded, benchmark, Settings(), samples)))

@@ -89,7 +89,7 @@ def forecast(
     model = empty_model(spec, revision, dtype)
     projections = find_projections(model)
     heads = HeadTable.from_layers((p.layer, p.heads, p.head_dim, p.kind) for p in projections)
-    begun = begun_model(store, name)
+    begun = begun_model(store, name, benchmark, samples)
     plan = (
         begun.plan
         if begun
@@ -111,7 +111,7 @@ def forecast(
             f"{size(weights + 3 * plan.shard_bytes)} and the pixels of a few batches, however many samples there are",
         ),
         ("time", time_words),
-        ("to do", _to_do(begun, plan)),
+        ("to do", _to_do(begun, plan, bool(begun_model(store, name)))),
     ]
     numbers = {
         "samples": len(samples),
@@ -151,13 +151,13 @@ def check_space(
     free = place.free()
     if free is None:
         return
-    if begun := begun_model(store, name):
+    listed = list(benchmark.samples())
+    if begun := begun_model(store, name, benchmark, listed):
         plan, shards, plain = begun.plan, len(begun.missing), begun.plain
     else:
         projections = find_projections(empty_model(spec, revision))
         heads, dim = sum(p.heads for p in projections), max(p.head_dim for p in projections)
-        samples = sum(1 for _ in benchmark.samples())
-        plan = ShardPlan(samples, heads, dim, shard_samples or default_shard_samples(samples))
+        plan = ShardPlan(len(listed), heads, dim, shard_samples or default_shard_samples(len(listed)))
         shards, plain = plan.shards, codec == "none"
     needed = shards * plan.shard_bytes
     if plain and needed > free:
@@ -270,13 +270,23 @@ def _tokens(work: Work, rows: range, groups: list[list[int]]) -> int:
     return sum(tokens for group in groups for tokens in each(group))
 
 
-def begun_model(store: str | Path, name: str) -> ModelVectors | None:
-    """Return what a store holds of a model, None where that is nothing yet; its shards are as they were begun."""
-    return opened.peek(name) if place_of(store).exists() and name in (opened := open_store(store)).models else None
+def begun_model(
+    store: str | Path, name: str, benchmark: Benchmark | None = None, samples: Sequence[Sample] = ()
+) -> ModelVectors | None:
+    """Return what a store holds of a model, None where that is nothing yet; its shards are as they were begun.
+
+    Where a benchmark is given, with its samples, a store of others holds nothing of it.
+    """
+    if not place_of(store).exists() or name not in (opened := open_store(store)).models:
+        return None
+    held = opened.benchmark.wording, opened.samples.sample_id.tolist()
+    if benchmark and held != (benchmark.wording, [sample.sample_id for sample in samples]):
+        return None
+    return opened.peek(name)
 
 
-def _to_do(begun: ModelVectors | None, plan: ShardPlan) -> str:
+def _to_do(begun: ModelVectors | None, plan: ShardPlan, of_others: bool) -> str:
     if begun is None:
-        return f"all {plan.shards} shards"
+        return f"all {plan.shards} shards" + (": the store holds other samples" if of_others else "")
     missing = begun.missing
     return f"{len(missing)} of {plan.shards} shards ({spans(missing)})" if missing else "nothing, the store is complete"

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,12 +12,13 @@ from savs_benchmarks import load_jsonl
 from savs_benchmarks.pictures.pictures import picture_size
 from savs_harvest.models.prompts import prepare
 from savs_harvest.models.specs import ModelSpec
-from savs_harvest.run.forecast import duration, forecast, measured_time, model_cost, prompt_lengths
+from savs_harvest.run.forecast import check_space, duration, forecast, measured_time, model_cost, prompt_lengths
 from savs_harvest.run.harvest import harvest
 from savs_harvest.run.ranks import Rank
 from savs_harvest.run.settings import Settings
 from savs_harvest.run.writing import Keeping
 from savs_stores import open_store
+from savs_stores.place.folder import Folder
 
 
 def test_the_closed_form_counts_what_the_language_model_does(load, family):
@@ -99,3 +101,25 @@ def test_a_plan_knows_the_shards_of_the_store(model, checkpoints, family, write_
 )
 def test_a_duration_is_in_words(seconds, words):
     assert duration(seconds) == words
+
+
+def test_a_store_of_other_samples_is_no_part_of_a_plan(model, checkpoints, family, write_benchmark, lines, tmp_path):
+    """Data that grew, or another wording, were told as complete, and the disk was asked for no room."""
+    benchmark, place = load_jsonl(write_benchmark(lines[:6])), tmp_path / "s.zarr"
+    harvest(model, benchmark, place, keeping=Keeping(shard_samples=4))
+    spec = ModelSpec(family, str(checkpoints[family]))
+    plan = lambda of: dict(forecast(spec, of, place, model.name, shard_samples=4).lines)["to do"]  # noqa: E731
+    assert plan(benchmark) == "nothing, the store is complete"
+    grown = load_jsonl(write_benchmark(lines))
+    assert plan(grown) == "all 3 shards: the store holds other samples"
+    assert plan(replace(benchmark, wording="td")) == "all 2 shards: the store holds other samples"
+
+
+def test_room_is_asked_for_data_that_grew(model, checkpoints, family, write_benchmark, lines, tmp_path, monkeypatch):
+    benchmark, place = load_jsonl(write_benchmark(lines[:6])), tmp_path / "s.zarr"
+    harvest(model, benchmark, place)
+    spec = ModelSpec(family, str(checkpoints[family]))
+    monkeypatch.setattr(Folder, "free", lambda place: 1)
+    check_space(spec, benchmark, place, model.name)
+    with pytest.raises(OSError, match="no space for"):
+        check_space(spec, load_jsonl(write_benchmark(lines)), place, model.name)
