@@ -62,8 +62,8 @@ def compare(cells: Iterable[CellResult], choices: Sequence[Choice] = ()) -> pd.D
     hyperparameters the chosen setting is compared. Up to 12 settings are compared each with each, more of them with
     the best only. p speaks of other draws from the same pool and of other samples like these, holm of all pairs that
     are judged; the interval has the `level` at which its pair was tested, so it holds 0 unless the two differ. One
-    draw is not judged: there low and high are of other samples on this very draw. What learns nothing is compared beside
-    every number of shots, and alone where nothing learns.
+    draw is not judged: there low and high are of other samples on this very draw. What learns nothing is compared
+    beside every number of shots, and alone where nothing learns.
     """
     lines: dict[tuple, list[tuple[str, CellResult, int]]] = {}
     for cell in cells:
