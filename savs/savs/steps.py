@@ -74,12 +74,13 @@ def sweep(
     """Run methods over stores and return what was found; finished cells in `out` are kept, so a second call is fast.
 
     `methods` are by default zero-shot, savs and kernel-ridge. `out` is a folder, by default `results/STORE`. `more` are
-    the other fields of `savs_analyze.runs.request`.
+    the other fields of `savs_analyze.runs.request`; `found`, the heads of other tasks, is also a file of theirs.
     Raises ValueError and `StoreError` as the command does.
     """
     from savs_analyze.draws.validation import Validation
     from savs_analyze.findings.findings import Findings
     from savs_analyze.methods.recipes import DEFAULT
+    from savs_analyze.runs.found_heads import FoundHeads
     from savs_analyze.runs.request import Ask, Data, Execution
     from savs_analyze.runs.sweep import expand
     from savs_analyze.runs.sweep import sweep as run
@@ -92,6 +93,8 @@ def sweep(
     )
     if more:
         raise TypeError(f"sweep has no {', '.join(sorted(more))}")
+    if isinstance(file := of_ask.get("found"), str | Path):
+        of_ask["found"] = FoundHeads.read(Path(file))
     chosen = validation if isinstance(validation, Validation) else Validation(validation)
     ks = [heads] if isinstance(heads, int) else heads
     run(

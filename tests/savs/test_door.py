@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import savs
+from savs_analyze.runs.found_heads import FoundHeads
 from savs_analyze.runs.request import Ask
 from savs_benchmarks import BENCHMARKS, BenchmarkError, load_picture
 from savs_benchmarks.splits import limited
@@ -17,7 +18,7 @@ from savs_harvest.batches.layout_check import load_model
 from savs_harvest.models.specs import find_model
 from savs_harvest.run.harvest import harvest
 from savs_harvest.run.settings import Settings
-from savs_stores import open_store
+from savs_stores import open_store, write_class_vectors
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +152,22 @@ def test_methods_that_are_not_named_are_those_of_the_command(make_planted_store,
     store = make_planted_store(tmp_path / "planted.zarr")  # without logits, so without zero-shot
     found = savs.sweep(store.path, heads=3, shots=5, draws=2, out=tmp_path / "out")
     assert set(found.table()["method"]) == {*Ask().methods} - {"zero-shot"} == {"savs", "kernel-ridge"}
+
+
+def test_a_sweep_takes_a_file_of_heads_of_other_tasks(make_planted_store, tmp_path):
+    """A path had a traceback, and what it holds no name at this door."""
+    store = make_planted_store(tmp_path / "planted.zarr")
+    [name] = store.models
+    vectors, file = store[name], tmp_path / "heads.json"
+    texts = {task: {one: f"a {one}" for one in names} for task, names in store.benchmark.tasks.items()}
+    shape = sum(map(len, texts.values())), len(vectors.heads), vectors.heads.dim
+    write_class_vectors(vectors, texts, np.random.default_rng(0).normal(size=shape))
+    elsewhere = {"benchmark": "other", "task": "all", "source": "", "classes": ""}
+    file.write_text(FoundHeads(((0, 0), (0, 1)), name, vectors.heads.hash(), (elsewhere,)).written())
+    found = savs.sweep(store.path, methods=["hec-t-fixed"], found=str(file), out=tmp_path / "out")
+    assert set(found.table()["setting"]) == {"hec-t-fixed, 2 heads of other tasks"}
+    with pytest.raises(ValueError, match=r"nothing\.json is no file of savs-analyze heads"):
+        savs.sweep(store.path, methods=["hec-t-fixed"], found=tmp_path / "nothing.json", out=tmp_path / "out")
 
 
 def test_a_keyword_that_there_is_not_is_refused(tmp_path, make_planted_store):
