@@ -11,7 +11,7 @@ from savs_analyze.draws.draws import check_shots
 from savs_analyze.draws.task import Task
 from savs_analyze.parts.named import named_scores
 from savs_analyze.parts.selection import rank_heads
-from savs_analyze.runs.found_heads import FoundHeads, task_facts
+from savs_analyze.runs.found_heads import FoundHeads, model_hash, task_facts
 
 
 def find_heads(tasks: Sequence[Task], k: int, shots: int, draws: int) -> FoundHeads:
@@ -33,6 +33,7 @@ def find_heads(tasks: Sequence[Task], k: int, shots: int, draws: int) -> FoundHe
         first.name,
         table.hash(),
         tuple(task_facts(task.vectors.store.benchmark, task.task) for task in named),
+        model_hash(first),
     )
 
 

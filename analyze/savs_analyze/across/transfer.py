@@ -19,6 +19,7 @@ from savs_analyze.measure.intervals import interval_of_mean, interval_of_share
 from savs_analyze.measure.metrics import find_metric, unit_scores
 from savs_analyze.measure.units import Units
 from savs_analyze.methods.kinds.heads import Savs
+from savs_analyze.runs.found_heads import model_hash
 from savs_analyze.votes.fitted import Fitted, share_centroids
 from savs_analyze.votes.heads import HeadVotes
 from savs_stores import Store
@@ -76,7 +77,7 @@ def tasks_of(stores: Sequence[Store], model: str = "") -> list[Task]:
     name = choose_name("model", common, model)
     tasks = [Task(store[name], task) for store in stores for task in store.benchmark.tasks]
     for task in tasks:
-        if task.vectors.fingerprint != tasks[0].vectors.fingerprint:
+        if model_hash(task.vectors) != model_hash(tasks[0].vectors):
             here, first = task.vectors.store.path, tasks[0].vectors.store.path
             raise ValueError(f"{first} and {here} hold different models named {name!r}: their heads do not compare")
     names = [task.name for task in tasks]

@@ -240,6 +240,10 @@ def heads(
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(found.written(), encoding="utf-8")
     print(out)
+    used = {(one["benchmark"], one["task"]) for one in found.found_on}
+    lacking = [task.name for task in tasks if (task.vectors.store.benchmark.name, task.task) not in used]
+    if lacking:
+        terminal.say(f"left out, as classes have no class vectors: {', '.join(lacking)}", file=sys.stderr)
     command = terminal.command("savs-analyze", "sweep", "--store", "STORE", "--method", FIXED, "--heads", out)
     terminal.say(f"next, on other tasks: {command}", file=sys.stderr)
 

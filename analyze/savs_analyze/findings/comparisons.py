@@ -62,7 +62,8 @@ def compare(cells: Iterable[CellResult], choices: Sequence[Choice] = ()) -> pd.D
     hyperparameters the chosen setting is compared. Up to 12 settings are compared each with each, more of them with
     the best only. p speaks of other draws from the same pool and of other samples like these, holm of all pairs that
     are judged; the interval has the `level` at which its pair was tested, so it holds 0 unless the two differ. One
-    draw is not judged: there low and high are of other samples on this very draw.
+    draw is not judged: there low and high are of other samples on this very draw. What learns nothing is compared
+    beside every number of shots, and alone where nothing learns.
     """
     lines: dict[tuple, list[tuple[str, CellResult, int]]] = {}
     for cell in cells:
@@ -77,7 +78,7 @@ def compare(cells: Iterable[CellResult], choices: Sequence[Choice] = ()) -> pd.D
     for (benchmark, model, metric), of_tasks in tasks.items():
         by_shots: dict[int, list[Line]] = {}
         for task, of_line in of_tasks.items():
-            for shots in sorted({cell.facts.shots for _, cell, _ in of_line if cell.facts.shots}):
+            for shots in sorted({cell.facts.shots for _, cell, _ in of_line if cell.facts.shots}) or [0]:
                 settings, draws = side_by_side([one for one in of_line if one[1].facts.shots in (0, shots)], metric)
                 if len(settings) > 1 and draws:
                     fixed = {setting for setting, cell, _ in of_line if not cell.facts.shots}

@@ -142,11 +142,12 @@ class SAVClassifier(HeadClassifier):
         """Return class vectors as heads. Raises ValueError where they are not of these classes and heads."""
         if class_vectors is None:
             return None
-        found = check_array(np.asarray(class_vectors).reshape(len(class_vectors), -1), dtype=np.float64)
         wanted = len(self.classes_), *self._shape
-        if found.size != np.prod(wanted) or len(found) != wanted[0]:
-            raise ValueError(f"class_vectors are {np.shape(class_vectors)}, [class, head, dim] of y and X is {wanted}")
-        return found.reshape(wanted)
+        found = np.asarray(class_vectors)
+        if found.ndim < 2 or found.size != np.prod(wanted) or len(found) != wanted[0]:
+            raise ValueError(f"class_vectors are {found.shape}, [class, head, dim] of y and X is {wanted}")
+        flat = check_array(found.reshape(wanted[0], -1), dtype=np.float64, input_name="class_vectors")
+        return flat.reshape(wanted)
 
     def _chosen(self) -> Method:
         """Return the method with its hyperparameters."""

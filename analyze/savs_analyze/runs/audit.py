@@ -145,6 +145,8 @@ def _store(source: dict[str, Any], folder: Path, loaded: dict[str, CellResult]) 
     of_store = [loaded[key] for key in source["cells"] if key in loaded]
     pinned = ("fingerprint", "index_hash", "records", "metric")
     changed = {name for result in of_store for name in pinned if getattr(result.facts, name) != getattr(base, name)}
+    if {result.facts.class_vectors for result in of_store} - {None, base.class_vectors}:
+        changed.add("hash of class vectors")
     words = f"{path}: {model}, {counted(len(of_store), 'cell')}"
     if changed:
         words = f"{path}: {model} has another {', '.join(sorted(changed))} than the results"

@@ -33,6 +33,7 @@ class CellFacts:
     rules: Any = None
     origins: Sequence[Mapping[str, str]] = ()
     order: Sequence[int] = ()
+    class_vectors: str | None = None
     columns: Sequence[str]
     classes: int
     class_names: Sequence[str] | None = None

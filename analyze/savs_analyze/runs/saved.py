@@ -165,6 +165,8 @@ def _wrong_facts(facts: Mapping[str, Any]) -> Iterator[str]:
     names: Any = facts.get("class_names", ["?"] * facts["classes"])  # older results have none
     if not (_are(names, str) and len(names) == facts["classes"]):
         yield "its classes have not one name each"
+    if not isinstance(facts.get("class_vectors", ""), str):
+        yield "its hash of class vectors is no text"
     order: Any = facts.get("order", [])
     if order and not (_are_whole(order, 0, MOST_CLASSES) and sorted(order) == list(range(facts["classes"]))):
         yield "its order of classes is none"
@@ -196,11 +198,11 @@ def _wrong_heads(facts: Mapping[str, Any]) -> Iterator[str]:
         yield "its head table has no numbers"
     if not (_are(kept, list) and len(kept) == len(facts["settings"]) and all(_are(heads, list) for heads in kept)):
         yield "its settings have no heads"
-    elif not _are_heads(list(chain(*kept))):
+    elif not are_heads(list(chain(*kept))):
         yield "a setting keeps what is no head"
 
 
-def _are_heads(heads: list[Any]) -> bool:
+def are_heads(heads: Any) -> bool:
     """Tell whether all are [layer, place]."""
     return _are(heads, list) and set(map(len, heads)) <= {2} and _are_whole(list(chain(*heads)), 0, MOST_PLACES)
 

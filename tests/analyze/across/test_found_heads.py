@@ -2,13 +2,16 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from kit.sweeps import sweep
 from savs_analyze.across.found_heads import find_heads
+from savs_analyze.cli.commands import app
 from savs_analyze.draws.task import Task
 from savs_analyze.runs.found_heads import FoundHeads
 from savs_stores import BenchmarkInfo, open_store, write_class_vectors, write_store
@@ -52,7 +55,7 @@ def test_the_heads_that_know_are_found_and_answer_elsewhere(tmp_path, found):
     assert sorted(found.heads) == KNOWING
     (tmp_path / "heads.json").write_text(found.written())
     again = FoundHeads.read(tmp_path / "heads.json")
-    assert (again.heads, again.table) == (found.heads, found.table)
+    assert again == found
     other = store_of(tmp_path, "other", 2, classes=("p", "q", "r", "s"))
     rows = pd.read_csv(sweep([other.path], tmp_path / "out", methods=["hec-t-fixed", "savs"], found=again, shots=5))
     fixed = rows[(rows["method"] == "hec-t-fixed") & (rows["split"] == "test") & (rows["metric"] == "accuracy")]
@@ -94,6 +97,16 @@ def test_heads_of_another_model_are_refused(tmp_path, found):
         find_heads([task_of(open_store(tmp_path / "first.zarr")), task_of(wide)], 2, 5, 1)
 
 
+def test_the_command_names_tasks_that_say_nothing_of_heads(tmp_path):
+    """Stores without class vectors were named, and the heads looked as if they were good on those too."""
+    stores = store_of(tmp_path, "first", 0), store_of(tmp_path, "bare", 1, texts=False)
+    named = [part for store in stores for part in ("--store", str(store.path))]
+    said = CliRunner().invoke(app, ["heads", *named, "--k", "2", "--shots", "5", "--out", str(tmp_path / "heads.json")])
+    assert said.exit_code == 0
+    assert "left out, as classes have no class vectors: bare" in said.stderr.splitlines()
+    assert sorted(FoundHeads.read(tmp_path / "heads.json").heads) == KNOWING
+
+
 def test_without_class_vectors_nothing_is_found(tmp_path):
     with pytest.raises(ValueError, match="no task has class vectors for all its classes"):
         find_heads([task_of(store_of(tmp_path, "bare", 0, texts=False))], 2, 5, 1)
@@ -107,12 +120,51 @@ def test_without_class_vectors_nothing_is_found(tmp_path):
         "{}",
         json.dumps({"format": "savs heads", "version": 9}),
         json.dumps({"format": "savs heads", "version": 1}),
+        pytest.param("[" * 100_000, id="deep"),
     ],
 )
 def test_what_is_no_file_of_heads_is_refused(tmp_path, content):
     (tmp_path / "heads.json").write_text(content)
     with pytest.raises(ValueError, match=r"--heads .*heads\.json is no file of savs-analyze heads"):
         FoundHeads.read(tmp_path / "heads.json")
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"heads": []}, "no pairs of layer and place"),
+        ({"heads": [[1, 2], [1, 2]]}, "each once"),
+        ({"heads": [[1.5, 2]]}, "no pairs"),
+        ({"heads": ["12"]}, "no pairs"),
+        ({"heads": [[True, False]]}, "no pairs"),
+        ({"heads": [[-1, 0]]}, "no pairs"),
+        ({"heads": [[1, -1]]}, "no pairs"),
+        ({"heads": [[10**30, 0]]}, "no pairs"),
+        ({"heads": [[float("inf"), 0]]}, "no pairs"),
+        ({"found_on": []}, "does not say where"),
+    ],
+)
+def test_a_file_of_heads_that_was_made_up_is_refused(tmp_path, found, changed, words):
+    """Heads below 0 were counted from the end, half ones cut off, one named twice voted twice."""
+    (tmp_path / "heads.json").write_text(json.dumps(json.loads(found.written()) | changed))
+    with pytest.raises(ValueError, match=rf"--heads .*heads\.json is no file of savs-analyze heads: .*{words}"):
+        FoundHeads.read(tmp_path / "heads.json")
+
+
+def test_heads_of_another_model_with_as_many_are_refused(tmp_path, found):
+    """A fine-tuned model has the heads of its base by their places, and they do other things."""
+    other = store_of(tmp_path, "other", 2)["toy"]
+    replace(found, made_by="").check(other)  # a file that does not say it
+    found.check(other)
+    with pytest.raises(ValueError, match="is another model with as many: their heads do not compare"):
+        replace(found, made_by="f" * 12).check(other)
+
+
+@pytest.mark.parametrize("head", [(0, 4), (3, 0)])
+def test_heads_that_the_model_lacks_are_named(tmp_path, found, head):
+    other = store_of(tmp_path, "other", 2)
+    with pytest.raises(ValueError, match=rf"the heads hold \({head[0]}, {head[1]}\), .*which toy does not have"):
+        replace(found, heads=(head,)).check(other["toy"])
 
 
 @pytest.mark.parametrize(("methods", "given"), [(["hec-t-fixed"], False), (["savs"], True)])

@@ -193,6 +193,23 @@ def test_the_grid_is_source_by_target(rows):
         assert against.loc[one, other] == found.against_own[one, other, HEADS]
 
 
+def test_what_tasks_ask_of_answers_makes_no_other_model(tmp_path, directions):
+    """Stores of one model, `digits` and `digits-compare`, were refused as of two, as their tasks have other names."""
+    stores = [
+        open_store(
+            write_tasks(
+                tmp_path,
+                name,
+                {name: range(6)},
+                directions=directions,
+                identity={"answers": {name: way}, "logits": way},
+            ).path
+        )
+        for name, way in (("one", "first token"), ("two", "whole answer"))
+    ]
+    assert [task.name for task in tasks_of(stores)] == ["one", "two"]
+
+
 def test_what_cannot_be_done_says_why(tmp_path, directions, tasks):
     one = open_store(write_tasks(tmp_path, "one", {"all": range(6)}, directions=directions, model="qwen2vl").path)
     two = open_store(write_tasks(tmp_path, "two", {"all": range(6)}, directions=directions, model="llava-ov").path)

@@ -90,6 +90,21 @@ def test_what_learns_nothing_meets_every_draw():
     assert row["p"] == pytest.approx(chance_by_hand(right.astype(float) - zero), rel=1e-6)
 
 
+def test_methods_that_learn_nothing_are_compared_where_nothing_learns():
+    """`hec-t-fixed` beside zero-shot had no row: pairs were those beside some number of shots."""
+    generator = np.random.default_rng(2)
+    right = {name: generator.random(300) > wrong for name, wrong in (("zero-shot", 0.5), ("hec-t-fixed", 0.1))}
+    cells = [made_cell(name, np.where(of, 0, 1), 0, columns=[name], shots=0) for name, of in right.items()]
+    [row] = compare(cells).to_dict("records")
+    assert (row["setting"], row["other"], row["shots"], row["verdict"]) == ("hec-t-fixed", "zero-shot", 0, "differ")
+    difference = right["hec-t-fixed"].astype(float) - right["zero-shot"]
+    count = len(difference)
+    squared = difference.var(ddof=1) / count
+    variance = (count**2 * squared + 2) / (count + 2) ** 2  # of the mean, with two more samples that differ by 1 and -1
+    assert row["difference"] == pytest.approx(difference.mean())
+    assert row["p"] == pytest.approx(2 * student.sf(difference.mean() / np.sqrt(variance), count - 1), rel=1e-6)
+
+
 def made_cells(right, names=None, **facts):
     """Return the cells of methods that are right on `[method, draw, sample]`."""
     names = names or [f"s{place}" for place in range(len(right))]

@@ -186,6 +186,21 @@ def test_without_class_vectors_they_say_so(name):
         learn([method], replace(context, class_vectors=None))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (3, r"class_vectors are \(\), \[class, head, dim\] of y and X is \(3, 6, 5\)"),
+        ([1.0, 2.0, 3.0], r"class_vectors are \(3,\), "),
+        (np.full((3, 6, 5), np.nan), "Input class_vectors contains NaN"),
+    ],
+)
+def test_class_vectors_that_are_none_are_refused_by_name(wrong, words):
+    """A number had no words, and vectors of NaN were called those of X."""
+    context, _ = drawn(3)
+    with pytest.raises(ValueError, match=words):
+        SAVClassifier(2, method="hec-t").fit(context.vectors, context.labels, class_vectors=wrong)
+
+
 @pytest.mark.parametrize("name", LEARNING)
 @pytest.mark.parametrize("flat", [False, True])
 def test_the_estimator_takes_class_vectors(name, flat):

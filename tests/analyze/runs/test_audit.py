@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from savs_analyze.cli.commands import app
 from savs_analyze.runs.audit import audit
 from savs_analyze.runs.cells import Cell
 from savs_analyze.runs.results import Results
+from savs_stores import open_store, write_class_vectors
 
 
 @pytest.fixture
@@ -36,6 +38,22 @@ def test_what_was_not_touched_is_sound(folder, seed):
 def test_a_cell_is_made_again_from_its_facts(folder):
     for key in Results(folder).run()["cells"]:
         assert Cell.from_json(Results(folder).load(key).facts.to_json()).key == key
+
+
+def test_cells_that_compare_with_class_vectors_are_sound_until_those_change(make_store, tmp_path):
+    """Facts left out the hash of class vectors, so that every cell by them was of another name than its own."""
+    store, out = make_store(), tmp_path / "named"
+    [vectors] = [store[name] for name in store.models]
+    texts = {task: {name: f"a {name}" for name in names} for task, names in store.benchmark.tasks.items()}
+    shape = sum(map(len, texts.values())), len(vectors.heads), vectors.heads.dim
+    write_class_vectors(vectors, texts, np.random.default_rng(0).normal(size=shape))
+    sweep([store.path], out, shots=5, draws=2, heads=(3,), methods=["hec-t", "savs"])
+    assert states(out) == {"files": True, "rows": True, "store": True, "again": True}
+    [group] = Path(store.path).rglob("class_heads")
+    shutil.rmtree(group)
+    write_class_vectors(open_store(store.path)[vectors.name], texts, np.random.default_rng(1).normal(size=shape))
+    [told] = [finding for finding in audit(out, 0) if finding.checked == "store"]
+    assert (told.sound, told.words.endswith("has another hash of class vectors than the results")) == (False, True)
 
 
 def test_changed_arrays_are_found(folder):
