@@ -18,7 +18,8 @@ import pytest
 
 from savs_analyze.methods.context import Context
 from savs_analyze.methods.learners import learn
-from savs_analyze.methods.settings import expand_settings
+from savs_analyze.methods.settings import expand_settings, make_setting
+from savs_analyze.papers.studies import STUDIES
 from savs_analyze.runs.results import Results
 from savs_analyze.votes.similarity import class_means
 from savs_stores import BenchmarkInfo, HeadTable, SampleTable, Shard, Status, add_model, create_store, open_store
@@ -31,6 +32,7 @@ PLANTED, STRENGTHS = 60, (0.02, 0.3)
 KS = (5, 10, 15, 20, 25, 30, 40, 50)
 PAIRS = np.linspace(0.3, 1.5, 6).tolist()
 METHODS = ("savs", "savs-penalty", "savs-artanh", "savs-l2", "savs-rbf", "savs-laplacian", "savs-sigmoid")
+EVERY_HEAD = ("kernel-ridge-all", "lda", "ridge-gcv", "linear-probe-all")
 PER_CLASS = ("class-favoured", "class-similarity")
 SLICE_SUPPORT, SLICE_TEST = 2, 20
 REPEATS = 3
@@ -61,6 +63,13 @@ the classes, from hardly to well; the others are noise. The grid is that of the 
 
 (a) is measured on {slice_support} samples of the support and {slice_test} to be tested, and multiplied. The products
 are those of all voting heads of a similarity with the centroids: {products}.
+
+## Strong methods
+
+On the same store, the {strong_methods} methods of `study strong` that need pictures only and answer sample by sample,
+{strong_settings} settings: {strong:.0f} s, {strong_memory:.2f} GB; without the four that read every head
+(`{every_head}`) {chosen:.0f} s, {chosen_memory:.2f} GB. The goal was
+twice the time of the grid above for as many settings.
 """
 SWEEP = """
 import json, sys, time
@@ -123,17 +132,9 @@ def best(function):
     return min(timed(function)[0] for _ in range(REPEATS))
 
 
-def swept(vectors, out):
-    """Return what a sweep over the grid costs in a process of its own, and what its cells are."""
-    arguments = {
-        "store": str(vectors.store.path),
-        "out": str(out),
-        "shots": SHOTS,
-        "draws": 1,
-        "heads": KS,
-        "methods": METHODS + PER_CLASS,
-        "grid": {"a": PAIRS, "b": PAIRS},
-    }
+def swept(vectors, out, **asked):
+    """Return what a sweep costs in a process of its own, and what its cells are."""
+    arguments = {"store": str(vectors.store.path), "out": str(out), "shots": SHOTS, "draws": 1, **asked}
     command = [sys.executable, "-c", SWEEP, json.dumps(arguments), str(Path(__file__).parents[1])]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return json.loads(printed), list(Results(out).loaded())
@@ -237,13 +238,23 @@ def voters(support):
     methods = list(dict.fromkeys(setting.method.canonical for setting in settings))
     found = {}
     for one in learn(methods, support):
-        found.setdefault(one.method.voting.name, set()).update(one.heads.tolist())
+        found.setdefault(one.similarity.name, set()).update(one.heads.tolist())
     return found, len(settings), len(methods)
+
+
+def strong_methods():
+    """Return the methods of the study that learn from pictures alone and do not see all samples at once."""
+    methods = {name: make_setting(name).method for name in STUDIES["strong"].methods}
+    return [name for name, method in methods.items() if not (method.needs or method.transductive)]
 
 
 @pytest.mark.perf
 def test_the_papers_grid(vectors, tmp_path):
-    cost, cells = swept(vectors, tmp_path / "out")
+    cost, cells = swept(vectors, tmp_path / "out", heads=KS, methods=METHODS + PER_CLASS, grid={"a": PAIRS, "b": PAIRS})
+    strong = strong_methods()
+    all_of_them, strong_cells = swept(vectors, tmp_path / "strong", heads=(5, 20), methods=strong)
+    choosing = [name for name in strong if name not in EVERY_HEAD]
+    chosen, _ = swept(vectors, tmp_path / "chosen", heads=(5, 20), methods=choosing)
     table = vectors.store.samples
     samples = int(table.in_split("test").sum())
     support = np.array(cells[0].facts.support)
@@ -299,6 +310,13 @@ def test_the_papers_grid(vectors, tmp_path):
             slice_support=SLICE_SUPPORT,
             slice_test=SLICE_TEST,
             products=", ".join(f"{name} {count}" for name, count in counts.items()),
+            strong_methods=len(strong),
+            strong_settings=sum(len(cell.facts.settings) for cell in strong_cells),
+            strong=all_of_them["seconds"],
+            strong_memory=all_of_them["peak"] / 1e9,
+            every_head="`, `".join(EVERY_HEAD),
+            chosen=chosen["seconds"],
+            chosen_memory=chosen["peak"] / 1e9,
         )
     )
     print("\n" + DOCUMENT.read_text())

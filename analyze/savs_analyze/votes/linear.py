@@ -11,7 +11,7 @@ from scipy.special import expit, log_expit, log_softmax
 
 from savs_analyze.votes.batch import Batch
 from savs_analyze.votes.fitted import Fitted
-from savs_analyze.votes.similarity import unit
+from savs_analyze.votes.similarity import HEAD_BLOCK, unit
 from savs_analyze.votes.voting import Votes, first_best, restrict, shares, softmax
 
 
@@ -76,7 +76,14 @@ class LinearVotes(Fitted):
     logistic: bool
 
     def votes(self, batch: Batch) -> Votes:
-        decision = self.standard(_features(batch, self.heads)) @ self.weights.T + self.intercept
+        decision = np.tile(self.intercept, (len(batch), 1))
+        dim = batch.vectors.shape[2]
+        for start in range(0, len(self.heads), HEAD_BLOCK):  # of all heads at once they would be a gigabyte
+            block = slice(start * dim, (start + HEAD_BLOCK) * dim)
+            features = _features(batch, self.heads[start : start + HEAD_BLOCK])
+            features -= self.standard.mean[block]
+            features /= self.standard.scale[block]
+            decision += features @ self.weights[:, block].T
         return _voted(log_posterior(decision) if self.logistic else both_sides(decision), self, batch)
 
     def probabilities(self, scores: Float[np.ndarray, "sample class"]) -> Float[np.ndarray, "sample class"]:

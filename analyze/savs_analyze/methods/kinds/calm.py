@@ -63,7 +63,7 @@ class Calm(Method):
         return np.concatenate(list(self._of_blocks(context)), axis=1)
 
     def _of_blocks(self, context: Context) -> Iterator[Float[np.ndarray, "class block"]]:
-        step = max(1, BLOCK_BYTES // (32 * len(context.labels) * context.classes))
+        step = max(1, BLOCK_BYTES // (32 * len(context.labels) * max(context.classes, context.vectors.shape[2])))
         for start in range(0, context.vectors.shape[1], step):
             block = slice(start, start + step)
             found = left_out_similarities(
