@@ -134,8 +134,9 @@ def check_class_texts(texts: ClassTexts) -> None:
 def write_class_vectors(vectors: ModelVectors, texts: ClassTexts, heads: Float[np.ndarray, "text head dim"]) -> None:
     """Write the vectors of texts that name classes beside a model's, in the order of tasks and their classes.
 
-    NaN stands for a text that could not be run. Raises `MismatchError` where there are class vectors of other texts,
-    `StoreError` for a class that the store does not know, and for shapes that do not fit.
+    NaN stands for a text that could not be run; one with a number too large for float16 is written so in all heads.
+    Raises `MismatchError` where there are class vectors of other texts, `StoreError` for a class that the store does
+    not know, and for shapes that do not fit.
     """
     store, tasks = vectors.store, vectors.store.benchmark.tasks
     if wrong := [(task, name) for task in texts for name in texts[task] if name not in tasks.get(task, ())]:
@@ -148,7 +149,9 @@ def write_class_vectors(vectors: ModelVectors, texts: ClassTexts, heads: Float[n
     if found := class_vectors(vectors):
         found.check_texts(texts)
         return
-    content = heads.astype(np.float16)
+    with np.errstate(over="ignore"):
+        content = heads.astype(np.float16)
+    content[~np.isfinite(content).all(axis=(1, 2))] = np.nan
     with faults_in_words(store.place), store.place.room(f"{vectors.name}/{NAME}", content.nbytes):
         created = _create(
             store.place, vectors.name, _plan(texts, vectors), content, {TEXTS: texts, OF: vectors.fingerprint}

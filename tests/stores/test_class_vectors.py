@@ -98,6 +98,18 @@ def test_a_task_has_all_its_classes_or_none(tmp_path, texts, failed):
     assert found.read("shape") is None
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf, 1e5])
+def test_a_text_of_a_number_too_large_has_no_vector_in_any_head(tmp_path, number):
+    """The first head alone says which tasks have class vectors: a sweep began, and ended where one overflowed."""
+    begin(tmp_path / "things.zarr")
+    heads = vectors_of(5, 1).astype(np.float64)
+    heads[3, -1, 0] = number
+    write_class_vectors(open_store(tmp_path / "things.zarr")["toy"], TEXTS, heads)
+    found = class_vectors(open_store(tmp_path / "things.zarr")["toy"])
+    assert found.read("shape", [0]) is None
+    assert found.read("colour", [0]) is not None
+
+
 def test_written_again_they_stay_and_others_are_refused(tmp_path):
     path = tmp_path / "things.zarr"
     begin(path)
