@@ -176,6 +176,8 @@ def _wrong_facts(facts: Mapping[str, Any]) -> Iterator[str]:
         yield "its settings have not one column each"
     elif len(set(columns)) < len(columns):
         yield "two of its settings have one column"
+    elif not all(are_heads(setting.get("heads", [])) for setting in settings):
+        yield "the heads of other tasks of a setting are none"
     try:
         Validation(**facts["validation"])
         for setting in map(Setting.from_json, settings):

@@ -145,6 +145,14 @@ def test_the_prior_of_texts_is_weighed_by_the_least_log_loss_left_out(seed):
     np.testing.assert_allclose(scores, expected, atol=1e-9)
 
 
+@pytest.mark.parametrize("head", [(0, 3), (2, 0), (0, 999)])
+def test_fixed_heads_that_are_not_here_are_named(head):
+    """Results that were made up ended `audit` with an IndexError."""
+    context, _ = drawn(0)
+    with pytest.raises(ValueError, match=rf"by head \({head[0]}, {head[1]}\), .*which is not here"):
+        learn([NamedFixed(heads=((0, 0), head))], context)
+
+
 @given(seeds, st.permutations(range(6)))
 def test_fixed_heads_answer_in_any_order_and_without_a_support(seed, order):
     context, asked = drawn(seed)

@@ -254,6 +254,10 @@ CRAFTED_FACTS = {
     "columns that are numbers": put(columns=[1, 2]),
     "no validation": put(validation={"share": 7}),
     "no words for why": put(without_scores=7),
+    "a hash that is a number": put(class_vectors=7),
+    "heads of other tasks below nought": lambda facts: facts["settings"][0].update(heads=[[0, -1]]),
+    "heads of other tasks without end": lambda facts: facts["settings"][0].update(heads=[[float("inf"), 0]]),
+    "heads of other tasks that are text": lambda facts: facts["settings"][0].update(heads="ab"),
 }
 
 

@@ -96,7 +96,10 @@ class NamedFixed(Method):
     def learn(self, context: Context) -> DiscriminantVotes:
         if not self.heads:
             raise ValueError("hec-t-fixed needs the heads of other tasks: --heads FILE, made by savs-analyze heads")
-        heads = np.array([np.flatnonzero(context.layer == layer)[place] for layer, place in self.heads])
+        places = [np.flatnonzero(context.layer == layer)[place : place + 1] for layer, place in self.heads]
+        if lacking := [head for head, found in zip(self.heads, places, strict=True) if not len(found)]:
+            raise ValueError(f"hec-t-fixed is to answer by head {lacking[0]}, (layer, place in it), which is not here")
+        heads = np.concatenate(places)
         of = named_discriminants(context.named("hec-t-fixed")[:, heads])
         return DiscriminantVotes(
             heads=heads,
