@@ -397,7 +397,7 @@ METHODS = Registry(
         ),
         Recipe(
             "auto",
-            "the best of AUTO by log loss on five folds of the support",
+            "the best by log loss on folds of the support: savs-soft of 5 and 50 heads, ridge, kernel-ridge, a lasso",
             OURS,
             {},
             lambda: _auto(),  # which knows the registry that this stands in

@@ -102,7 +102,10 @@ def footnotes(
     if (rows["same_as"] != "").any():
         notes.append("Same as: predicts the same by algebra; computed once.")
     if seeing := [name for name in sorted(set(learnt["method"])) if _sees_all(name)]:
-        notes.append(f"Transductive, with all tested samples before it at once: {', '.join(seeing)}.")
+        notes.append(
+            f"Transductive, with all tested samples before it at once, so that its answers hang together: "
+            f"{', '.join(seeing)}. Intervals take them for independent."
+        )
     notes += _protocol_notes(cells)
     if rows["keep_leaks"].any():
         notes.append("Leaks kept: some test samples show an image or belong to a group of the support.")
