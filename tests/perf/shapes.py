@@ -147,6 +147,7 @@ def build(shape, device, dtype, folder):
         processor.num_image_tokens = shape.image_tokens
     processor.save_pretrained(folder)
     model = build_model(shape, device, dtype)
+    model.config.save_pretrained(folder)  # which says whether there is a processor for pictures
     use_patch_products(model)
     identity = {"model": shape.name, "weights": "random"}
     found = LoadedModel(

@@ -62,7 +62,7 @@ def test_every_stored_vector_is_what_the_sample_gives_alone(any_model, write_ben
 def test_pictures_that_are_shared_run_once_where_the_family_allows_it(any_model, write_benchmark, lines, tmp_path):
     benchmark = load_jsonl(write_benchmark(shared_pictures(lines)))
     with CountedTokens(any_model.model) as shapes:
-        harvest(any_model, benchmark, tmp_path / "s.zarr")
+        harvest(any_model, benchmark, tmp_path / "s.zarr", Settings(class_prompt=""))  # samples alone are counted
     alone_tokens = check_store(any_model, benchmark, tmp_path / "s.zarr")
     shares = rules(any_model.model.config).shares
     assert sum(rows for rows, _ in shapes) == (4 if shares else 7)
@@ -78,7 +78,7 @@ def test_samples_packed_into_one_row_are_blind_to_each_other(any_model, write_be
             harvest(any_model, benchmark, tmp_path / "s.zarr", Settings(pack=True))
         return
     with CountedTokens(any_model.model) as shapes:
-        harvest(any_model, benchmark, tmp_path / "s.zarr", Settings(pack=True))
+        harvest(any_model, benchmark, tmp_path / "s.zarr", Settings(pack=True, class_prompt=""))
     alone_tokens = check_store(any_model, benchmark, tmp_path / "s.zarr")
     assert shapes == [(1, alone_tokens)]  # not one token of padding
     assert "savs" not in any_model.model.config.get_text_config()._attn_implementation
@@ -107,7 +107,7 @@ def test_questions_without_pictures_are_packed(any_model, write_benchmark, lines
         pytest.skip("this family is not packed")
     mixed = load_jsonl(write_benchmark(with_words(lines)))
     with CountedTokens(any_model.model) as shapes:
-        harvest(any_model, mixed, tmp_path / "s.zarr", Settings(pack=True))
+        harvest(any_model, mixed, tmp_path / "s.zarr", Settings(pack=True, class_prompt=""))
     assert len(shapes) == 2
     assert sum(tokens for _, tokens in shapes) == check_store(any_model, mixed, tmp_path / "s.zarr")
 
