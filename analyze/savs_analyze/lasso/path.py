@@ -172,7 +172,13 @@ def path(
             start *= 1 if rounds else _stretch(problem, scores, intercept, price)
             goal, most = max(0.8 * tol * null, 0.05 * min(gap, null)), min(most, max_iter - taken)
             begin = intercept.astype(start.dtype)
-            found, curvature, steps, stalled = _minimise(working, alpha, start, begin, curvature, goal, most)
+            # BLAS may flag lanes of its float32 registers that hold no value: what it gives is looked at instead.
+            with np.errstate(**({"invalid": "ignore"} if single else {})):
+                found, bent, steps, stalled = _minimise(working, alpha, start, begin, curvature, goal, most)
+            if single and not np.isfinite(found).all():
+                single = False
+                continue
+            curvature = bent
             over = stalled and not single and len(chosen) == len(kept)
             single &= not stalled and steps < SINGLE_STEPS and (steps > 0 or len(chosen) > len(kept))
             taken += steps
