@@ -173,7 +173,7 @@ def path(
             goal, most = max(0.8 * tol * null, 0.05 * min(gap, null)), min(most, max_iter - taken)
             begin = intercept.astype(start.dtype)
             # BLAS may flag lanes of its float32 registers that hold no value: what it gives is looked at instead.
-            with np.errstate(**({"invalid": "ignore"} if single else {})):
+            with np.errstate(invalid="ignore" if single else np.geterr()["invalid"]):
                 found, bent, steps, stalled = _minimise(working, alpha, start, begin, curvature, goal, most)
             if single and not np.isfinite(found).all():
                 single = False
