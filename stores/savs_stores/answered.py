@@ -40,7 +40,9 @@ def answered_shard(
     Raises `StoreError` for a class that there is not.
     """
     if wrong := [place for place in said if not UNREAD <= place < classes]:
-        raise StoreError(f"there is no class {wrong[0]}: there are {classes}, and {UNREAD} for an answer that names none")
+        raise StoreError(
+            f"there is no class {wrong[0]}: there are {classes}, and {UNREAD} for an answer that names none"
+        )
     content = Shard.empty(len(said), 1, classes, classes)
     content.status[:], content.n_tokens[:] = status, n_tokens
     for row, place in enumerate(said):
