@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import savs_moved  # noqa: F401  old import paths go on for one version
 
 if TYPE_CHECKING:
+    from savs_stores.answered import answer_table, answered_shard, is_answered
     from savs_stores.arrays import write_store
     from savs_stores.class_heads import ClassVectors, check_class_texts, class_vectors, write_class_vectors
     from savs_stores.errors import IncompleteStoreError, MismatchError, StoreError
@@ -42,12 +43,15 @@ __all__ = [
     "Store",
     "StoreError",
     "add_model",
+    "answer_table",
+    "answered_shard",
     "check_class_texts",
     "class_vectors",
     "create_store",
     "default_shard_samples",
     "facts_of",
     "find_stores",
+    "is_answered",
     "join_stores",
     "missing_shards",
     "open_store",
@@ -67,6 +71,7 @@ _MODULES = (
     "format.schema",
     "format.shard",
     "format.texts",
+    "answered",
     "write",
     "vectors",
     "read",
