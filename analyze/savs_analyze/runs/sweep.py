@@ -190,8 +190,8 @@ def tasks_with_class_vectors(vectors: ModelVectors) -> dict[str, bool]:
 
 
 def tasks_with_answers(vectors: ModelVectors) -> dict[str, bool]:
-    """Tell of each task whether what a system answers is kept: of all or of none."""
-    return dict.fromkeys(vectors.store.benchmark.tasks, is_answered(vectors.heads))
+    """Tell of each task whether what a system says in words is kept, with the rule that reads it: of all or of none."""
+    return dict.fromkeys(vectors.store.benchmark.tasks, is_answered(vectors.heads) and "reading" in vectors.identity)
 
 
 def tasks_with_paired_answers(vectors: ModelVectors) -> dict[str, bool]:
@@ -231,7 +231,7 @@ def class_vector_notes(vectors: ModelVectors, methods: Sequence[str]) -> Iterato
 
 def zero_shot_notes(vectors: ModelVectors) -> Iterator[str]:
     """Yield notes on the tasks that zero-shot is left out of, and on those where it reads more than one token."""
-    if is_answered(vectors.heads):
+    if any(tasks_with_answers(vectors).values()):
         return
     name = f"{vectors.store.benchmark.name}, {vectors.name}"
     ways = vectors.identity.get("answers")
@@ -246,7 +246,7 @@ def zero_shot_notes(vectors: ModelVectors) -> Iterator[str]:
 
 def unread_notes(vectors: ModelVectors) -> Iterator[str]:
     """Yield a note on answers in words that name no class."""
-    if not is_answered(vectors.heads) or not vectors.usable.any():
+    if not any(tasks_with_answers(vectors).values()) or not vectors.usable.any():
         return
     read = np.any(vectors.read(np.flatnonzero(vectors.usable)), axis=(1, 2))
     if unread := int(np.sum(~read)):

@@ -26,7 +26,7 @@ def store(tmp_path_factory):
     split = ["pool" if row % 3 == 0 else "test" for row in range(SAMPLES)]
     table = SampleTable.from_columns(info.tasks, {"label": [CLASSES[one] for one in label], "split": split})
     create_store(path, info, table)
-    writer = add_model(path, "asked", {"system": "generated"}, answer_table(3))
+    writer = add_model(path, "asked", {"system": "generated", "reading": "a rule"}, answer_table(3))
     for shard in range(writer.plan.shards):
         rows = list(writer.plan.rows(shard))
         status = np.full(len(rows), Status.OK, dtype=np.uint8)
