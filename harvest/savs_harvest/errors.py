@@ -9,3 +9,7 @@ class ModelError(ValueError):
 
 class HubError(OSError):
     """A checkpoint that is not here and cannot be fetched."""
+
+
+class EndpointError(OSError):
+    """A server that cannot be asked, or cannot be asked any more."""

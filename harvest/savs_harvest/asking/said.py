@@ -29,8 +29,8 @@ def read_answer(text: str, answers: Sequence[str]) -> int:
     and "it is A." are A, "A cat" is not. A number in words is not the number. A class without words is never read.
     """
     said = _after_thought(text)
-    names = [_bare(answer) for answer in answers]
-    whole = {place for place, name in enumerate(names) if name and name in (_bare(said), _without_opening(said))}
+    names = [bare(answer) for answer in answers]
+    whole = {place for place, name in enumerate(names) if name and name in (bare(said), _without_opening(said))}
     if whole:
         return _only(whole)
     letters = [name for name in names if name]
@@ -58,13 +58,14 @@ def _plain(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).casefold().replace("_", " ").split())
 
 
-def _bare(text: str) -> str:
+def bare(text: str) -> str:
+    """Return a text in one case and one spelling, without what says nothing around it."""
     return _plain(text).strip(AROUND)
 
 
 def _without_opening(text: str) -> str:
     """Return a text without "the answer is" in front; "" where nothing else is said."""
-    said = _bare(text)
+    said = bare(text)
     found = BEFORE.match(said)
     return said[found.end() :].strip(AROUND) if found else said
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from savs_analyze.cli.help import WholeHelp
-from savs_harvest.cli import fit, plans, predict, runs, systems
+from savs_harvest.cli import ask, fit, plans, predict, runs, systems
 from savs_harvest.cli.data import data_app
 from savs_stores import terminal
 
@@ -35,6 +35,7 @@ COMMANDS = (
     runs.run,
     systems.generate,
     systems.vqascore,
+    ask.ask,
     runs.demo,
     predict.predict,
     plans.plan,

@@ -133,3 +133,7 @@ class AnswerProgress:
 
     def advance(self, samples: int) -> None:
         self.bar.advance(self.task, samples)
+
+    def say(self, words: str) -> None:
+        """Say, above the bar, what a user should know."""
+        self.bar.console.print(printable(words), highlight=False, markup=False, soft_wrap=True)

@@ -10,7 +10,13 @@ from typing import Any
 import typer
 
 # What is not kept: where the store is, how it was laid out when it was begun, and what is for one process to choose.
-LEFT_OUT = ("store", "shard_samples", "codec", "device", "workers", "rank", "world")
+LEFT_OUT = (
+    *("store", "shard_samples", "codec", "device", "workers", "rank", "world"),
+    *("journal", "key_env", "proxy", "concurrency", "rate", "retries", "timeout", "dry_run"),
+    *("most_requests", "most_cost", "price_in", "price_out"),
+)
+# What is named, but not told: where a server is.
+HIDDEN = {"endpoint": "URL"}
 
 
 def resume_command(context: typer.Context) -> str:
@@ -19,7 +25,7 @@ def resume_command(context: typer.Context) -> str:
     for option in context.command.params:
         value = context.params.get(str(option.name))
         if option.name not in LEFT_OUT and value not in (None, [], option.default):
-            words += _words(option, value)
+            words += _words(option, HIDDEN.get(str(option.name), value))
     return shlex.join(words)
 
 

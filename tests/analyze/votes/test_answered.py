@@ -53,7 +53,7 @@ def test_a_bias_to_one_answer_changes_no_debiased_one(seed, shift):
     logits = np.random.default_rng(seed).normal(size=(8, 2))
     for by in TOGETHER:
         vote = DebiasedAnswer(heads=NONE, by=by)
-        plain, biased = (vote.votes(batch(one, 2)[0]).predicted for one in (logits, logits + [shift, 0]))
+        plain, biased = (vote.votes(batch(one, 2)[0]).predicted for one in (logits, logits + np.array([shift, 0])))
         np.testing.assert_array_equal(plain, biased)
 
 
