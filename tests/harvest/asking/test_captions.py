@@ -12,7 +12,7 @@ def benchmark(tasks, answers=None, prompt="What is it?", questions=("What is it?
         Sample(f"s{i}", (), question, next(iter(tasks.values()))[0], "either") for i, question in enumerate(questions)
     ]
     of = {"tasks": tasks, "answers": answers or {}, "prompt": prompt, "samples": lambda: made}
-    return Benchmark("mine", "words", "one", "none", "accuracy", **of), made
+    return Benchmark("mine", "words", "nowhere", "one", "none", "accuracy", **of), made
 
 
 def test_every_class_is_a_caption():
