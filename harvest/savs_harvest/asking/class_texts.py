@@ -30,12 +30,12 @@ def check_class_prompt(prompt: str | None, shots: int = 0) -> None:
 
 
 def class_texts(
-    benchmark: Benchmark, samples: Sequence[Sample], prompt: str | None = None
+    benchmark: Benchmark, samples: Sequence[Sample], prompt: str | None = None, usual: str | None = None
 ) -> dict[str, dict[str, str]]:
     """Return of every task the text of every class that has words; of a task with none, nothing.
 
-    By default that of HEC, for the tasks whose classes have names; a prompt that is given is for all. Where samples of
-    a task are asked different things, the question is left out.
+    By default the `usual` one, that of HEC where none is told, for the tasks whose classes have names; a prompt that is
+    given is for all. Where samples of a task are asked different things, the question is left out.
     """
     found = {}
     for task, classes in benchmark.tasks.items():
@@ -43,10 +43,10 @@ def class_texts(
         if prompt == "" or not names or (prompt is None and _are_answers(names)):
             continue
         of_task = [sample for sample in samples if sample.task == task]
-        usual = OF_PICTURES if any(sample.images for sample in of_task) else OF_TEXTS
+        of_hec = OF_PICTURES if any(sample.images for sample in of_task) else OF_TEXTS
         questions = {sample.question.strip() for sample in of_task}
         asked = questions.pop() if len(questions) == 1 else ""
-        frame = usual if prompt is None else prompt
+        frame = (usual or of_hec) if prompt is None else prompt
         found[task] = {name: _filled(frame, {CLASS: words, QUESTION: asked}) for name, words in names.items()}
     return found
 

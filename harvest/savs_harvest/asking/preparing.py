@@ -13,7 +13,7 @@ from functools import lru_cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -51,6 +51,13 @@ class Refused:
 
 
 Prepared = dict[str, Tensor] | Refused
+
+
+class MakesInputs(Protocol):
+    """Whatever makes model inputs of questions, and travels to other processes."""
+
+    def inputs(self, question: Question) -> Prepared:
+        """Return the model inputs of a question, or why there are none."""
 
 
 class Preparer:
@@ -133,7 +140,7 @@ class Preparer:
 
 @contextmanager
 def preparing(
-    preparer: Preparer, workers: int
+    preparer: MakesInputs, workers: int
 ) -> Iterator[Callable[[Iterable[list[Question]]], Iterator[list[Prepared]]]]:
     """Give a function that yields the inputs of one list of questions after another, a few lists ahead of its reader.
 
@@ -183,7 +190,7 @@ def _ask(idle: SimpleQueue[Connection], questions: list[Question]) -> list[Any]:
 
 
 @contextmanager
-def _worker(preparer: Preparer) -> Iterator[Connection]:
+def _worker(preparer: MakesInputs) -> Iterator[Connection]:
     """Begin a process that prepares samples, and give its end of a pipe that it alone writes to.
 
     Of a queue that several share, a reader would wait for ever where one was killed in the middle of its sentence.
@@ -217,7 +224,7 @@ def _interruptions_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(connection: Connection, preparer: Preparer) -> None:
+def _serve(connection: Connection, preparer: MakesInputs) -> None:
     """Prepare what is asked for until nobody is at the other end."""
     from savs_harvest.models.loading import quiet_libraries
 

@@ -15,6 +15,7 @@ from savs_harvest.batches.buffers import Buffers
 from savs_harvest.batches.packing import packed_attention
 from savs_harvest.batches.runner import Runner
 from savs_harvest.models.checkpoints import loading
+from savs_harvest.models.encoders import load_encoder, names_encoder
 from savs_harvest.models.families import Family
 from savs_harvest.models.inputs import Inputs
 from savs_harvest.models.loading import LoadedModel, load_checkpoint
@@ -38,7 +39,12 @@ def load_model(
     local_rank: int = 0,
     layers: int | None = None,
 ) -> LoadedModel:
-    """Load a checkpoint and try how its samples may run together. Raises `ModelError` as `load_checkpoint`."""
+    """Load a checkpoint and try how its samples may run together; an encoder's embeddings have no layers to leave out.
+
+    Raises `ModelError` as `load_checkpoint` and `load_encoder`.
+    """
+    if names_encoder(spec, revision):
+        return load_encoder(spec, device, dtype, revision, local_rank)
     loaded = load_checkpoint(spec, device, dtype, revision, local_rank, layers)
     with loading(spec.checkpoint, "model", loaded.folder):
         return verified(loaded)

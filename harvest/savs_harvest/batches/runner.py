@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -37,6 +37,8 @@ from savs_stores import Status
 # What is said where memory is full, but for torch's own error: by CUDA's libraries, and without a GPU.
 FULL = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDA error: out of memory", "DefaultCPUAllocator")
 ALONE = "out_of_memory: does not fit, even alone"
+# What became of a call, and why.
+Failure = tuple[Status, str]
 
 
 class Runner:
@@ -67,20 +69,7 @@ class Runner:
         """
         inputs = self._placed(inputs, answers, buffers)
         left = [kept for group in groups if (kept := [place for place in group if place in inputs])]
-        waiting = [left] if left else []
-        while waiting:
-            part = waiting.pop(0)
-            if not (failure := self._failure(part, inputs, answers, buffers)):
-                continue
-            # Only here, where the failed call and all it held are gone, is there memory for another.
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            buffers.halved += failure[0] is Status.OUT_OF_MEMORY
-            halves = list(_halves(part))
-            if not halves:
-                buffers.refuse(part[0][0], *failure)
-            waiting = [*halves, *waiting]
+        run_in_halves(left, lambda part: self._failure(part, inputs, answers, buffers), buffers)
 
     def _placed(
         self, inputs: Mapping[int, Inputs], answers: Mapping[int, Answers | None], buffers: Buffers
@@ -114,12 +103,8 @@ class Runner:
 
     def _failure(
         self, groups: Groups, inputs: Mapping[int, Inputs], answers: Mapping[int, Answers | None], buffers: Buffers
-    ) -> tuple[Status, str] | None:
-        """Run groups in one call; return what became of it, and why, where it failed.
-
-        Some models refuse in the call itself what their processors let through. Nothing runs after an error of CUDA,
-        and a compiler that is missing is no sample's fault: these are raised.
-        """
+    ) -> Failure | None:
+        """Run groups in one call; return what became of it, and why, where it failed."""
         ran = []
         try:
             for part, layout in self._layouts(groups, inputs):
@@ -130,16 +115,8 @@ class Runner:
                 buffers.n_tokens[places] = [inputs[place]["input_ids"].shape[1] for place in places]
                 ran.append(len(places))
             buffers.batches += ran  # where a later call fails, all are run again
-        except torch.OutOfMemoryError:
-            return Status.OUT_OF_MEMORY, ALONE
         except (RuntimeError, ValueError) as error:
-            if any(words in str(error) for words in FULL):
-                return Status.OUT_OF_MEMORY, ALONE
-            if isinstance(error, getattr(torch, "AcceleratorError", ())) or "CUDA" in str(error):
-                raise
-            if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-                raise ModelError(f"this model cannot be compiled here, leave out --compile: {error}") from error
-            return Status.REJECTED, f"rejected: {error}"
+            return failure_of(error)
         return None
 
     def _score_whole(
@@ -202,6 +179,39 @@ class Runner:
                 bounds = torch.tensor(layout.segments, dtype=torch.int32)
                 around.enter_context(segments(layout.segments, place(bounds)))
             yield inputs
+
+
+def run_in_halves(groups: Groups, attempt: Callable[[Groups], Failure | None], buffers: Buffers) -> None:
+    """Run groups in one call, and what fails or does not fit in halves, down to one sample, which then is refused."""
+    waiting = [groups] if groups else []
+    while waiting:
+        part = waiting.pop(0)
+        if not (failure := attempt(part)):
+            continue
+        # Only here, where the failed call and all it held are gone, is there memory for another.
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        buffers.halved += failure[0] is Status.OUT_OF_MEMORY
+        halves = list(_halves(part))
+        if not halves:
+            buffers.refuse(part[0][0], *failure)
+        waiting = [*halves, *waiting]
+
+
+def failure_of(error: RuntimeError | ValueError) -> Failure:
+    """Return what became of a call that raised this.
+
+    Some models refuse in the call itself what their processors let through. Nothing runs after an error of CUDA,
+    and a compiler that is missing is no sample's fault: these are raised.
+    """
+    if isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in FULL):
+        return Status.OUT_OF_MEMORY, ALONE
+    if isinstance(error, getattr(torch, "AcceleratorError", ())) or "CUDA" in str(error):
+        raise error
+    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        raise ModelError(f"this model cannot be compiled here, leave out --compile: {error}") from error
+    return Status.REJECTED, f"rejected: {error}"
 
 
 def _move(tensor: Tensor, device: torch.device) -> Tensor:

@@ -114,8 +114,11 @@ def models(form: WordsOption = terminal.Words.text) -> None:
         return
     for spec in MODELS.values():
         where = "in this package" if Path(spec.checkpoint).is_dir() else spec.checkpoint
-        print(f"{spec.name:<14} {where:<42} {spec.dtype:<9} {spec.summary}")
-    print("any other    a hub id owner/name, or a folder with a checkpoint; language models, too", file=sys.stderr)
+        print(f"{spec.name:<14} {where:<42} {spec.dtype or '':<9} {spec.summary}")
+    print(
+        "any other    a hub id owner/name, or a folder with a checkpoint; language models and encoders, too",
+        file=sys.stderr,
+    )
 
 
 def _described(spec: ModelSpec) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 from transformers.utils.chat_template_utils import encode_marked_chat
 
@@ -17,6 +17,14 @@ from savs_harvest.models.templates import DATE
 # An answer that no template writes by itself.
 LIKE_NO_OTHER = "qzxjvk"
 FIRST, WHOLE, NONE = "first token", "whole answer", "none"
+
+
+class Answered(Protocol):
+    """Whatever gives the log-probabilities of a task's classes."""
+
+    @property
+    def way(self) -> str:
+        """What the log-probability of a class is read from."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,16 @@ def find_answers(
     }
 
 
-def ways(answers: Mapping[str, Answers]) -> dict[str, str]:
+def first_words(processor: Any, words: Sequence[str], parity: Sequence[str] = (), date: str = DATE) -> list[int]:
+    """Return the first token of each word where an answer begins. Raises `ModelError` where two have the same."""
+    turn = _AnsweredTurn(processor, tuple(parity), date)
+    found = [tokens[0] for tokens, _ in map(turn.tokens, words) if tokens]
+    if len(set(found)) < len(words):
+        raise ModelError(f"no first token tells the answers {', '.join(words)} apart")
+    return found
+
+
+def ways(answers: Mapping[str, Answered]) -> dict[str, str]:
     """Return of every task what the log-probability of a class is read from."""
     return {task: found.way for task, found in answers.items()}
 

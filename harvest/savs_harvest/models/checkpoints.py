@@ -13,7 +13,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from savs_harvest.errors import HubError, ModelError
-from savs_harvest.models.kinds import reads_pictures
+from savs_harvest.models.kinds import is_encoder, reads_pictures
 from savs_harvest.models.specs import GGUF
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ CLASS_NAMES = {
     "AutoImageProcessor": "image_processor_type",
     "AutoTokenizer": "tokenizer_class",
 }
+OPEN_CLIP_CONFIG, WEIGHTS = "open_clip_config.json", "*.safetensors"
 SHARDS_OF_PROCESSES = "shard-*-model-*.safetensors"
 
 
@@ -95,6 +96,7 @@ def check_files(folder: Path, name: str) -> None:
     """
     _refuse_adapter(folder, name)
     _refuse_gguf(folder, name)
+    _refuse_open_clip(folder, name)
     contents = read_json_files(folder)
     for file_name, content in contents.items():
         _refuse_code(folder / file_name, content, contents)
@@ -119,6 +121,14 @@ def _refuse_adapter(folder: Path, name: str) -> None:
 def _refuse_gguf(folder: Path, name: str) -> None:
     if (found := next(folder.glob("*.gguf"), None)) and not (folder / "config.json").exists():
         raise ModelError(f"{name} holds {found.name}: {GGUF}")
+
+
+def _refuse_open_clip(folder: Path, name: str) -> None:
+    if (folder / OPEN_CLIP_CONFIG).exists() and not ((folder / "config.json").exists() and any(folder.glob(WEIGHTS))):
+        raise ModelError(
+            f"{name} is laid out for open_clip: convert it to a CLIPModel of transformers, save model and processor "
+            "with save_pretrained, and name that folder"
+        )
 
 
 def read_json_files(folder: Path) -> dict[str, Any]:
@@ -270,11 +280,12 @@ def in_words(error: Exception) -> str:
     return shorten(f"{type(error).__name__}: {error}", 600, placeholder=" ...")
 
 
-def load_config(folder: Path, name: str) -> Any:
+def load_config(folder: Path, name: str, encoders: bool = False) -> Any:
     """Return a checkpoint's configuration, rid of all it says of how attention and experts are to be computed.
 
     Such a word may name a kernel to fetch from the hub, and vectors depend on it: each part of the model gets what
-    transformers takes by default, PyTorch's own attention where its code allows it. Raises `ModelError`.
+    transformers takes by default, PyTorch's own attention where its code allows it. Raises `ModelError`, also for an
+    encoder unless `encoders` are asked for.
     """
     from transformers import AutoConfig
 
@@ -282,6 +293,8 @@ def load_config(folder: Path, name: str) -> Any:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         for part in configurations(config):
             part._attn_implementation_internal = part._experts_implementation_internal = None
+    if encoders and is_encoder(config):
+        return config
     try:
         reads_pictures(config)
     except ModelError as error:

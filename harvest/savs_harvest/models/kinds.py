@@ -1,4 +1,4 @@
-"""What a model reads: pictures and words, or words alone; and what transformers loads it with."""
+"""What a model is: one that answers, of pictures and words or of words alone, or an encoder; what loads it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,21 @@ from typing import Any
 
 from savs_benchmarks import Sample
 from savs_harvest.errors import ModelError
+
+# Encoders by model type, and whether they have a tower for texts beside the one for pictures.
+ENCODERS = {
+    "clip": True,
+    "siglip": True,
+    "siglip2": True,
+    "dinov2": False,
+    "dinov2_with_registers": False,
+    "dinov3_vit": False,
+}
+
+
+def is_encoder(config: Any) -> bool:
+    """Tell whether the model of a configuration gives embeddings, and answers nothing."""
+    return config.model_type in ENCODERS
 
 
 def reads_pictures(config: Any) -> bool:
@@ -21,6 +36,8 @@ def reads_pictures(config: Any) -> bool:
 
     if config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         return True
+    if is_encoder(config):
+        raise ModelError(f"an encoder ({config.model_type}): it has no prompt, and answers no question")
     if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise ModelError(
             f"a {config.model_type!r}: transformers knows no model of pictures and text, or of text, by it"
@@ -30,8 +47,10 @@ def reads_pictures(config: Any) -> bool:
 
 def auto_model(config: Any) -> Any:
     """Return the class of transformers that makes the model of a configuration."""
-    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+    from transformers import AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText
 
+    if is_encoder(config):
+        return AutoModel
     return AutoModelForImageTextToText if reads_pictures(config) else AutoModelForCausalLM
 
 

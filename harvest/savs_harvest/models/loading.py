@@ -61,6 +61,11 @@ class LoadedModel:
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
+    @property
+    def layers(self) -> list[tuple[int, int, int, str]]:
+        """Layer, heads, width and kind of all that has heads, in their order on the head axis."""
+        return [(p.layer, p.heads, p.head_dim, p.kind) for p in self.projections]
+
 
 def load_checkpoint(
     spec: ModelSpec,
@@ -83,10 +88,10 @@ def load_checkpoint(
     folder, without = _fetched(spec, revision, layers)
     config = load_config(folder, spec.checkpoint)
     _refuse_switching_rope(spec, config)
-    torch_dtype = _torch_dtype(dtype or spec.dtype or own_dtype(spec, config))
+    torch_dtype = torch_dtype_of(dtype or spec.dtype or own_dtype(spec, config))
     adapter = find_adapter(spec.adapter) if spec.adapter else None
     whole = shorten(config, layers, spec.adapter) if layers else ""
-    model = _load_weights(spec, folder, config, torch_dtype, without)
+    model = load_weights(spec, folder, config, torch_dtype, without)
     if adapter:
         model = merge(model, adapter)
     processor, remarks = read_processor(folder)
@@ -139,7 +144,7 @@ def _fetched(spec: ModelSpec, revision: str | None, layers: int | None) -> tuple
     return checkpoint_folder(spec, folder.name, without=without), without  # the same commit, whatever comes between
 
 
-def _load_weights(spec: ModelSpec, folder: Path, config: Any, dtype: torch.dtype, without: Collection[str] = ()) -> Any:
+def load_weights(spec: ModelSpec, folder: Path, config: Any, dtype: torch.dtype, without: Collection[str] = ()) -> Any:
     """Return the model of a configuration with all its weights, and with no attention but transformers' own.
 
     Without some files, what lies behind its last layer is filled at random: nothing that is read depends on it.
@@ -186,9 +191,9 @@ def empty_model(spec: ModelSpec, revision: str | None = None, dtype: str | None 
     folder = checkpoint_folder(spec, revision)
     if spec.adapter:  # it changes no shape, but may be refused
         find_adapter(spec.adapter)
-    config = load_config(folder, spec.checkpoint)
+    config = load_config(folder, spec.checkpoint, encoders=True)
     _refuse_switching_rope(spec, config)
-    return _empty(spec, folder, config, _torch_dtype(dtype or spec.dtype or own_dtype(spec, config)))
+    return _empty(spec, folder, config, torch_dtype_of(dtype or spec.dtype or own_dtype(spec, config)))
 
 
 def _empty(spec: ModelSpec, folder: Path, config: Any, torch_dtype: torch.dtype) -> Any:
@@ -217,7 +222,7 @@ def _probe(model: Any, processor: Any) -> dict[str, Tensor]:
     return {name: tensor.to(model.device, kinds[name]) for name, tensor in inputs.items()}
 
 
-def _torch_dtype(name: str) -> torch.dtype:
+def torch_dtype_of(name: str) -> torch.dtype:
     check_dtype(name)
     return getattr(torch, name)
 
@@ -258,7 +263,24 @@ def _identity(
     spec: ModelSpec, folder: Path, model: Any, processor: Any, projections: list[Projection]
 ) -> dict[str, Any]:
     """Return every field that must be equal for two vectors to be comparable."""
-    from_hub, pictures = not Path(spec.checkpoint).is_dir(), processor.image_processor
+    pictures = processor.image_processor
+    return {
+        **model_identity(spec, folder, model),
+        "heads": [[p.layer, p.heads, p.head_dim, p.kind] for p in projections],
+        "layers_without_heads": [[layer, name] for layer, name in layers_without_heads(model, projections).items()],
+        "hook": "input of the attention output projection",
+        "token": "last of the prompt",
+        "chat_template": text_hash(processor.chat_template or processor.tokenizer.chat_template),
+        "tokenizer": text_hash(processor.tokenizer.backend_tokenizer.to_str()),
+        "image_processor": json.loads(pictures.to_json_string()) if pictures else None,
+        "image_backend": type(pictures).__name__ if pictures else None,
+        "control_tokens": "sanitized",
+    }
+
+
+def model_identity(spec: ModelSpec, folder: Path, model: Any) -> dict[str, Any]:
+    """Return the fields that say which weights they are, and in what they compute."""
+    from_hub = not Path(spec.checkpoint).is_dir()
     return {
         "model": spec.checkpoint if from_hub else None,  # a folder may be renamed: its files say what it is
         "revision": folder.name if from_hub else None,
@@ -266,19 +288,10 @@ def _identity(
         "model_type": model.config.model_type,
         "dtype": str(model.dtype).removeprefix("torch."),
         "attention": model.config._attn_implementation,
-        "heads": [[p.layer, p.heads, p.head_dim, p.kind] for p in projections],
-        "layers_without_heads": [[layer, name] for layer, name in layers_without_heads(model, projections).items()],
-        "hook": "input of the attention output projection",
-        "token": "last of the prompt",
-        "chat_template": _text_hash(processor.chat_template or processor.tokenizer.chat_template),
-        "tokenizer": _text_hash(processor.tokenizer.backend_tokenizer.to_str()),
-        "image_processor": json.loads(pictures.to_json_string()) if pictures else None,
-        "image_backend": type(pictures).__name__ if pictures else None,
-        "control_tokens": "sanitized",
     }
 
 
-def _text_hash(text: str | Mapping[str, str]) -> str:
+def text_hash(text: str | Mapping[str, str]) -> str:
     """Return the hash of a text, or of several by name, as the chat templates of some checkpoints are."""
     return sha256(text.encode() if isinstance(text, str) else canonical(text)).hexdigest()
 

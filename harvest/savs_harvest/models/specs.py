@@ -34,6 +34,55 @@ GGUF = (
 # What models compute in.
 DTYPES = ("float32", "float16", "bfloat16")
 
+
+def _encoders() -> tuple[ModelSpec, ...]:
+    """Return the encoders: without a type of their own they compute in that of their files."""
+    return (
+        ModelSpec(
+            "siglip2-so400m",
+            "google/siglip2-so400m-patch14-384",
+            None,
+            "encoder: picture and text x 1152",
+            "e8e487298228002f3d8a82e0cd5c8ea9c567f57f",
+        ),
+        ModelSpec(
+            "siglip-so400m",
+            "google/siglip-so400m-patch14-384",
+            None,
+            "encoder: picture and text x 1152; needs sentencepiece",
+            "9fdffc58afc957d1a03a25b10dba0329ab15c2a3",
+        ),
+        ModelSpec(
+            "clip-l",
+            "openai/clip-vit-large-patch14",
+            None,
+            "encoder: picture and text x 768",
+            "32bd64288804d66eefd0ccbe215aa642df71cc41",
+        ),
+        ModelSpec(
+            "clip-b32",
+            "openai/clip-vit-base-patch32",
+            None,
+            "encoder: picture and text x 512",
+            "c237dc49a33fc61debc9276459120b7eac67e7ef",
+        ),
+        ModelSpec(
+            "dinov2-l",
+            "facebook/dinov2-large",
+            None,
+            "encoder: picture x 1024",
+            "47b73eefe95e8d44ec3623f8890bd894b6ea2d6c",
+        ),
+        ModelSpec(
+            "dinov3-l",
+            "facebook/dinov3-vitl16-pretrain-lvd1689m",
+            None,
+            "encoder: picture x 1024; its licence is to be accepted on the hub",
+            "ea8dc2863c51be0a264bab82070e3e8836b02d51",
+        ),
+    )
+
+
 MODELS = {
     spec.name: spec
     for spec in (
@@ -66,6 +115,7 @@ MODELS = {
             "28 layers x 12 heads x 128",
             "895c3a49bc3fa70a340399125c650a463535e71c",
         ),
+        *_encoders(),
     )
 }
 

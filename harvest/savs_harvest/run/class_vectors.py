@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 
 from savs_benchmarks.errors import Fault, grouped
-from savs_harvest.asking.class_texts import class_texts
 from savs_harvest.asking.preparing import Question
+from savs_harvest.models.encoders import LoadedEncoder
+from savs_harvest.run.embedding import text_heads, texts_of_classes
 from savs_harvest.run.encoding import BLOCK, Block, Encoder
 from savs_harvest.run.listener import Listener
 from savs_harvest.run.work import Work
@@ -30,7 +31,7 @@ def add_class_vectors(work: Work, vectors: ModelVectors, listener: Listener) -> 
     settings = work.settings
     if settings.in_context.shots or settings.class_prompt == "":
         return
-    texts = class_texts(work.benchmark, work.samples, settings.class_prompt)
+    texts = texts_of_classes(work)
     if not texts and settings.class_prompt:
         listener.warning("--class-prompt makes nothing: no task has a class with words")
     if not texts:
@@ -57,6 +58,8 @@ def add_class_vectors(work: Work, vectors: ModelVectors, listener: Listener) -> 
 
 def _run(work: Work, rows: Sequence[tuple[str, str]], listener: Listener) -> np.ndarray:
     """Return the vectors of the texts of classes [text, head, dim]; one that does not run has none, and is told."""
+    if isinstance(work.model, LoadedEncoder):
+        return text_heads(work.model, [text for _, text in rows])
     # Alone in its row, a text has the vectors of a sample alone.
     encoder = Encoder(work.model, replace(work.settings, logits=False, share=False, workers=0))
     blocks = [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]

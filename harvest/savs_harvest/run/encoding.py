@@ -18,12 +18,11 @@ from PIL import Image
 from savs_benchmarks import PictureError, load_picture
 from savs_benchmarks.pictures.pictures import Picture, picture_size
 from savs_harvest.asking.index import HashedPicture, hash_picture
-from savs_harvest.asking.preparing import Prepared, Preparer, Question, Refused, preparing
+from savs_harvest.asking.preparing import Prepared, Question, Refused, preparing
 from savs_harvest.batches.batching import Groups
 from savs_harvest.batches.buffers import Buffers
-from savs_harvest.batches.runner import Runner
 from savs_harvest.models.loading import LoadedModel
-from savs_harvest.run.settings import Settings, check_settings, prepared_for
+from savs_harvest.run.settings import Settings, check_settings, prepared_for, preparer_of, runner_of
 from savs_harvest.run.writing import head_table
 from savs_stores import Status
 from savs_stores.format.fingerprint import short_hash
@@ -58,10 +57,9 @@ class Encoder:
     ) -> None:
         check_settings(model, settings)
         self.model, self.settings = model, settings
-        self.runner = Runner(model, settings.batching(model.device))
+        self.runner = runner_of(model, settings)
         self.heads = None if heads is None else torch.tensor(heads, device=model.device)
-        single_tile, own = model.family.tiles_one_picture, model.processor
-        self.preparer = Preparer(model.folder, model.model.dtype, settings.parity, single_tile, own, settings.date)
+        self.preparer = preparer_of(model, settings)
 
     def run(self, asked: Sequence[Question]) -> Block:
         """Return what became of these samples."""

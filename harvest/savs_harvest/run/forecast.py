@@ -17,17 +17,22 @@ from savs_benchmarks import Benchmark, Sample, check
 from savs_benchmarks.pictures.pictures import picture_size
 from savs_harvest.asking.preparing import Preparer, Question, Refused
 from savs_harvest.batches.buffers import Buffers
+from savs_harvest.batches.embedding import EncoderRunner
 from savs_harvest.batches.runner import Runner
 from savs_harvest.models.checkpoints import WITHOUT_WEIGHTS, checkpoint_folder, load_config
+from savs_harvest.models.encoder_processors import read_encoder_processor
+from savs_harvest.models.encoders import embedding_layers
 from savs_harvest.models.families import rules
 from savs_harvest.models.heads import Projection, find_projections
-from savs_harvest.models.kinds import check_pictures, reads_pictures
+from savs_harvest.models.kinds import check_pictures, is_encoder, reads_pictures
 from savs_harvest.models.layers import decoder_layers
 from savs_harvest.models.loading import LoadedModel, empty_model, find_device
+from savs_harvest.models.prompts import sample_pictures
 from savs_harvest.models.specs import ModelSpec
 from savs_harvest.run.harvest import find_work
-from savs_harvest.run.settings import Settings
+from savs_harvest.run.settings import Settings, runner_of
 from savs_harvest.run.work import Work
+from savs_harvest.run.writing import head_table
 from savs_stores import HeadTable, ModelVectors, ShardPlan, default_shard_samples, open_store, place_of
 from savs_stores.format.plan import spans
 from savs_stores.terminal import size
@@ -66,6 +71,18 @@ def model_cost(model: Any, projections: Sequence[Projection], patches_a_token: i
     return Cost(2.0 * layers, 2.0 * (whole - layers) * patches_a_token, 2.0 * width, 2.0 * words)
 
 
+def encoder_cost(model: Any) -> Cost:
+    """Return the closed form of an encoder: two operations a weight of a token's tower; attention is left out."""
+    text = sum(p.numel() for name, p in model.named_parameters() if name.startswith("text_model.encoder"))
+    shown = sum(p.numel() for name, p in model.named_parameters() if not name.startswith("text_"))
+    return Cost(2.0 * text, 2.0 * (shown - text), 0.0, 0.0)
+
+
+def _cost_of_prompts(model: Any) -> Cost:
+    merge = getattr(getattr(model.config, "vision_config", None), "spatial_merge_size", 1)
+    return model_cost(model, find_projections(model), merge**2)
+
+
 @dataclass(frozen=True)
 class Forecast:
     """What a harvest will take, in (label, value) lines for people, and as numbers with their units in the names."""
@@ -87,8 +104,7 @@ def forecast(
     samples = check(benchmark)
     check_readable(spec, benchmark, revision)
     model = empty_model(spec, revision, dtype)
-    projections = find_projections(model)
-    heads = HeadTable.from_layers((p.layer, p.heads, p.head_dim, p.kind) for p in projections)
+    heads = heads_of(model)
     begun = begun_model(store, name, benchmark, samples)
     plan = (
         begun.plan
@@ -98,7 +114,7 @@ def forecast(
     splits = Counter(sample.split for sample in samples)
     weights = sum(parameter.nbytes for parameter in model.parameters())
     lengths = prompt_lengths(spec, model, samples, revision)
-    time_words, seconds = _predicted_time(model, projections, lengths)
+    time_words, seconds = _predicted_time(model, lengths)
     lines = [
         ("model", f"{name}: {heads.describe()}, {str(model.dtype).removeprefix('torch.')}, {size(weights)} of weights"),
         ("benchmark", f"{benchmark.name}: " + ", ".join(f"{split} {count:,}" for split, count in splits.items())),
@@ -128,8 +144,9 @@ def forecast(
 
 def check_readable(spec: ModelSpec, benchmark: Benchmark, revision: str | None = None) -> None:
     """Raise `ModelError` where a benchmark shows pictures to a model that reads none; needs its configuration only."""
-    config = load_config(checkpoint_folder(spec, revision, WITHOUT_WEIGHTS), spec.checkpoint)
-    check_pictures(spec.name, reads_pictures(config), benchmark.name, benchmark.samples())
+    config = load_config(checkpoint_folder(spec, revision, WITHOUT_WEIGHTS), spec.checkpoint, encoders=True)
+    if not is_encoder(config):
+        check_pictures(spec.name, reads_pictures(config), benchmark.name, benchmark.samples())
 
 
 def check_space(
@@ -155,9 +172,8 @@ def check_space(
     if begun := begun_model(store, name, benchmark, listed):
         plan, shards, plain = begun.plan, len(begun.missing), begun.plain
     else:
-        projections = find_projections(empty_model(spec, revision))
-        heads, dim = sum(p.heads for p in projections), max(p.head_dim for p in projections)
-        plan = ShardPlan(len(listed), heads, dim, shard_samples or default_shard_samples(len(listed)))
+        heads = heads_of(empty_model(spec, revision))
+        plan = ShardPlan(len(listed), len(heads), heads.dim, shard_samples or default_shard_samples(len(listed)))
         shards, plain = plan.shards, codec == "none"
     needed = shards * plan.shard_bytes
     if plain and needed > free:
@@ -171,6 +187,8 @@ def prompt_lengths(
     spec: ModelSpec, model: nn.Module, samples: Sequence[Sample], revision: str | None = None
 ) -> list[tuple[int, int]]:
     """Return (tokens, tokens of pictures) of every sample, from the headers of its pictures."""
+    if is_encoder(model.config):
+        return encoded_lengths(checkpoint_folder(spec, revision), model.config, samples)
     family = rules(model.config)
     preparer = Preparer(checkpoint_folder(spec, revision), torch.float32, (), family.tiles_one_picture)
     return [
@@ -179,16 +197,33 @@ def prompt_lengths(
     ]
 
 
+def encoded_lengths(folder: Path, config: Any, samples: Sequence[Sample]) -> list[tuple[int, int]]:
+    """Return (tokens, tokens of pictures) of an encoder's samples: patches of pictures, and tokens of texts."""
+    processor, _ = read_encoder_processor(folder, config)
+    shown = processor.pictures(sample_pictures(processor))["pixel_values"]
+    patch = getattr(config, "vision_config", config).patch_size
+    patches = shown.shape[1] if shown.ndim == 3 else shown.shape[2] * shown.shape[3] // patch**2
+    return [
+        (patches * len(sample.images) + words, patches * len(sample.images))
+        for sample in samples
+        for words in [processor.tokens(sample.question).shape[1] if processor.tokenizer else 0]
+    ]
+
+
+def heads_of(model: nn.Module) -> HeadTable:
+    """Return the heads of a model that needs no weights."""
+    if is_encoder(model.config):
+        return HeadTable.from_layers(embedding_layers(model.config))
+    return HeadTable.from_layers((p.layer, p.heads, p.head_dim, p.kind) for p in find_projections(model))
+
+
 def _prompts(lengths: Sequence[tuple[int, int]]) -> str:
     totals = np.array([total for total, _ in lengths])
     return f"{totals.sum():,} tokens; a prompt {np.median(totals):,.0f}, the longest {totals.max():,}"
 
 
-def _predicted_time(
-    model: Any, projections: Sequence[Projection], lengths: Sequence[tuple[int, int]]
-) -> tuple[str, float]:
-    merge = getattr(getattr(model.config, "vision_config", None), "spatial_merge_size", 1)
-    cost = model_cost(model, projections, merge**2)
+def _predicted_time(model: Any, lengths: Sequence[tuple[int, int]]) -> tuple[str, float]:
+    cost = encoder_cost(model) if is_encoder(model.config) else _cost_of_prompts(model)
     operations = sum(cost.of(tokens, shown) for tokens, shown in lengths)
     device = find_device(0)
     rate = product_rate(device, model.dtype)
@@ -231,7 +266,7 @@ def measured_time(
     rows = [range(start, min(start + shard, len(samples))) for start in range(0, len(samples), shard)]
     batches = [(of_shard, groups) for of_shard in rows for groups in work.plan(of_shard)]
     chosen = [batches[i] for i in sorted({*np.linspace(0, len(batches) - 1, MEASURED_BATCHES).round().astype(int)})]
-    runner = Runner(model, settings.batching(model.device))
+    runner = runner_of(model, settings)
     _run(work, runner, *chosen[0])  # the first call of a model is slower than all others
     started = time.perf_counter()
     ran = sum(_run(work, runner, *batch) for batch in chosen)
@@ -248,9 +283,11 @@ def measured_time(
     )
 
 
-def _run(work: Work, runner: Runner, rows: range, groups: list[list[int]]) -> int:
-    shape = sum(p.heads for p in work.model.projections), max(p.head_dim for p in work.model.projections)
-    buffers = Buffers.empty(work.model, len(rows), shape, max(map(len, work.benchmark.tasks.values())))
+def _run(work: Work, runner: Runner | EncoderRunner, rows: range, groups: list[list[int]]) -> int:
+    table = head_table(work.model)
+    buffers = Buffers.empty(
+        work.model, len(rows), (len(table), table.dim), max(map(len, work.benchmark.tasks.values()))
+    )
     prepared = [work.preparer.inputs(question) for question in work.questions(rows, groups)]
     work.run(runner, rows, groups, prepared, buffers)
     buffers.fetch()

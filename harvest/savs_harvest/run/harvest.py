@@ -17,16 +17,17 @@ from savs_benchmarks import Benchmark, check
 from savs_harvest.asking.index import index_samples
 from savs_harvest.asking.preparing import preparing
 from savs_harvest.batches.buffers import Buffers
-from savs_harvest.batches.runner import Runner
 from savs_harvest.models.answers import find_answers, ways
+from savs_harvest.models.encoders import LoadedEncoder
 from savs_harvest.models.kinds import check_pictures
 from savs_harvest.models.loading import LoadedModel
 from savs_harvest.run.class_vectors import add_class_vectors
+from savs_harvest.run.embedding import embedding_work
 from savs_harvest.run.listener import Listener
 from savs_harvest.run.provenance import Recorder, environment
 from savs_harvest.run.ranks import Rank
 from savs_harvest.run.report import Report, check_first, failures_of
-from savs_harvest.run.settings import Settings, check_settings, prepared_for
+from savs_harvest.run.settings import Settings, check_settings, prepared_for, runner_of
 from savs_harvest.run.work import Work
 from savs_harvest.run.writing import Keeping, open_writer
 from savs_stores import ModelWriter, Shard, Status, open_store, owned_shards
@@ -98,6 +99,8 @@ def find_work(
     samples = check(benchmark)
     check_pictures(model.name, model.reads_pictures, benchmark.name, samples)
     index = index_samples(benchmark, samples, on_pictures)
+    if isinstance(model, LoadedEncoder):
+        return embedding_work(model, settings, benchmark, samples, index)
     answers = find_answers(model.processor, benchmark, settings.parity, settings.date) if settings.logits else {}
     return Work(model, settings, benchmark, samples, index, answers)
 
@@ -124,7 +127,7 @@ def _run_shards(
     model, settings = work.model, work.settings
     planned = ((number, groups) for number in shards for groups in work.plan(writer.plan.rows(number)))
     batches, ahead = tee(planned)
-    runner = Runner(model, settings.batching(model.device))
+    runner = runner_of(model, settings)
     with ExitStack() as around:
         prepare_all = around.enter_context(preparing(work.preparer, settings.workers if shards else 0))
         around.enter_context(prepared_for(model, settings))

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from typing import Any
 
 from savs_benchmarks import Benchmark, Sample
+from savs_harvest.asking.encoder_inputs import EncoderPreparer
 from savs_harvest.asking.few_shot import candidates, choose_shots
 from savs_harvest.asking.index import Index
 from savs_harvest.asking.preparing import Prepared, Preparer, Question, Refused
 from savs_harvest.batches.batching import Groups
 from savs_harvest.batches.buffers import Buffers
+from savs_harvest.batches.embedding import EncoderRunner
 from savs_harvest.batches.runner import Runner
-from savs_harvest.models.answers import Answers
 from savs_harvest.models.loading import LoadedModel
-from savs_harvest.run.settings import Settings
+from savs_harvest.run.settings import Settings, batching_of, preparer_of
 from savs_stores import ModelVectors, Shard
 from savs_stores.format.schema import PER_SAMPLE
 
@@ -49,19 +51,12 @@ class Work:
     benchmark: Benchmark
     samples: Sequence[Sample]
     index: Index
-    answers: Mapping[str, Answers]
+    answers: Mapping[str, Any]
     known: Known = NOTHING
 
     @cached_property
-    def preparer(self) -> Preparer:
-        return Preparer(
-            self.model.folder,
-            self.model.model.dtype,
-            self.settings.parity,
-            self.model.family.tiles_one_picture,
-            self.model.processor,
-            self.settings.date,
-        )
+    def preparer(self) -> Preparer | EncoderPreparer:
+        return preparer_of(self.model, self.settings)
 
     @cached_property
     def candidates(self) -> dict[str, list[int]]:
@@ -111,7 +106,7 @@ class Work:
         places = [place for place, row in enumerate(rows) if row not in self.known.rows]
         lengths = [self.length(rows[place]) for place in places]
         pictures = [self.pictures(rows[place]) for place in places]
-        planned = self.settings.batching(self.model.device).plan(self.model.family, lengths, pictures)
+        planned = batching_of(self.model, self.settings).plan(self.model.family, lengths, pictures)
         return [[[places[i] for i in group] for group in groups] for groups in planned] or [[]]
 
     def pictures(self, row: int) -> tuple[int, ...]:
@@ -123,7 +118,9 @@ class Work:
             for found in hashes[shown, : len(self.samples[shown].images)].tolist()
         )
 
-    def run(self, runner: Runner, rows: range, groups: Groups, prepared: list[Prepared], buffers: Buffers) -> None:
+    def run(
+        self, runner: Runner | EncoderRunner, rows: range, groups: Groups, prepared: list[Prepared], buffers: Buffers
+    ) -> None:
         """Run the samples of a batch that have inputs; the others get their status."""
         places = [place for group in groups for place in group]
         inputs = {}

@@ -9,13 +9,16 @@ from typing import Any
 
 from savs_benchmarks.pictures.pictures import POLICY
 from savs_harvest.asking.index import Index
-from savs_harvest.models.answers import Answers, ways
+from savs_harvest.models.answers import Answered, ways
+from savs_harvest.models.encoders import LoadedEncoder
 from savs_harvest.models.licences import find_licence
 from savs_harvest.models.loading import LoadedModel
 from savs_harvest.models.prompts import prompt_hash
-from savs_harvest.run.settings import Settings
+from savs_harvest.run.settings import Settings, batching_of
 from savs_stores import HeadTable, MismatchError, ModelWriter, add_model, create_store
 from savs_stores.format.schema import check_codec, check_model_name
+
+SIMILARITIES = "log-softmax over classes of the model's own logits, scaled cosines of picture and texts"
 
 
 @dataclass(frozen=True)
@@ -39,15 +42,19 @@ class Keeping:
         check_model_name(self.name_of(model.name, settings))
 
 
-def identity(model: LoadedModel, settings: Settings, answers: Mapping[str, Answers] = {}) -> dict[str, Any]:
+def identity(model: LoadedModel, settings: Settings, answers: Mapping[str, Answered] = {}) -> dict[str, Any]:
     """Return the fields behind the fingerprint of a harvest: the model's and those of the run."""
-    return {
+    common = {
         **model.identity,
-        **settings.batching(model.device).describe(model.family),
+        **batching_of(model, settings).describe(model.family),
         "images": POLICY,
+        "answers": ways(answers),
+    }
+    if isinstance(model, LoadedEncoder):
+        return common | {"logits": SIMILARITIES if answers else "none"}
+    return common | {
         "compiled": settings.compile,
         "logits": "last position" if settings.logits else "none",
-        "answers": ways(answers),
         "date": settings.date,
         "prompt": prompt_hash(model.processor, settings.parity, settings.date),
         "parity": sorted(settings.parity),
@@ -56,7 +63,7 @@ def identity(model: LoadedModel, settings: Settings, answers: Mapping[str, Answe
 
 
 def head_table(model: LoadedModel) -> HeadTable:
-    return HeadTable.from_layers((p.layer, p.heads, p.head_dim, p.kind) for p in model.projections)
+    return HeadTable.from_layers(model.layers)
 
 
 def open_writer(
@@ -65,7 +72,7 @@ def open_writer(
     store: str | Path,
     settings: Settings,
     keeping: Keeping,
-    answers: Mapping[str, Answers],
+    answers: Mapping[str, Answered],
 ) -> ModelWriter:
     """Create the store and the model's group where they are not there yet; both are checked where they are."""
     create_store(store, index.info, index.table, index.texts)

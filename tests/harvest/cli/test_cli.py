@@ -106,6 +106,12 @@ def test_models_lists_every_short_name(invoke):
         "llava-ov",
         "llava-ov-0.5b",
         "qwen2vl-2b",
+        "siglip2-so400m",
+        "siglip-so400m",
+        "clip-l",
+        "clip-b32",
+        "dinov2-l",
+        "dinov3-l",
     ]
     assert "hub id owner/name" in result.stderr
 
