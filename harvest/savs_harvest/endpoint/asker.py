@@ -126,7 +126,7 @@ class Asker:
                 self.tell(TOLD[what])
         with self._lock:
             self._in_vain = 0
-        if before and reply.fields["model"] != before:
+        if before not in (None, reply.fields["model"]):
             raise EndpointError(
                 f"the server now calls its model {reply.fields['model']!r}, before {before!r}: answers of two are not "
                 "mixed; ask the other under another name (--as NAME)"

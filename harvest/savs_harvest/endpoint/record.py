@@ -55,9 +55,9 @@ class Record:
         return self.attempts.total()
 
     @property
-    def reported(self) -> str:
-        """What the server called its model when it first answered, "" before."""
-        return next((str(line["model"]) for line in self.answers.values()), "")
+    def reported(self) -> str | None:
+        """What the server called its model when it first answered, None before."""
+        return next((str(line["model"]) for line in self.answers.values()), None)
 
     def is_done(self, sample_id: str) -> bool:
         """Tell whether a sample is not asked again: where nothing was ever answered, a refusal was not its fault."""
@@ -79,8 +79,10 @@ class Record:
         self.open.discard((sample_id, attempt))
         if kind == ANSWER:
             _check_answer(line)
-            self.answers[sample_id] = line
             self.usage.take(line["usage"])
+            if self.reported not in (None, line["model"]):  # paid, and of no use: the sample is asked again
+                return
+            self.answers[sample_id] = line
             self.logprobs_given |= line["logprobs"]
         elif kind == REFUSED:
             self.refusals[sample_id] = line
