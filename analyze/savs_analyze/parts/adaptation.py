@@ -79,6 +79,6 @@ def cross_modal_weights(
     classes, count = len(texts), len(labels)
     of_samples, of_texts = (1 - share), share * count / classes
     weights = np.concatenate([np.full(count, of_samples), np.full(classes, of_texts)])
-    model = LogisticRegression(C=strength, fit_intercept=False, max_iter=1000)
+    model = LogisticRegression(C=strength, fit_intercept=False, tol=1e-8, max_iter=10_000)
     model.fit(np.concatenate([features, texts]), np.concatenate([labels, np.arange(classes)]), weights)
     return np.concatenate([np.zeros_like(model.coef_), model.coef_]) if classes == 2 else model.coef_

@@ -67,8 +67,8 @@ def test_cross_modal_is_a_regression_on_samples_and_texts(seed, classes):
     found, _ = scores_of(context, asked, "cross-modal", k=4)
     rows = np.concatenate([joint(context.vectors), *[joint(context.class_vectors)] * 4])
     labels = np.concatenate([context.labels, *[np.arange(classes)] * 4])
-    model = LogisticRegression(C=50.0, fit_intercept=False, max_iter=1000, tol=1e-8).fit(rows, labels)
-    np.testing.assert_allclose(soft(found), model.predict_proba(joint(asked)), atol=2e-3)
+    model = LogisticRegression(C=50.0, fit_intercept=False, max_iter=10_000, tol=1e-8).fit(rows, labels)
+    np.testing.assert_allclose(soft(found), model.predict_proba(joint(asked)), atol=1e-4)
 
 
 @given(seed=seeds)
