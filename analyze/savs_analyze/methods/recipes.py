@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from savs_analyze.methods.kinds.adapted import Clap, CrossModal, TipAdapter
 from savs_analyze.methods.kinds.answered import Debiased, Said
 from savs_analyze.methods.kinds.auto import Auto
 from savs_analyze.methods.kinds.calm import Calm
@@ -330,6 +331,27 @@ METHODS = Registry(
             "GDA, ICLR 2024, on heads",
             {**K, "scale": 100.0},
             TextPrior,
+        ),
+        Recipe(
+            "tip-adapter",
+            "scale cos(x, t_c) + a sum of exp(-b (1 - cos(x, x_i))) over the support of c, nothing trained",
+            "Tip-Adapter, arXiv 2111.03930, on heads",
+            {**K, "a": 1.0, "b": 5.5, "scale": 100.0},
+            TipAdapter,
+        ),
+        Recipe(
+            "cross-modal",
+            "logistic regression on samples and on texts t_c as samples, which weigh share of the whole",
+            "cross-modal adaptation, arXiv 2301.06267, on heads",
+            {**K, "share": 0.5, "strength": 100.0},
+            CrossModal,
+        ),
+        Recipe(
+            "clap",
+            "softmax_c(scale w_c.x), w begun at t, held to it as far as zero-shot is right; one view a picture",
+            "CLAP, arXiv 2312.12730, on heads",
+            {**K, "scale": 100.0},
+            Clap,
         ),
         *(
             Recipe(
