@@ -14,7 +14,7 @@ from savs_analyze.votes.arithmetic import DOUBLE
 from savs_analyze.votes.batch import Centroids
 from savs_analyze.votes.fitted import Fitted
 from savs_analyze.votes.heads import HeadVotes, ReliableVotes
-from savs_analyze.votes.kernel import KernelVotes
+from savs_analyze.votes.kernel import CacheVotes, KernelVotes
 from savs_analyze.votes.linear import (
     DiscriminantVotes,
     GaussianVotes,
@@ -112,6 +112,16 @@ FORMS: dict[str, Form] = {
         KernelVotes,
         {**OF_ALL, "support": Array("neighbour voter dim"), "coefficients": Array("neighbour class")},
         {"linear": bool, "gamma": float, "sharpness": float},
+    ),
+    "cache": Form(
+        CacheVotes,
+        {
+            **OF_ALL,
+            "texts": Array("class voter dim"),
+            "support": Array("neighbour voter dim"),
+            "values": Array("neighbour class"),
+        },
+        {"decay": float},
     ),
     "perceptron": Form(
         PerceptronVotes,

@@ -104,7 +104,10 @@ def _batch(
 ) -> Batch:
     allowed = allowed_classes(vectors.store.samples.options[samples], tested.classes)
     needs_logits = any(one.needs_logits for one in tested.fitted)
-    return Batch(heads, features, allowed, vectors.logits[samples, : tested.classes] if needs_logits else None)
+    logits = vectors.logits[samples, : tested.classes] if needs_logits else None
+    table = vectors.store.samples
+    places = np.stack([table.group[samples], table.slot[samples]], axis=1).astype(np.int64)
+    return Batch(heads, features, allowed, logits, places)
 
 
 def _predict(tested: Tested, samples: Int[np.ndarray, " some"], batch: Batch) -> None:

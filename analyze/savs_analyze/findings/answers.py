@@ -19,7 +19,7 @@ from savs_analyze.runs.results import CellResult
 from savs_analyze.runs.sources import Sources
 from savs_stores import Store
 
-NOT_TESTED = -1
+NOT_TESTED, UNREAD = -1, -2
 COLUMNS = "benchmark model task method setting shots row sample_id image_path question".split()
 COLUMNS += "label answer correct right tested draws margin agreement scores".split()
 BETWEEN = " + "  # of the pictures of one sample
@@ -27,7 +27,9 @@ BETWEEN = " + "  # of the pictures of one sample
 
 @dataclass(frozen=True)
 class Answers:
-    """What one setting says of the samples that any of its draws tests, `said` being -1 where one does not.
+    """What one setting says of the samples that any of its draws tests.
+
+    `said` is -1 where a draw does not test one, and -2 where what it says is no class.
 
     `sample` are rows of the store, `shares` what each class has: the mean of its probabilities over draws, where cells
     keep scores, else its share of the draws.
@@ -50,14 +52,14 @@ class Answers:
     def votes(self) -> Int[np.ndarray, "sample class"]:
         """In how many draws each class is said."""
         counts = np.zeros((len(self.sample), self.facts.classes), dtype=np.int64)
-        rows, draws = np.nonzero(self.said != NOT_TESTED)
+        rows, draws = np.nonzero(self.said >= 0)
         np.add.at(counts, (rows, self.said[rows, draws]), 1)
         return counts
 
     @cached_property
     def answer(self) -> Int[np.ndarray, " sample"]:
-        """What most draws say; of as many, what has the larger share."""
-        return (self.votes + self.shares / 2).argmax(axis=1)
+        """What most draws say; of as many, what has the larger share; -1 where none says a class."""
+        return np.where(self.votes.any(axis=1), (self.votes + self.shares / 2).argmax(axis=1), -1)
 
     @property
     def tested(self) -> Int[np.ndarray, " sample"]:
@@ -90,7 +92,7 @@ class Answers:
 
     def rows(self, store: Store | None) -> pd.DataFrame:
         """Return a row a sample, all but its scores; what only the store knows is empty without it."""
-        names = np.array(self.names, dtype=object)
+        names = np.array([*self.names, ""], dtype=object)  # the last is what -1 stands for: no class
         described = {name: getattr(self.facts, name) for name in "benchmark model task method shots".split()}
         found = {
             **described,
@@ -102,7 +104,9 @@ class Answers:
             "correct": self.answer == self.label,
             "right": self.right,
             "tested": self.tested,
-            "draws": [[draw for draw, said in zip(self.draws, of, strict=True) if said != -1] for of in self.said],
+            "draws": [
+                [draw for draw, said in zip(self.draws, of, strict=True) if said != NOT_TESTED] for of in self.said
+            ],
             "margin": self.margin,
             "agreement": self.agreement,
         }
@@ -232,11 +236,13 @@ def _over_draws(found: Sequence[tuple[CellResult, int]]) -> Answers:
     for draw, ((cell, setting), of, samples) in enumerate(zip(found, tested, every, strict=True)):
         places = np.searchsorted(rows, samples)
         label[places] = cell.arrays["label"][of]
-        said[places, draw] = cell.arrays["predicted"][setting][of]
+        predicted = cell.arrays["predicted"][setting][of]
+        said[places, draw] = np.where(predicted < 0, UNREAD, predicted)
         if scored:
             shares[places] += from_scores(cell.arrays["scores"][setting][of])
         else:
-            shares[places, said[places, draw]] += 1
+            read = predicted >= 0
+            shares[places[read], predicted[read]] += 1
     shares /= (said != NOT_TESTED).sum(axis=1, keepdims=True)
     draws = [cell.facts.draw for cell, _ in found]
     return Answers(facts, found[0][0].facts.columns[found[0][1]], draws, rows, label, said, shares, scored)

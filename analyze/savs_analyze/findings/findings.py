@@ -149,7 +149,7 @@ class Findings:
 
 def _answers(cell: CellResult) -> pd.DataFrame:
     facts, arrays = cell.facts, cell.arrays
-    names = np.array(facts.class_names, dtype=object)
+    names = np.array([*(facts.class_names or ()), ""], dtype=object)  # the last is what -1 stands for: no class
     tables = []
     for place, (setting, predicted) in enumerate(zip(facts.columns, arrays["predicted"], strict=True)):
         scores, rows = cell.scores(place), np.arange(len(predicted))

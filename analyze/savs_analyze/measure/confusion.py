@@ -9,10 +9,11 @@ from jaxtyping import Float, Int
 def confusion(
     predicted: Int[np.ndarray, " sample"], label: Int[np.ndarray, " sample"], classes: int
 ) -> Int[np.ndarray, "label prediction"]:
-    """Return how many samples of each class are taken for each."""
+    """Return how many samples of each class are taken for each; what is taken for none (-1) has a last column."""
     # Labels are kept in 16 bits: too few for the square of the classes.
-    pairs = label.astype(np.int64) * classes + predicted
-    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+    columns = classes + bool((predicted < 0).any())
+    pairs = label.astype(np.int64) * columns + predicted % columns
+    return np.bincount(pairs, minlength=classes * columns).reshape(classes, columns)
 
 
 def recalls(counts: Int[np.ndarray, "label prediction"]) -> Float[np.ndarray, " label"]:
@@ -29,6 +30,6 @@ def worst_first(counts: Int[np.ndarray, "label prediction"]) -> list[int]:
 
 def confused(counts: Int[np.ndarray, "label prediction"]) -> list[tuple[int, int]]:
     """Return the pairs (class, what it is wrongly taken for) that occur, the most frequent first."""
-    wrong = counts - np.diag(counts.diagonal())
+    wrong = np.where(np.eye(*counts.shape) > 0, 0, counts)
     order = np.argsort(-wrong, axis=None, kind="stable")[: np.count_nonzero(wrong)]
-    return [(int(pair) // len(counts), int(pair) % len(counts)) for pair in order]
+    return [(int(pair) // counts.shape[1], int(pair) % counts.shape[1]) for pair in order]

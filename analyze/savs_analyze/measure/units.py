@@ -56,7 +56,7 @@ class Units:
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What samples are and were taken for; `unit` is the place of each one's unit."""
+    """What samples are and were taken for, -1 for nothing; `unit` is the place of each one's unit."""
 
     label: Int[np.ndarray, " sample"]
     predicted: Int[np.ndarray, " sample"]
@@ -76,7 +76,7 @@ class Answers:
     def _moved(self, slopes: Float[np.ndarray, " counted"]) -> Float[np.ndarray, " sample"]:
         of_label, of_prediction, of_hit = slopes.reshape(3, -1)
         hits = np.where(self.predicted == self.label, of_hit[self.label], 0)
-        return of_label[self.label] + of_prediction[self.predicted] + hits
+        return of_label[self.label] + np.where(self.predicted < 0, 0, of_prediction[self.predicted]) + hits
 
     @cached_property
     def half_sample_a_class(self) -> float:
@@ -91,8 +91,9 @@ class Answers:
 def class_counts(
     label: Int[np.ndarray, " sample"], predicted: Int[np.ndarray, " sample"], classes: int
 ) -> Float[np.ndarray, " counted"]:
-    """Return how many samples have each class as label, as prediction, and as both."""
-    counted = [np.bincount(of, minlength=classes) for of in (label, predicted, label[predicted == label])]
+    """Return how many samples have each class as label, as prediction, and as both; -1 is a prediction of none."""
+    parts = label, predicted[predicted >= 0], label[predicted == label]
+    counted = [np.bincount(of, minlength=classes) for of in parts]
     return np.concatenate(counted).astype(np.float64)
 
 

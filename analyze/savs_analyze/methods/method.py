@@ -14,6 +14,8 @@ from savs_analyze.registry import Origin
 from savs_analyze.votes.fitted import Fitted
 
 LOGITS, CLASS_VECTORS = "logits", "class vectors"
+# What a system said; logits of two answers each to samples that are scored in groups.
+ANSWERS, PAIRED = "answers", "paired answers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,7 @@ class Method(ABC):
     deploys: ClassVar[bool] = True
     # Whether it sees all tested samples at once, and says of each what the others make likely.
     transductive: ClassVar[bool] = False
-    # What it needs of a task besides labelled vectors: `LOGITS`, `CLASS_VECTORS`, or nothing.
+    # What it needs of a task besides labelled vectors: one of the above, or nothing.
     needs: ClassVar[str] = ""
 
     @abstractmethod

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from savs_analyze.methods.kinds.adapted import Clap, CrossModal, TipAdapter
+from savs_analyze.methods.kinds.answered import Debiased, Said
 from savs_analyze.methods.kinds.auto import Auto
 from savs_analyze.methods.kinds.calm import Calm
 from savs_analyze.methods.kinds.discriminants import HARD, TAU, Discriminant
@@ -27,9 +29,10 @@ from savs_analyze.parts.transform import Transform
 from savs_analyze.registry import Registry
 from savs_analyze.votes.similarity import Similarity
 
-ZERO_SHOT, SAVS, KERNEL_RIDGE, FIXED = "zero-shot", "savs", "kernel-ridge", "hec-t-fixed"
-# What a sweep runs unless told otherwise: the model's own answer, the papers' way, the best one on vectors of heads.
-DEFAULT = (ZERO_SHOT, SAVS, KERNEL_RIDGE)
+ZERO_SHOT, SAID, SAVS, KERNEL_RIDGE, FIXED = "zero-shot", "said", "savs", "kernel-ridge", "hec-t-fixed"
+# What a sweep runs unless told otherwise: the model's own answer, by its probabilities and in words where these are
+# kept, the papers' way, the best one on vectors of heads.
+DEFAULT = (ZERO_SHOT, SAID, SAVS, KERNEL_RIDGE)
 # What `auto` chooses from: few, strong, and unlike one another; the simpler first.
 AUTO: tuple[tuple[str, dict[str, int | float]], ...] = (
     ("savs-soft", {"k": 5}),
@@ -90,6 +93,17 @@ METHODS = Registry(
     "method",
     (
         Recipe(ZERO_SHOT, "argmax of log p(answer of c)", "the model itself", {}, ZeroShot),
+        Recipe(SAID, "the class that its words name; wrong where they name none", "the system itself", {}, Said),
+        *(
+            Recipe(
+                f"debiased-{by}",
+                f"zero-shot, half of the answers of each {by} each way",
+                "NaturalBench, arXiv 2410.14669, Table 2",
+                {},
+                partial(Debiased, by=by),
+            )
+            for by in ("question", "image", "group")
+        ),
         Recipe(SAVS, "count of argmax_c cos(x, u_c) = y; majority", FIRST, K, Savs, displayed="SAVs"),
         Recipe(
             "savs-penalty",
@@ -317,6 +331,27 @@ METHODS = Registry(
             "GDA, ICLR 2024, on heads",
             {**K, "scale": 100.0},
             TextPrior,
+        ),
+        Recipe(
+            "tip-adapter",
+            "scale cos(x, t_c) + a sum of exp(-b (1 - cos(x, x_i))) over the support of c, nothing trained",
+            "Tip-Adapter, arXiv 2111.03930, on heads",
+            {**K, "a": 1.0, "b": 5.5, "scale": 100.0},
+            TipAdapter,
+        ),
+        Recipe(
+            "cross-modal",
+            "logistic regression on samples and on texts t_c as samples, which weigh share of the whole",
+            "cross-modal adaptation, arXiv 2301.06267, on heads",
+            {**K, "share": 0.5, "strength": 100.0},
+            CrossModal,
+        ),
+        Recipe(
+            "clap",
+            "softmax_c(scale w_c.x), w begun at t, held to it as far as zero-shot is right; one view a picture",
+            "CLAP, arXiv 2312.12730, on heads",
+            {**K, "scale": 100.0},
+            Clap,
         ),
         *(
             Recipe(

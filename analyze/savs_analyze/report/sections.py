@@ -325,8 +325,10 @@ def classes(found: Findings) -> Section:
             facts = cells[0].facts
             if facts.classes > MOST_CONFUSED:
                 continue
-            counts = np.sum([confusion(*_answers(cell, best.setting), facts.classes) for cell in cells], axis=0)
+            predicted, labels = map(np.concatenate, zip(*(_answers(cell, best.setting) for cell in cells), strict=True))
+            counts = confusion(predicted, labels, facts.classes)
             names = facts.class_names or list(map(str, range(facts.classes)))  # older results have none
+            names = [*names, "none"] if counts.shape[1] > len(names) else names
             title = f"{found.title(best.benchmark, best.model, task)}: {best.column}"
             blocks.append(Classes(title, list(map(shortened, names)), counts))
     note = (

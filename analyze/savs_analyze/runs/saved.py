@@ -42,6 +42,7 @@ MOST_DRAWS = 10**6
 MOST_PLACES = 2**12
 
 KEY = re.compile(r"[\w-]{1,64}", re.ASCII)
+FEWEST = {"predicted": -1, "label": 0}  # -1: an answer that names no class
 ARRAYS = {"predicted": "iu", "sample": "iu", "label": "iu", "group": "iu", "slot": "iu", "validation": "b"}
 # What cells of the first version lack, and those that say why.
 SCORES = {"scores": "f"}
@@ -218,7 +219,7 @@ def _wrong_arrays(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
         array = arrays[name]
         if array.shape != ((settings, samples) if name == "predicted" else (samples,)):
             yield f"{name!r} has another shape: {array.shape}"
-        elif name in ("predicted", "label") and array.size and not 0 <= array.min() <= array.max() < classes:
+        elif name in FEWEST and array.size and not FEWEST[name] <= array.min() <= array.max() < classes:
             yield f"{name!r} has classes that are not there"
         elif name != "validation" and array.size and array.min() < -1:
             yield f"{name!r} has numbers below -1"

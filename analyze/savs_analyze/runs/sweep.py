@@ -17,7 +17,7 @@ import numpy as np
 from savs_analyze.draws.draws import available, check_shots
 from savs_analyze.draws.task import Task
 from savs_analyze.measure.metrics import find_metric
-from savs_analyze.methods.method import CLASS_VECTORS, LOGITS
+from savs_analyze.methods.method import ANSWERS, CLASS_VECTORS, LOGITS, PAIRED
 from savs_analyze.methods.recipes import METHODS, ZERO_SHOT
 from savs_analyze.methods.rooms import add_installed, include
 from savs_analyze.methods.settings import Setting
@@ -26,7 +26,8 @@ from savs_analyze.runs.found_heads import FoundHeads
 from savs_analyze.runs.request import Ask, Data, Execution
 from savs_analyze.runs.results import Results, refuse_store
 from savs_analyze.runs.work import Work
-from savs_stores import ModelVectors, Store, class_vectors, find_stores, open_store
+from savs_analyze.votes.voting import allowed_classes
+from savs_stores import ModelVectors, Store, class_vectors, find_stores, is_answered, open_store
 from savs_stores.format.fingerprint import short_hash
 
 # What the identity of a harvested model says of tasks whose answers are not told apart by their first token.
@@ -66,6 +67,7 @@ def sweep(
         print(f"{left:,} of {len(keys):,} cells are left to the other parts", file=sys.stderr)
         return results.cells
     notes = [note for vectors, _ in plan for note in zero_shot_notes(vectors)] if ZERO_SHOT in ask.methods else []
+    notes += [note for vectors, _ in plan for note in unread_notes(vectors)]
     named = [name for name in ask.methods if METHODS[name].make(**METHODS[name].defaults).needs == CLASS_VECTORS]
     notes += [note for vectors, _ in plan for note in class_vector_notes(vectors, named)]
     notes += [note for vectors, cells in plan for note in order_notes(vectors, cells)]
@@ -121,6 +123,8 @@ def _plan(data: Data, settings: Sequence[Setting], heads: FoundHeads | None) -> 
 def _cells_of(vectors: ModelVectors, base: Cell, data: Data, settings: Sequence[Setting]) -> list[Cell]:
     """Return the cells of one model's vectors; raises ValueError where a class has too few samples."""
     store = vectors.store
+    if is_answered(vectors.heads):  # it has answers, and no vectors to learn from
+        settings = [setting for setting in settings if not setting.method.learns]
     within = {task: _shots_within(vectors, task, data.shots) for task in store.benchmark.tasks}
     if any(setting.method.learns for setting in settings):
         for task, few in within.items():
@@ -185,10 +189,33 @@ def tasks_with_class_vectors(vectors: ModelVectors) -> dict[str, bool]:
     return {task: Task(vectors, task).class_vectors([0]) is not None for task in vectors.store.benchmark.tasks}
 
 
+def tasks_with_answers(vectors: ModelVectors) -> dict[str, bool]:
+    """Tell of each task whether what a system says in words is kept, with the rule that reads it: of all or of none."""
+    return dict.fromkeys(vectors.store.benchmark.tasks, is_answered(vectors.heads) and "reading" in vectors.identity)
+
+
+def tasks_with_paired_answers(vectors: ModelVectors) -> dict[str, bool]:
+    """Tell of each task whether its samples are scored in groups, and have two classes each, all with a logit."""
+    table, benchmark = vectors.store.samples, vectors.store.benchmark
+    grouped = find_metric(benchmark.metric).slots > 1
+    found = {}
+    for code, (task, classes) in enumerate(benchmark.tasks.items()):
+        allowed = allowed_classes(table.options[(table.task == code) & vectors.usable], len(classes))
+        found[task] = grouped and tasks_with_logits(vectors)[task] and bool((allowed.sum(axis=1) == 2).all())
+    return found
+
+
 # How to know which tasks have what methods need, and what is said where none has it.
-HAVING = {LOGITS: tasks_with_logits, CLASS_VECTORS: tasks_with_class_vectors}
+HAVING = {
+    LOGITS: tasks_with_logits,
+    CLASS_VECTORS: tasks_with_class_vectors,
+    ANSWERS: tasks_with_answers,
+    PAIRED: tasks_with_paired_answers,
+}
 LACKING = {
     LOGITS: "a logit for each of its classes, which zero-shot needs",
+    ANSWERS: "answers in words: savs-harvest generate and savs-harvest ask keep some",
+    PAIRED: "samples in groups with a logit for each of two classes, which debiased answers need",
     CLASS_VECTORS: "a class vector for each of its classes: harvest once more into the same store, and where that "
     "makes none, as classes are not named by their words, with --class-prompt",
 }
@@ -204,6 +231,8 @@ def class_vector_notes(vectors: ModelVectors, methods: Sequence[str]) -> Iterato
 
 def zero_shot_notes(vectors: ModelVectors) -> Iterator[str]:
     """Yield notes on the tasks that zero-shot is left out of, and on those where it reads more than one token."""
+    if any(tasks_with_answers(vectors).values()):
+        return
     name = f"{vectors.store.benchmark.name}, {vectors.name}"
     ways = vectors.identity.get("answers")
     told = ways if isinstance(ways, dict) else {}
@@ -213,6 +242,18 @@ def zero_shot_notes(vectors: ModelVectors) -> Iterator[str]:
     if found:
         tasks = ", ".join(f"{task} ({(~has).sum():,} of {len(has):,} samples)" for task, has in found.items())
         yield f"{name}: zero-shot is left out, as samples lack a logit for some class: {tasks}."
+
+
+def unread_notes(vectors: ModelVectors) -> Iterator[str]:
+    """Yield a note on answers in words that name no class."""
+    if not any(tasks_with_answers(vectors).values()) or not vectors.usable.any():
+        return
+    read = np.any(vectors.read(np.flatnonzero(vectors.usable)), axis=(1, 2))
+    if unread := int(np.sum(~read)):
+        yield (
+            f"{vectors.store.benchmark.name}, {vectors.name}: {unread:,} of {len(read):,} answers name no class, and "
+            "count as wrong."
+        )
 
 
 def order_notes(vectors: ModelVectors, cells: Sequence[Cell]) -> Iterator[str]:

@@ -32,13 +32,15 @@ class Centroids:
 class Batch:
     """Samples that methods vote on: vectors of the sorted `heads`, all that any of the methods needs.
 
-    `allowed` are the classes that restricted methods choose among, `logits` the model's own log-probabilities.
+    `allowed` are the classes that restricted methods choose among, `logits` the model's own log-probabilities, `places`
+    the group and slot of samples that are scored together.
     """
 
     heads: Int[np.ndarray, " head"]
     vectors: Shaped[np.ndarray, "sample head dim"]
     allowed: Allowed = None
     logits: Float[np.ndarray, "sample class"] | None = None
+    places: Int[np.ndarray, "sample 2"] | None = None
     _known: dict[tuple[Similarity, int, bool], tuple[Centroids, np.ndarray]] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:

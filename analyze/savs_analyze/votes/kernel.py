@@ -51,3 +51,26 @@ class KernelVotes(Fitted):
     def probabilities(self, scores: Float[np.ndarray, "sample class"]) -> Float[np.ndarray, "sample class"]:
         """Return the softmax of the scores, over the allowed classes."""
         return softmax(scores * self.sharpness)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CacheVotes(Fitted):
+    """Scores are products with texts, and values of the support by exp(-decay (1 - product with it)) (Tip-Adapter).
+
+    Unit vectors of heads are multiplied by `texts` and `support`, and summed over heads.
+    """
+
+    texts: Float[np.ndarray, "class voter dim"]
+    support: Float[np.ndarray, "neighbour voter dim"]
+    values: Float[np.ndarray, "neighbour class"]
+    decay: float
+
+    def votes(self, batch: Batch) -> Votes:
+        asked = unit(batch.of(self.heads)).reshape(len(batch), -1)
+        by_text, near = (asked @ rows.reshape(len(rows), -1).T for rows in (self.texts, self.support))
+        scores = restrict(by_text + np.exp(self.decay * (near - 1)) @ self.values, batch.among(self.restricted))
+        return Votes(first_best(scores), scores)
+
+    def probabilities(self, scores: Float[np.ndarray, "sample class"]) -> Float[np.ndarray, "sample class"]:
+        """Return the softmax of the scores, over the allowed classes."""
+        return softmax(scores)

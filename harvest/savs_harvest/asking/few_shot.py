@@ -20,8 +20,8 @@ class InContext:
 
     @property
     def suffix(self) -> str:
-        """What is added to a model's name: its vectors are of other prompts."""
-        return f"-icl{self.shots}" if self.shots else ""
+        """What is added to a model's name: its vectors are of other prompts, of another seed of other ones."""
+        return f"-icl{self.shots}{f'-seed{self.seed}' if self.seed else ''}" if self.shots else ""
 
     def to_json(self) -> dict[str, int]:
         """Return what fingerprints hash, under names that stay when a field is called something else."""

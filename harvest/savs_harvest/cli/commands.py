@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from savs_analyze.cli.help import WholeHelp
-from savs_harvest.cli import ask, fit, plans, predict, runs
+from savs_harvest.cli import ask, fit, plans, predict, runs, systems
 from savs_harvest.cli.data import data_app
 from savs_stores import terminal
 
@@ -31,7 +31,16 @@ def main(
     """Run a (vision-)language model over a benchmark and keep every head's last-token output."""
 
 
-COMMANDS = (runs.run, runs.demo, ask.ask, predict.predict, plans.plan, plans.models)
+COMMANDS = (
+    runs.run,
+    systems.generate,
+    systems.vqascore,
+    ask.ask,
+    runs.demo,
+    predict.predict,
+    plans.plan,
+    plans.models,
+)
 for command in COMMANDS:
     app.command()(command)
 app.command(context_settings=fit.SETTINGS)(fit.fit)

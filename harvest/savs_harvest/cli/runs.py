@@ -174,7 +174,7 @@ def run(
     shown_name = stored_as + (f" ({process})" if process.world > 1 else "")
     with HarvestProgress(shown_name, benchmark.name) as progress:
         report = harvest_changed(loaded, benchmark, place, settings, keeping, process, progress.listener)
-    _tell(report)
+    tell(report)
     print(place, file=sys.stderr)
     if not following:
         print(f"next: {_next(benchmark, place)}", file=sys.stderr)
@@ -251,7 +251,7 @@ def _write_pictures(folder: Path) -> None:
         load_picture(sample.images[0]).save(folder / f"{sample.sample_id}.png")
 
 
-def _tell(report: Report) -> None:
+def tell(report: Report) -> None:
     """Print what a user must know of a harvest that is done."""
     from savs_benchmarks.errors import grouped
 

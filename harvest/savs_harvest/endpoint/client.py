@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
@@ -97,7 +98,9 @@ class Client:
         """Send one request. Raises `EndpointError`, without the key, where asking again would be no use."""
         openai = self._openai
         try:
-            return _read(self._client.post("/chat/completions", cast_to=object, body=dict(body)), LOGPROBS in body)
+            found = self._client.post("/chat/completions", cast_to=object, body=dict(body))
+            reply = _read(found, LOGPROBS in body)
+            return replace(reply, fields=json.loads(self._key.hide(json.dumps(reply.fields))))
         except openai.APITimeoutError as error:
             sent = not _not_sent(error)
             return Reply(Kind.again, why=f"no answer within {self._timeout:g} s", lost=sent)
@@ -120,7 +123,7 @@ class Client:
         code, words = error.status_code, self._words(_message(error))
         if 300 <= code < 400:
             where = self._words(origin(error.response.headers.get("location", "")))
-            raise EndpointError(f"the server sends on to {where} ({code}): nothing was sent there")
+            raise EndpointError(f"the server sends on to {where} ({code}): nothing was sent there") from None
         if code in STOP:
             raise EndpointError(f"{STOP[code]}: {words}") from None
         if code == 429 and "insufficient_quota" in str(error.body):

@@ -54,7 +54,7 @@ class Form:
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
             "logits": f"first token, the {TOP} most likely" if self.logprobs else "none",
-            "parsing": RULE,
+            "reading": RULE,
             "images": f"{POLICY}; {PICTURES}",
         }
 

@@ -15,7 +15,6 @@ class Pace:
     """What all threads wait for before a request; `stop` ends every wait at once."""
 
     rate: float | None = None
-    first: float = FIRST
     stop: threading.Event = field(default_factory=threading.Event)
     _next: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -33,7 +32,7 @@ class Pace:
         What the server asks for holds for all threads.
         """
         if asked is None:
-            self.stop.wait(min(LONGEST, self.first * 2**tried) * random.uniform(0.5, 1.0))  # two clients part ways
+            self.stop.wait(min(LONGEST, FIRST * 2**tried) * random.uniform(0.5, 1.0))  # two clients part ways
             return
         seconds = min(LONGEST, max(0.0, asked))
         with self._lock:

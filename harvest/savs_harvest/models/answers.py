@@ -72,6 +72,15 @@ def find_answers(
     }
 
 
+def first_words(processor: Any, words: Sequence[str], parity: Sequence[str] = (), date: str = DATE) -> list[int]:
+    """Return the first token of each word where an answer begins. Raises `ModelError` where two have the same."""
+    turn = _AnsweredTurn(processor, tuple(parity), date)
+    found = [tokens[0] for tokens, _ in map(turn.tokens, words) if tokens]
+    if len(set(found)) < len(words):
+        raise ModelError(f"no first token tells the answers {', '.join(words)} apart")
+    return found
+
+
 def ways(answers: Mapping[str, Answered]) -> dict[str, str]:
     """Return of every task what the log-probability of a class is read from."""
     return {task: found.way for task, found in answers.items()}

@@ -13,11 +13,10 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
-from savs_harvest.batches.buffers import Buffers
 from savs_stores.format.provenance import ENVIRONMENT, RUN
 
 PACKAGES = ("savs", "torch", "transformers", "tokenizers", "pillow", "zarr", "numcodecs", "numpy")
@@ -72,6 +71,17 @@ def source_commit(file: Path) -> str | None:
         return None
 
 
+class Ran(Protocol):
+    """What ran for a shard: samples of every call, how many calls were halved, why samples failed."""
+
+    @property
+    def batches(self) -> list[int]: ...
+    @property
+    def halved(self) -> int: ...
+    @property
+    def reasons(self) -> dict[int, str]: ...
+
+
 class Recorder:
     """Notes how one shard is made, from its first batch on."""
 
@@ -81,7 +91,7 @@ class Recorder:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
 
-    def provenance(self, buffers: Buffers) -> dict[str, Any]:
+    def provenance(self, buffers: Ran) -> dict[str, Any]:
         """Return what is kept beside the shard: samples a call in their order, seconds, highest memory in bytes."""
         run = {
             "started": self.started.isoformat(timespec="seconds"),

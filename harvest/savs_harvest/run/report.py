@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
+import numpy as np
 import torch
 
 from savs_benchmarks import Sample
 from savs_benchmarks.errors import Fault
-from savs_harvest.batches.buffers import Buffers
 from savs_harvest.errors import ModelError
 from savs_stores import Status
+
+
+class Failed(Protocol):
+    """What became of the samples of a shard: their statuses, and why those failed that did."""
+
+    @property
+    def status(self) -> np.ndarray: ...
+    @property
+    def reasons(self) -> dict[int, str]: ...
 
 
 @dataclass
@@ -30,12 +40,17 @@ class Report:
     checks: list[str] = field(default_factory=list)
     halved: int = 0
 
+    def add(self, samples: Sequence[Sample], rows: range, ran: Failed) -> None:
+        """Note what became of the samples of a shard."""
+        self.failures += failures_of(rows, samples, ran)
+        self.statuses.update(Status(status).name for status in ran.status.tolist())
+
     @property
     def failed(self) -> int:
         return sum(count for status, count in self.statuses.items() if status != Status.OK.name)
 
 
-def check_first(number: int, buffers: Buffers, report: Report, device: torch.device, begins: bool) -> None:
+def check_first(number: int, buffers: Failed, report: Report, device: torch.device, begins: bool) -> None:
     """Raise `ModelError` where nothing of the first shard could be run, for what is not its samples' fault.
 
     One refused sample is its own fault; nothing but refused samples from the start is the model's. Of several
@@ -50,7 +65,7 @@ def check_first(number: int, buffers: Buffers, report: Report, device: torch.dev
         )
 
 
-def failures_of(rows: range, samples: Sequence[Sample], buffers: Buffers) -> list[str]:
+def failures_of(rows: range, samples: Sequence[Sample], buffers: Failed) -> list[str]:
     return [_failure(samples[rows[place]], why) for place, why in sorted(buffers.reasons.items())]
 
 
