@@ -36,6 +36,11 @@ def known_by_heart(vectors: ModelVectors) -> Bool[np.ndarray, " sample"]:
     return found
 
 
+def fresh(vectors: ModelVectors) -> Bool[np.ndarray, " sample"]:
+    """Tell which samples have vectors, and are not known by heart."""
+    return vectors.usable & ~known_by_heart(vectors)
+
+
 def _read(found: Any, vectors: ModelVectors) -> tuple[list[str], list[int]]:
     try:
         return list(map(str, found["samples"])), [int(one, 16) for one in found["pictures"]]

@@ -30,8 +30,8 @@ class TunedOn:
     pictures: Sequence[str]
 
     def metadata(self) -> dict[str, str]:
-        """Return it as a safetensors file keeps it."""
-        return {"format": "pt", KEY: json.dumps(asdict(self), sort_keys=True)}
+        """Return it as a safetensors file keeps it: alone, as several entries would come in any order."""
+        return {KEY: json.dumps(asdict(self), sort_keys=True)}
 
     def identity(self) -> dict[str, Any]:
         return json.loads(json.dumps(asdict(self)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -261,15 +262,25 @@ def _with_adapters(model: LoadedModel, settings: Lora) -> tuple[Any, Any]:
         lora_alpha=settings.alpha,
         target_modules=sorted(projections_of(model)),
         inference_mode=False,
-        base_model_name_or_path=Path(model.name).name,
     )
     model.model.requires_grad_(False)
-    with_adapters = get_peft_model(model.model, config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names of transformers that peft asks by, and of where the model lies
+        with_adapters = get_peft_model(model.model, config)
     config.base_model_name_or_path = model.name  # peft writes where the checkpoint lies, which is nobody's business
     if settings.checkpointing:
-        model.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        _enable_checkpointing(model.model)
         _train_without_dropout(with_adapters)
     return config, with_adapters
+
+
+def _enable_checkpointing(model: Any) -> None:
+    """Let layers be computed again in the backward pass, by the name that this transformers has for it."""
+    enable = getattr(model, "activation_checkpointing_enable", None)
+    if enable is not None:
+        enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    else:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
 def _train_without_dropout(model: nn.Module) -> None:
