@@ -83,9 +83,11 @@ planted: setup ## sparse-group lasso on planted stores: docs/sparse-group-lasso.
 
 tiny: setup ## train the embedded model again (a few minutes)
 	$(BIN)/python -m savs_harvest.models.tiny.train
+tiny-clip: setup ## train the embedded encoder again (a few minutes)
+	$(BIN)/python -m savs_harvest.models.tiny_clip.train
 
 clean: ## remove results and the demo's stores
 	rm -rf results $(DEMO:%=stores/%.zarr)
 
-.PHONY: help setup demo harvest sweep report test check perf perf-gpu mutants planted tiny clean
+.PHONY: help setup demo harvest sweep report test check perf perf-gpu mutants planted tiny tiny-clip clean
 .DEFAULT_GOAL := help

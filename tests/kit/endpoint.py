@@ -1,9 +1,12 @@
 """A server in OpenAI's chat form on this machine: the embedded model answers, or whatever a test wants to go wrong."""
 
 import base64
+import datetime
 import io
 import json
 import socket
+import ssl
+import sys
 import threading
 import time
 from collections import Counter
@@ -15,11 +18,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import torch
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
 from PIL import Image
 
 from savs_harvest.models.loading import load_checkpoint
 from savs_harvest.models.prompts import prepare
 from savs_harvest.models.specs import find_model
+
+DAY = datetime.timedelta(days=1)
 
 
 @cache
@@ -109,9 +118,22 @@ class Served:
         return Counter(json.dumps(body["messages"]) for body in self.bodies)
 
 
+def self_signed(folder, host):
+    """Write a certificate, and its key, that only itself vouches for; return the file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + DAY)
+    signed = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), False).sign(key, SHA256())
+    plain = serialization.NoEncryption()
+    secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    (folder / "server.pem").write_bytes(secret + signed.public_bytes(serialization.Encoding.PEM))
+    return folder / "server.pem"
+
+
 @contextmanager
-def serving(**options):
-    """Serve on a free port of this machine while the block is open."""
+def serving(certificate=None, **options):
+    """Serve on a free port of this machine while the block is open, by https with a certificate."""
     served = Served(**options)
 
     class Handler(BaseHTTPRequestHandler):
@@ -156,9 +178,20 @@ def serving(**options):
         def log_message(self, *words):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request, client_address):
+            if not isinstance(sys.exc_info()[1], OSError):
+                super().handle_error(request, client_address)
+
+    server = Server(("127.0.0.1", 0), Handler)
     served.url = f"http://127.0.0.1:{server.server_port}/v1"
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        served.url = f"https://localhost:{server.server_port}/v1"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

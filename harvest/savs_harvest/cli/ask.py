@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -93,59 +92,39 @@ def ask(
 ) -> None:
     """Ask a server in OpenAI's chat form, and keep what it says. The same command goes on, and pays nothing twice."""
     from savs_harvest.endpoint.address import check_address, proxy_for
+    from savs_harvest.endpoint.form import Form
     from savs_harvest.endpoint.key import Key, find_key
+    from savs_harvest.endpoint.limits import Limits
     from savs_stores.format.schema import check_model_name
 
     add_benchmarks(include)
     address = check_address(endpoint)
     key = Key() if dry_run else find_key(address, key_env)
-    prices = _prices(price_in, price_out, most_cost)
+    limits = Limits(most_requests, most_cost, _prices(price_in, price_out, most_cost))
+    form = Form(model, temperature, max_tokens, logprobs)
     system = check_model_name(name or _short(model))
     reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
     benchmark = Chosen(data, data_root, pool_per_class, split, reading, support or (), wording).fetched()
-    place_of_store = store or default_store(benchmark.name)
-    path = journal or _journal(place_of_store, system)
 
     from savs_harvest.cli.progress import AnswerProgress
-    from savs_harvest.endpoint.ask import ask_plan
-    from savs_harvest.endpoint.asker import Asker
-    from savs_harvest.endpoint.client import Client
-    from savs_harvest.endpoint.form import Form
-    from savs_harvest.endpoint.journal import Journal
-    from savs_harvest.endpoint.keeping import Place, begin_store, planned
-    from savs_harvest.endpoint.limits import Limits
-    from savs_harvest.endpoint.pace import Pace
-    from savs_harvest.endpoint.plan import find_questions, plan_lines, plan_requests
+    from savs_harvest.endpoint.ask import Server, Terms, ask_benchmark
+    from savs_harvest.endpoint.keeping import Place
 
-    form = Form(model, temperature, max_tokens, logprobs)
-    questions = find_questions(benchmark)
-    place = Place(place_of_store, system, shard_samples, resume_command(context))
-    header = {
-        "index_hash": questions.index.table.index_hash(questions.index.info),
-        "benchmark": benchmark.name,
-        **form.describe(),
-    }
-    written = Journal(path, header, key.hide)
-    with nullcontext() if dry_run else written.held():
-        written.read()
-        layout, shards = planned(place, questions.index, form)
-        plan = plan_requests(questions, form, layout, shards, written.record)
-        assumed = plan.assumed_cost(prices) if prices else 0.0
-        limits = Limits(most_requests, most_cost, prices, assumed)
-        pace_words = [f"{concurrency} at a time", f"{rate:g} a minute" if rate else "no --rate"]
-        for line in plan_lines(plan, written.record, [*limits.words(), *pace_words], prices):
-            terminal.say(f"{system} on {benchmark.name}: {line}", file=sys.stderr)
-        if dry_run:
-            return
-        with closing(Client(address, key, timeout, proxy_for(address, proxy))) as client:
-            begin_store(place, questions.index, form)
-            written.begin()
-            done = len(questions.samples) - len(plan.rows)
-            with AnswerProgress(
-                f"{system} on {benchmark.name}", len(questions.samples), done, not plan.rows
-            ) as progress:
-                asker = Asker(client, form, written, Pace(rate), retries, limits.check, progress.say)
-                report = ask_plan(plan, asker, place, concurrency, lambda: progress.advance(1))
+    place = Place(store or default_store(benchmark.name), system, shard_samples, resume_command(context))
+    title = f"{system} on {benchmark.name}"
+    report = ask_benchmark(
+        benchmark,
+        Server(address, key, proxy_for(address, proxy), timeout),
+        form,
+        place,
+        journal or _journal(place.store, system),
+        Terms(limits, concurrency, rate, retries),
+        lambda words: terminal.say(f"{title}: {words}", file=sys.stderr),
+        lambda total, done: AnswerProgress(title, total, done, silent=done == total),
+        dry_run,
+    )
+    if report is None:
+        return
     _tell(report)
     print(place.store, file=sys.stderr)
     print(f"next: {terminal.command('savs-analyze', 'sweep', '--store', place.store)}", file=sys.stderr)

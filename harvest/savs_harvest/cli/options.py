@@ -32,6 +32,9 @@ RevisionOption = Annotated[str | None, typer.Option("--revision", help="Commit o
 DtypeOption = Annotated[
     str | None, typer.Option("--dtype", help="float32, float16 or bfloat16; default: what the checkpoint says.")
 ]
+SiteOption = Annotated[
+    str, typer.Option("--site", help="heads, or residual: the hidden state behind each layer, through the final norm.")
+]
 ShardOption = Annotated[
     int | None, typer.Option("--shard-samples", min=1, help="Samples a shard; 256, or 64 below 512.")
 ]
@@ -62,4 +65,4 @@ NearOption = Annotated[
     bool, typer.Option("--keep-near-duplicates", help="Let near-duplicate pictures be on both sides of a draw.")
 ]
 WordsOption = Annotated[terminal.Words, typer.Option("--format", help="How to print it.")]
-DATA_ROOT, POOL, WORDING = Path("data"), "100", "default"
+DATA_ROOT, POOL, WORDING, SITE = Path("data"), "100", "default", "heads"

@@ -13,6 +13,7 @@ from savs_harvest.cli.chosen import Chosen, default_store, reading_of
 from savs_harvest.cli.options import (
     DATA_ROOT,
     POOL,
+    SITE,
     WORDING,
     AdapterOption,
     DataOption,
@@ -29,6 +30,7 @@ from savs_harvest.cli.options import (
     RevisionOption,
     RootOption,
     ShardOption,
+    SiteOption,
     SplitOption,
     Splitting,
     StoreOption,
@@ -60,6 +62,7 @@ def plan(
     name: NameOption = None,
     revision: RevisionOption = None,
     adapter: AdapterOption = None,
+    site: SiteOption = SITE,
     shard_samples: ShardOption = None,
     dtype: DtypeOption = None,
     measure: Annotated[
@@ -68,11 +71,12 @@ def plan(
     form: WordsOption = terminal.Words.text,
 ) -> None:
     """Show what a harvest would do, without doing it: samples, shards, bytes, memory, time."""
-    from savs_harvest.models.specs import check_dtype, find_model
+    from savs_harvest.models.specs import at_site, check_dtype, check_site, find_model
 
     # What is named wrongly is told before torch is imported, which takes seconds.
     check_dtype(dtype)
-    spec = find_model(model, adapter)
+    check_site(site)
+    spec = at_site(find_model(model, adapter), site)
     reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
     benchmark = Chosen(data, data_root, pool_per_class, split, reading, support or (), wording).find()
 

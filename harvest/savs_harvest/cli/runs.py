@@ -13,6 +13,7 @@ from savs_harvest.cli.chosen import Chosen, add_benchmarks, default_store, readi
 from savs_harvest.cli.options import (
     DATA_ROOT,
     POOL,
+    SITE,
     WORDING,
     AdapterOption,
     DataOption,
@@ -30,6 +31,7 @@ from savs_harvest.cli.options import (
     RevisionOption,
     RootOption,
     ShardOption,
+    SiteOption,
     SplitOption,
     Splitting,
     StoreOption,
@@ -81,6 +83,7 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     revision: RevisionOption = None,
     adapter: AdapterOption = None,
+    site: SiteOption = SITE,
     batch_tokens: Annotated[
         int | None, typer.Option(min=1, help="Padded tokens a batch may hold; default: 16384 on a GPU, 1024 without.")
     ] = None,
@@ -114,7 +117,7 @@ def run(
     """Harvest a benchmark into a store. The same command resumes an unfinished harvest."""
     from savs_harvest.asking.class_texts import check_class_prompt
     from savs_harvest.models.families import check_switches
-    from savs_harvest.models.specs import check_dtype, find_model
+    from savs_harvest.models.specs import at_site, check_dtype, check_site, find_model
     from savs_harvest.models.templates import check_date
     from savs_stores.format.schema import check_codec
 
@@ -122,10 +125,11 @@ def run(
     add_benchmarks(include)
     check_date(date)
     check_dtype(dtype)
+    check_site(site)
     check_codec(codec)
     check_switches(parity or ())
     check_class_prompt(class_prompt, icl)
-    spec = find_model(model, adapter)
+    spec = at_site(find_model(model, adapter), site)
     reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
     benchmark = (
         context.meta.pop(BENCHMARK, None)

@@ -119,14 +119,13 @@ class Asker:
 
     def _answered(self, sample_id: str, attempt: int, reply: Reply, without: Iterable[str]) -> None:
         """Write an answer down, and what the server was found not to take. Raises `EndpointError` for another model."""
-        before = self.journal.record.reported
         self.journal.answer(sample_id, attempt, reply.fields)
         for what in without:
             if self.journal.go_without(what):
                 self.tell(TOLD[what])
         with self._lock:
             self._in_vain = 0
-        if before and reply.fields["model"] != before:
+        if (before := self.journal.record.reported) != reply.fields["model"]:
             raise EndpointError(
                 f"the server now calls its model {reply.fields['model']!r}, before {before!r}: answers of two are not "
                 "mixed; ask the other under another name (--as NAME)"
@@ -145,9 +144,7 @@ class Asker:
         self.journal.refuse(sample_id, attempt, reply.why)
         record = self.journal.record
         if not record.answers and len(record.refusals) >= REFUSED_ALL:
-            raise EndpointError(
-                f"the server refuses every sample, {len(record.refusals)} of them; the last: {reply.why}"
-            )
+            raise EndpointError(refused_all(record))
 
     def _set_aside(self, sample_id: str, why: str) -> None:
         with self._lock:
@@ -158,6 +155,12 @@ class Asker:
                     f"the server fails: {self._in_vain} samples in a row had no answer after {self.retries} retries; "
                     f"the last: {why}"
                 )
+
+
+def refused_all(record: Record) -> str:
+    """Return in words that a server refuses whatever it is asked, which is not the fault of samples."""
+    last = list(record.refusals.values())[-1]["why"]
+    return f"the server refuses every sample, {len(record.refusals)} of them; the last: {last}"
 
 
 class _Shared:

@@ -94,7 +94,7 @@ def planned(place: Place, index: Index, form: Form) -> tuple[ShardPlan, list[int
 
 def open_writer(place: Place, form: Form, record: Record, classes: int) -> ModelWriter:
     """Return what writes shards, with the name by which the server calls its model in the fingerprint."""
-    identity = {**form.describe(), REPORTED: record.reported}
+    identity = {**form.describe(), REPORTED: record.reported or ""}
     made = {"command": place.command}
     return add_model(place.store, place.name, identity, answer_table(classes), made, place.shard_samples)
 

@@ -38,7 +38,8 @@ class Record:
     """All that was asked and said: `answers` and `refusals` by sample, requests that are `open`, what the server takes.
 
     `lost` are requests that failed in a way that leaves open whether they were paid; `logprobs_given` says that a
-    request for log-probabilities was once answered.
+    request for log-probabilities was once answered; `reported` is what the server called its model when it first
+    answered.
     """
 
     answers: dict[str, Line] = field(default_factory=dict)
@@ -49,15 +50,11 @@ class Record:
     without: set[str] = field(default_factory=set)
     usage: Usage = field(default_factory=lambda: Usage())
     logprobs_given: bool = False
+    reported: str | None = None
 
     @property
     def sent(self) -> int:
         return self.attempts.total()
-
-    @property
-    def reported(self) -> str:
-        """What the server called its model when it first answered, "" before."""
-        return next((str(line["model"]) for line in self.answers.values()), "")
 
     def is_done(self, sample_id: str) -> bool:
         """Tell whether a sample is not asked again: where nothing was ever answered, a refusal was not its fault."""
@@ -79,8 +76,11 @@ class Record:
         self.open.discard((sample_id, attempt))
         if kind == ANSWER:
             _check_answer(line)
-            self.answers[sample_id] = line
             self.usage.take(line["usage"])
+            if self.reported is None:
+                self.reported = line["model"]
+            if self.reported == line["model"]:  # else it is paid, and of no use: the sample is asked again
+                self.answers[sample_id] = line
             self.logprobs_given |= line["logprobs"]
         elif kind == REFUSED:
             self.refusals[sample_id] = line

@@ -29,7 +29,7 @@ from savs_harvest.models.loading import (
     torch_dtype_of,
 )
 from savs_harvest.models.prompts import sample_pictures
-from savs_harvest.models.specs import ModelSpec
+from savs_harvest.models.specs import HEADS, ModelSpec
 
 PICTURE, TEXT = 0, 1
 # Two sizes that a processor must make one of: pictures of several samples run together.
@@ -116,6 +116,8 @@ def load_encoder(
     """
     if spec.adapter:
         raise ModelError(f"{spec.checkpoint} is an encoder: --adapter is for models that answer")
+    if spec.site != HEADS:
+        raise ModelError(f"{spec.checkpoint} is an encoder: --site is for models that answer")
     place, folder = place_of(device, local_rank), checkpoint_folder(spec, revision)
     _refuse_other_files(spec, folder)
     config = load_config(folder, spec.checkpoint, encoders=True)

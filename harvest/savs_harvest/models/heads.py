@@ -41,10 +41,14 @@ class Projection:
     layer: int
     name: str
     attention: nn.Module
-    module: nn.Linear
+    module: Any
     heads: int
     head_dim: int
     kind: str = "unknown"
+
+    def read(self, hidden: Float[Tensor, "sample width"]) -> Float[Tensor, "sample head dim"]:
+        """Return the heads in what the module is given."""
+        return hidden.view(len(hidden), self.heads, self.head_dim)
 
 
 class _Captured(Exception):
@@ -140,13 +144,13 @@ def capture_heads(
     that comes after it is computed.
     """
     rows = torch.arange(len(last), device=last.device) if rows is None else rows
-    weight = projections[0].module.weight
+    weight = next(projections[0].module.parameters())
     shape = (len(last), sum(p.heads for p in projections), max(p.head_dim for p in projections))
     vectors = torch.zeros(shape, dtype=weight.dtype, device=weight.device)
 
     def keep(projection: Projection, start: int) -> Callable[..., None]:
         def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            outputs = inputs[0][rows, last].view(len(last), projection.heads, projection.head_dim)
+            outputs = projection.read(inputs[0][rows, last])
             vectors[:, start : start + projection.heads, : projection.head_dim] = outputs
             if stop and projection is projections[-1]:
                 raise _Captured

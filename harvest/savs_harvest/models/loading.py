@@ -25,9 +25,10 @@ from savs_harvest.models.heads import Projection, check_capture, find_projection
 from savs_harvest.models.kinds import auto_model
 from savs_harvest.models.patches import use_patch_products
 from savs_harvest.models.prompts import check_template, prepare, sample_pictures, tokens_before
+from savs_harvest.models.residuals import HOOK, check_residuals, find_residuals
 from savs_harvest.models.shards import is_behind, left_out, without_files
 from savs_harvest.models.shortened import shorten
-from savs_harvest.models.specs import DTYPES, ModelSpec, check_dtype
+from savs_harvest.models.specs import DTYPES, RESIDUAL, ModelSpec, check_dtype
 from savs_harvest.models.tuned import read_tuned_on
 from savs_stores.format.fingerprint import canonical
 
@@ -104,7 +105,8 @@ def load_checkpoint(
     with loading(spec.checkpoint, "processor", folder):
         probe = _probe(model, processor)
     with loading(spec.checkpoint, "model", folder):
-        projections = check_capture(model, find_projections(model), probe)
+        check = check_residuals if spec.site == RESIDUAL else check_capture
+        projections = check(model, places_of(spec, model), probe)
     identity = _identity(spec, folder, model, processor, projections)
     identity["adapter"] = adapter.digest if adapter else None
     if adapter and (tuned_on := read_tuned_on(adapter.folder / WEIGHTS)):
@@ -262,6 +264,11 @@ def _rope_types(content: Any, inside: bool = False) -> Iterator[str]:
             yield from _rope_types(value, inside or name in ("rope_parameters", "rope_scaling"))
 
 
+def places_of(spec: ModelSpec, model: Any) -> list[Projection]:
+    """Return where what is wanted of a model is captured: its heads, or its hidden states."""
+    return find_residuals(model) if spec.site == RESIDUAL else find_projections(model)
+
+
 def _identity(
     spec: ModelSpec, folder: Path, model: Any, processor: Any, projections: list[Projection]
 ) -> dict[str, Any]:
@@ -271,7 +278,7 @@ def _identity(
         **model_identity(spec, folder, model),
         "heads": [[p.layer, p.heads, p.head_dim, p.kind] for p in projections],
         "layers_without_heads": [[layer, name] for layer, name in layers_without_heads(model, projections).items()],
-        "hook": "input of the attention output projection",
+        "hook": HOOK if spec.site == RESIDUAL else "input of the attention output projection",
         "token": "last of the prompt",
         "chat_template": text_hash(processor.chat_template or processor.tokenizer.chat_template),
         "tokenizer": text_hash(processor.tokenizer.backend_tokenizer.to_str()),

@@ -8,6 +8,11 @@ from pathlib import Path
 
 from savs_harvest.errors import ModelError
 from savs_harvest.models.tiny import CHECKPOINT
+from savs_harvest.models.tiny_clip import CHECKPOINT as CLIP_CHECKPOINT
+
+# What is captured of a model that answers.
+HEADS, RESIDUAL = "heads", "residual"
+SITES = (HEADS, RESIDUAL)
 
 
 @dataclass(frozen=True)
@@ -15,7 +20,8 @@ class ModelSpec:
     """A model by name: where its checkpoint is (hub id or folder), the type it computes in, and its adapter.
 
     Without a type it is the checkpoint's own, see `own_dtype`. `revision` is the commit of the hub that is meant where
-    none is asked for, `adapter` the folder or hub id of a LoRA adapter that is merged into its weights.
+    none is asked for, `adapter` the folder or hub id of a LoRA adapter that is merged into its weights. `site` is
+    what is captured: the outputs of its heads, or the hidden state behind each layer.
     """
 
     name: str
@@ -24,6 +30,7 @@ class ModelSpec:
     summary: str = ""
     revision: str | None = None
     adapter: str | None = None
+    site: str = HEADS
 
 
 # What is said of files that only look like a model's.
@@ -115,6 +122,9 @@ MODELS = {
             "28 layers x 12 heads x 128",
             "895c3a49bc3fa70a340399125c650a463535e71c",
         ),
+        ModelSpec(
+            "tiny-clip", str(CLIP_CHECKPOINT), "float32", "embedded encoder: picture and text x 32, trained on digits"
+        ),
         *_encoders(),
     )
 }
@@ -124,6 +134,17 @@ def check_dtype(name: str | None) -> None:
     """Raise `ModelError` for a type that savs does not compute in; None is the checkpoint's own."""
     if name is not None and name not in DTYPES:
         raise ModelError(f"unknown type {name!r}; there are {', '.join(DTYPES)}")
+
+
+def check_site(name: str) -> None:
+    """Raise `ModelError` for a site that does not exist."""
+    if name not in SITES:
+        raise ModelError(f"unknown site {name!r}; there are {', '.join(SITES)}")
+
+
+def at_site(spec: ModelSpec, site: str) -> ModelSpec:
+    """Return the model with what is captured of it; where that is no heads, it is named after it."""
+    return spec if site == HEADS else replace(spec, name=f"{spec.name}-{site}", site=site)
 
 
 def find_model(name: str, adapter: str | None = None) -> ModelSpec:

@@ -17,9 +17,11 @@ import numpy as np
 from savs_harvest.batches.layout_check import load_model
 from savs_harvest.models.checkpoints import HUB_FILES, file_hashes, files_hash, load_config, read_json
 from savs_harvest.models.loading import LoadedModel
+from savs_harvest.models.residuals import HOOK
 from savs_harvest.models.shards import left_out
-from savs_harvest.models.specs import ModelSpec, find_model
+from savs_harvest.models.specs import HEADS, RESIDUAL, ModelSpec, at_site, find_model
 from savs_harvest.models.tiny import CHECKPOINT
+from savs_harvest.models.tiny_clip import CHECKPOINT as CLIP_CHECKPOINT
 from savs_harvest.run.encoding import Encoder
 from savs_harvest.run.settings import Settings
 from savs_harvest.run.writing import head_table, identity
@@ -33,6 +35,8 @@ TOLD = ("dtype", "attention", "batching", "padding", "compiled")
 SILENT = ("logits", "answers")
 FILES = ("weights", "configs")
 BY_LAYER = ("heads", "layers_without_heads")
+# The models of this package, which need not be named.
+EMBEDDED = {"tiny": CHECKPOINT, "tiny-clip": CLIP_CHECKPOINT}
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def load_expected(expected: Expected, choice: Choice, confirmed: Callable[[str],
     `confirmed` is asked before a model that nobody but the file names is downloaded. Raises `MismatchError` with the
     fields in which the model is another one, or where none may be loaded.
     """
-    spec = _find(expected, choice)
+    spec = at_site(_find(expected, choice), RESIDUAL if expected.identity.get("hook") == HOOK else HEADS)
     _check_source(expected, spec)
     if choice.model is None and not is_here(spec, expected.layers) and not confirmed(spec.checkpoint):
         raise MismatchError(
@@ -100,7 +104,8 @@ def load_expected(expected: Expected, choice: Choice, confirmed: Callable[[str],
             f"want, say so with --yes, or name the model yourself with --model {spec.checkpoint}"
         )
     dtype = choice.dtype or str(expected.identity.get("dtype") or "") or None
-    loaded = load_model(spec, choice.device, dtype, choice.revision, layers=expected.layers)
+    layers = expected.layers if spec.site == HEADS else None  # hidden states go through the norm behind the last layer
+    loaded = load_model(spec, choice.device, dtype, choice.revision, layers=layers)
     return _confirmed(expected, loaded)
 
 
@@ -169,8 +174,9 @@ def _find(expected: Expected, choice: Choice) -> ModelSpec:
         return replace(spec, revision=choice.revision or pinned)
     if expected.identity.get("adapter") and not choice.adapter:
         raise MismatchError("the classifier was fitted on a model with an adapter: name it with --adapter")
-    if named is None and expected.identity.get("weights") == files_hash(CHECKPOINT, "*.safetensors"):
-        return find_model("tiny", choice.adapter)
+    for embedded, folder in EMBEDDED.items():
+        if named is None and expected.identity.get("weights") == files_hash(folder, "*.safetensors"):
+            return find_model(embedded, choice.adapter)
     if not isinstance(named, str) or not HUB_ID.fullmatch(named) or not COMMIT.fullmatch(str(revision)):
         raise MismatchError(
             f"the classifier was fitted on a model of a folder, {expected.name!r}: no folder is loaded because a file "

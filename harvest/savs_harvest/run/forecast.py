@@ -26,7 +26,7 @@ from savs_harvest.models.families import rules
 from savs_harvest.models.heads import Projection, find_projections
 from savs_harvest.models.kinds import check_pictures, is_encoder, reads_pictures
 from savs_harvest.models.layers import decoder_layers
-from savs_harvest.models.loading import LoadedModel, empty_model, find_device
+from savs_harvest.models.loading import LoadedModel, empty_model, find_device, places_of
 from savs_harvest.models.prompts import sample_pictures
 from savs_harvest.models.specs import ModelSpec
 from savs_harvest.run.harvest import find_work
@@ -104,7 +104,7 @@ def forecast(
     samples = check(benchmark)
     check_readable(spec, benchmark, revision)
     model = empty_model(spec, revision, dtype)
-    heads = heads_of(model)
+    heads = heads_of(spec, model)
     begun = begun_model(store, name, benchmark, samples)
     plan = (
         begun.plan
@@ -172,7 +172,7 @@ def check_space(
     if begun := begun_model(store, name, benchmark, listed):
         plan, shards, plain = begun.plan, len(begun.missing), begun.plain
     else:
-        heads = heads_of(empty_model(spec, revision))
+        heads = heads_of(spec, empty_model(spec, revision))
         plan = ShardPlan(len(listed), len(heads), heads.dim, shard_samples or default_shard_samples(len(listed)))
         shards, plain = plan.shards, codec == "none"
     needed = shards * plan.shard_bytes
@@ -210,11 +210,11 @@ def encoded_lengths(folder: Path, config: Any, samples: Sequence[Sample]) -> lis
     ]
 
 
-def heads_of(model: nn.Module) -> HeadTable:
+def heads_of(spec: ModelSpec, model: Any) -> HeadTable:
     """Return the heads of a model that needs no weights."""
     if is_encoder(model.config):
         return HeadTable.from_layers(embedding_layers(model.config))
-    return HeadTable.from_layers((p.layer, p.heads, p.head_dim, p.kind) for p in find_projections(model))
+    return HeadTable.from_layers((p.layer, p.heads, p.head_dim, p.kind) for p in places_of(spec, model))
 
 
 def _prompts(lengths: Sequence[tuple[int, int]]) -> str:

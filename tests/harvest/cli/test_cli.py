@@ -26,7 +26,7 @@ from savs_stores import open_store, terminal
 from savs_stores.terminal import DONE_WITH_FAILURES, FAILED, INTERRUPTED, MISUSED, size
 
 DATA = [["data", name] for name in ("list", "get", "show", "check")]
-COMMANDS = [["run"], ["predict"], ["plan"], ["models"], ["data"], *DATA]
+COMMANDS = [["run"], ["ask"], ["predict"], ["plan"], ["models"], ["data"], *DATA]
 
 
 @pytest.fixture
@@ -106,6 +106,7 @@ def test_models_lists_every_short_name(invoke):
         "llava-ov",
         "llava-ov-0.5b",
         "qwen2vl-2b",
+        "tiny-clip",
         "siglip2-so400m",
         "siglip-so400m",
         "clip-l",

@@ -44,7 +44,22 @@ def test_all_options_at_once_are_parsed_to_the_same_values():
     everything = [word for name, option in OPTIONS.items() if name not in ("model", "data") for word in typed(option)]
     command, values = parsed([*NEEDED, *everything])
     found = parsed(shlex.split(command)[2:])[1]
-    assert {name for name in values if found[name] != values[name]} == set(LEFT_OUT)
+    assert {name for name in values if found[name] != values[name]} == set(LEFT_OUT) & set(OPTIONS)
+
+
+def test_of_an_endpoint_all_is_said_but_where_it_is_and_what_it_may_cost():
+    ask = typer.main.get_command(cli.app).commands["ask"]
+    options = {option.name: option for option in ask.params}
+    address = "http://localhost:8000/v1"
+    needed = ["--endpoint", address, "--model", "m", "--data", "digits"]
+    others = [option for name, option in options.items() if name not in ("endpoint", "model", "data")]
+    with ask.make_context("ask", [*needed, *(word for option in others for word in typed(option))]) as context:
+        command, values = resume_command(context), context.params
+    assert command.startswith("savs-harvest ask --endpoint URL ")
+    assert address not in command
+    with ask.make_context("ask", shlex.split(command)[2:]) as context:
+        found = context.params
+    assert {name for name in values if found[name] != values[name]} == (set(LEFT_OUT) & set(options)) | {"endpoint"}
 
 
 def test_defaults_are_not_said_and_absolute_folders_are_not_given_away():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from kit.endpoint import Fault, completion, quick_reply, serving
+from kit.endpoint import Fault, completion, quick_reply, self_signed, serving
 from savs_harvest.endpoint import pace
 from savs_harvest.endpoint.asker import Asked, Asker
 from savs_harvest.endpoint.client import Client
@@ -209,14 +209,19 @@ def test_a_server_that_refuses_everything_costs_no_sample_its_answer(ask, expect
         assert texts(ask(served)) == expected
 
 
-def test_the_model_of_a_server_does_not_change_on_the_way(ask):
+def test_the_model_of_a_server_does_not_change_on_the_way(ask, expected):
     def reply(body):
-        return quick_reply(body, model="old" if len(served.bodies) <= 5 else "new")
+        return quick_reply(body, model="new" if len(served.bodies) in (6, 7) else "old")
 
     with serving(reply=reply) as served:
         asker = ask(served, concurrency=1)
         assert "now calls its model 'new', before 'old'" in asker.error
         assert len(served.bodies) == 6
+        assert "now calls its model 'new'" in ask(served, concurrency=1).error
+        asker = ask(served)
+    assert (asker.error, texts(asker)) == ("", expected)
+    assert {line["model"] for line in asker.journal.record.answers.values()} == {"old"}
+    assert asker.journal.record.usage.told == COUNT + 2
 
 
 def test_a_budget_of_requests_is_kept_over_all_runs(ask, expected):
@@ -277,3 +282,13 @@ def test_a_key_cannot_be_looked_at(monkeypatch):
     client = Client("http://127.0.0.1:9/v1", Key(KEY), 1)
     assert KEY not in repr(client) + repr(vars(client)) + repr(Key(KEY))
     client.close()
+
+
+def test_a_certificate_that_nobody_vouches_for_is_not_taken(ask, tmp_path, monkeypatch):
+    certificate = self_signed(tmp_path, "localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))  # the environment vouches for nobody
+    with serving(reply=quick_reply, certificate=certificate) as served:
+        asker = ask(served, key=KEY)
+    assert served.url.startswith("https://localhost")
+    assert "certificate is not valid" in asker.error
+    assert (served.headers, asker.journal.record.lost) == ([], 0)

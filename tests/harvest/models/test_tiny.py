@@ -10,6 +10,7 @@ import torch
 from PIL import ImageChops
 from transformers import AutoTokenizer, Qwen2VLForConditionalGeneration
 
+from kit.corpora import runs_of_four, words
 from savs_benchmarks import BENCHMARKS
 from savs_benchmarks.digits.digits import DIGIT_WORDS, benchmark_pictures, training_pictures
 from savs_benchmarks.registry import EMBEDDED
@@ -25,20 +26,11 @@ from savs_harvest.run.harvest import harvest
 from savs_stores import open_store
 
 PROMPTS = {sample.question for benchmark in EMBEDDED.values() for sample in benchmark.samples()}
-COMMON = ("yes", "or", "no")
 
 
 @pytest.fixture(scope="module")
 def tiny():
     return load_model(find_model("tiny"), "cpu")
-
-
-def words(text):
-    return tuple(re.findall(r"[a-z]+", text.lower()))
-
-
-def runs_of_four(text):
-    return {run for i in range(len(text) - 3) if COMMON not in ((run := text[i : i + 4])[:3], run[1:])}
 
 
 @pytest.fixture(scope="module")
