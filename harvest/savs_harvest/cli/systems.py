@@ -196,6 +196,7 @@ def _answer(
 
     from savs_harvest.batches.layout_check import load_model
     from savs_harvest.cli.progress import HarvestProgress
+    from savs_harvest.models.encoders import refuse_encoder
     from savs_harvest.models.loading import quiet_libraries
     from savs_harvest.run.answering import answer_all
     from savs_harvest.run.harvest import find_work
@@ -205,6 +206,7 @@ def _answer(
     quiet_libraries()
     process, place = find_rank(*ranks), store or default_store(benchmark.name)
     device, dtype, revision = loading
+    refuse_encoder(spec, revision)
     loaded = load_model(spec, device, dtype, revision, process.local)
     name, shard_samples = keeping
     kept = Keeping(name, shard_samples, command=resume_command(context))

@@ -106,6 +106,12 @@ def names_encoder(spec: ModelSpec, revision: str | None = None) -> bool:
     return is_encoder(load_config(folder, spec.checkpoint, encoders=True))
 
 
+def refuse_encoder(spec: ModelSpec, revision: str | None = None) -> None:
+    """Raise `ModelError` where a checkpoint is one of an encoder, which says nothing."""
+    if names_encoder(spec, revision):
+        raise ModelError(f"{spec.name} is an encoder: it answers no question; savs-harvest run keeps its embeddings")
+
+
 def load_encoder(
     spec: ModelSpec, device: str = "auto", dtype: str | None = None, revision: str | None = None, local_rank: int = 0
 ) -> LoadedEncoder:
@@ -115,9 +121,9 @@ def load_encoder(
     widths than the configuration says.
     """
     if spec.adapter:
-        raise ModelError(f"{spec.checkpoint} is an encoder: --adapter is for models that answer")
+        raise ModelError(f"{spec.name} is an encoder: --adapter is for models that answer")
     if spec.site != HEADS:
-        raise ModelError(f"{spec.checkpoint} is an encoder: --site is for models that answer")
+        raise ModelError(f"--site {spec.site} is for models that answer: {spec.checkpoint} is an encoder")
     place, folder = place_of(device, local_rank), checkpoint_folder(spec, revision)
     _refuse_other_files(spec, folder)
     config = load_config(folder, spec.checkpoint, encoders=True)

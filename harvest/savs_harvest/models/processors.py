@@ -129,7 +129,7 @@ def read_processor(checkpoint: str | Path, revision: str | None = None) -> tuple
     with loading(checkpoint, "processor"):
         config = AutoConfig.from_pretrained(checkpoint, **options)
         processor: Any
-        if reads_pictures(config):
+        if _reads_pictures(checkpoint, config):
             processor = checkpoint_processor(checkpoint, revision).from_pretrained(checkpoint, **options)
             processor.image_processor = AutoImageProcessor.from_pretrained(checkpoint, backend="pil", **options)
         else:
@@ -138,6 +138,13 @@ def read_processor(checkpoint: str | Path, revision: str | None = None) -> tuple
         file = cached_file(checkpoint, "tokenizer.json", revision=revision, _raise_exceptions_for_missing_entries=False)
         without_template = (NO_TEMPLATE,) if processor.chat_template == PLAIN_PROMPT else ()
         return processor, (*_keep_prompts_whole(processor.tokenizer, file), *without_template)
+
+
+def _reads_pictures(checkpoint: str | Path, config: Any) -> bool:
+    try:
+        return reads_pictures(config)
+    except ModelError as error:
+        raise ModelError(f"{checkpoint} is {error}") from None
 
 
 class WordsProcessor:

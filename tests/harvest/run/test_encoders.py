@@ -11,6 +11,7 @@ from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 from typer.testing import CliRunner
 
 from kit.encoders import FAMILIES, POSITIONS, READING, build_tokenizer, save_encoder
+from kit.own import write_folder
 from savs_analyze.cli import app as analyze
 from savs_benchmarks import load_jsonl, load_picture
 from savs_harvest.asking.class_templates import template_of
@@ -395,3 +396,49 @@ def test_an_analysis_runs_on_the_store(encoders, tmp_path, monkeypatch):
     assert set(rows["heads"]) <= {0, 1, 2}  # as many as there are, however many were asked for
     table = CliRunner().invoke(analyze, ["table", "results/s"])
     assert "2 heads" in table.output
+
+
+def refused(*words):
+    done = CliRunner().invoke(app, list(map(str, words)))
+    assert isinstance(done.exception, ModelError)
+    return str(done.exception)
+
+
+def test_what_an_encoder_has_not_is_refused_in_words(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in ("generate", "vqascore"):
+        assert "tiny-clip is an encoder: it answers no question" in refused(
+            command, "--model", "tiny-clip", "--data", "digits"
+        )
+    assert "--site residual is for models that answer" in refused(
+        "run", "--model", "tiny-clip", "--data", "digits", "--site", "residual"
+    )
+    assert "is an encoder (clip): it has no prompt" in refused("data", "show", "digits", "--model", "tiny-clip")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["tiny-clip", "dinov2"])
+def test_a_classifier_is_fitted_on_it_and_answers(model, encoders, tmp_path, monkeypatch):
+    """The embedded encoder need not be named again; a folder must be."""
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / "pics", per_class=12)
+    named = encoders.get(model, model)
+    run(
+        "fit",
+        "--model",
+        named,
+        "--data",
+        "pics",
+        "--question",
+        "which digit ?",
+        "--out",
+        "c.safetensors",
+        "--shots",
+        "8",
+    )
+    words = [] if model == "tiny-clip" else ["--model", named]
+    answers = [line.split() for line in run("predict", "c.safetensors", "pics/one", *words).splitlines()]
+    found = [line[1] for line in answers if line[0].startswith("pics/one")]
+    assert len(found) == 12
+    if model == "tiny-clip":
+        assert found.count("one") >= 10

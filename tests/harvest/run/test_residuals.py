@@ -3,16 +3,21 @@
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from kit.families import LANGUAGE, save, save_language_model
+from kit.own import write_folder
+from savs_analyze.cli import app as analyses
 from savs_benchmarks import load_jsonl, load_picture
 from savs_harvest.batches.layout_check import load_model
+from savs_harvest.cli import app as harvests
 from savs_harvest.errors import ModelError
 from savs_harvest.models.prompts import prepare
 from savs_harvest.models.residuals import find_residuals
 from savs_harvest.models.specs import ModelSpec, at_site, check_site
 from savs_harvest.run.harvest import harvest
 from savs_harvest.run.settings import Settings
+from savs_harvest.run.writing import Keeping
 from savs_stores import MismatchError, Status, open_store
 
 ROUNDING = {"rtol": 2**-11, "atol": 1e-5}
@@ -77,8 +82,6 @@ def test_logits_are_those_of_a_harvest_of_heads(checkpoints, loaded, write_bench
 
 
 def test_it_is_another_model_than_its_heads(checkpoints, write_benchmark, lines, tmp_path):
-    from savs_harvest.run.writing import Keeping
-
     benchmark = load_jsonl(write_benchmark(lines))
     heads = load_model(ModelSpec("mine", str(checkpoints["qwen2vl"])), "cpu")
     harvest(heads, benchmark, tmp_path / "s.zarr")
@@ -91,3 +94,32 @@ def test_what_has_no_hidden_states_is_refused_in_words():
         check_site("mlp")
     with pytest.raises(ModelError, match="no layers with a norm behind them"):
         find_residuals(torch.nn.Linear(1, 1))
+
+
+@pytest.mark.slow
+def test_the_commands_plan_run_fit_and_predict(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def done(app, *words):
+        found = CliRunner().invoke(app, list(words))
+        assert found.exit_code == 0, (found.output, found.exception)
+        return found.output
+
+    write_folder(tmp_path / "pics", per_class=12)
+    asked = [
+        "--model",
+        "tiny",
+        "--data",
+        "pics",
+        "--question",
+        "which digit ?",
+        "--site",
+        "residual",
+        "--store",
+        "s.zarr",
+    ]
+    assert "tiny-residual: 6 layers x 1 heads x 64 (6 layers residual)" in done(harvests, "plan", *asked)
+    done(harvests, "run", *asked)
+    done(analyses, "fit", "--store", "s.zarr", "--method", "ridge", "--shots", "8", "--out", "c.safetensors")
+    answers = [line.split() for line in done(harvests, "predict", "c.safetensors", "pics/one").splitlines()]
+    assert [line[1] for line in answers if line[0].startswith("pics/one")].count("one") >= 10
