@@ -53,7 +53,7 @@ def find_captions(benchmark: Benchmark, samples: Sequence[Sample], frame: str = 
     """Return the captions of a benchmark; `frame` makes one of a class's words, in the place of {class}.
 
     Classes that are answered by yes and no have none: there the question is about one, which stands in the only place
-    of the benchmark's prompt. Raises ValueError where a task has neither.
+    of the benchmark's prompt. Raises ValueError where a task has neither, or no class at all.
     """
     if CLASS not in frame:
         raise ValueError(f"--caption {frame!r} lacks {CLASS}, where the name of a class goes")
@@ -63,12 +63,12 @@ def find_captions(benchmark: Benchmark, samples: Sequence[Sample], frame: str = 
         if sorted(word.casefold() for word in words) == ["no", "yes"]:
             true_of[task] = [word.casefold() for word in words].index("yes")
             of_samples[task] = _asked_about(benchmark, [sample for sample in samples if sample.task == task])
-        elif all(words) and not all(len(word.strip(" ().")) == 1 for word in words):
+        elif words and all(words) and not all(len(word.strip(" ().")) == 1 for word in words):
             of_classes[task] = [frame.replace(CLASS, word) for word in words]
-        elif classes:
+        else:
+            why = f"its classes have no names (first {classes[0]!r})" if classes else "no sample has a label"
             raise ValueError(
-                f"{benchmark.name}: task {task!r} has no captions: its classes have no names (first {classes[0]!r}), "
-                "and are not answered by yes and no"
+                f"{benchmark.name}: task {task!r} has no captions: {why}, and none is answered by yes and no"
             )
     return Captions(of_classes, of_samples, true_of)
 
@@ -86,4 +86,7 @@ def _asked_about(benchmark: Benchmark, samples: Sequence[Sample]) -> dict[str, s
     found = {sample.sample_id: pattern.search(sample.question) for sample in samples}
     if lacking := [name for name, match in found.items() if match is None]:
         raise ValueError(f"{benchmark.name}: sample {lacking[0]} does not ask {benchmark.prompt!r}")
-    return {name: match[1] for name, match in found.items() if match}
+    captions = {name: match[1] for name, match in found.items() if match}
+    if asking := [name for name, words in captions.items() if words.rstrip().endswith("?")]:
+        raise ValueError(f"{benchmark.name}: sample {asking[0]} has a question, no caption: {captions[asking[0]]!r}")
+    return captions

@@ -112,14 +112,18 @@ def lora(
     work = find_work(
         load_checkpoint(spec, device, dtype, revision), benchmark, Settings(logits=False, class_prompt="", date=DATE)
     )
+    tuned_on = _tuned_on(work, place, rows, shots, draw)
     labels = _labels(work, rows)
     examples = make_examples(work, rows.tolist())
-    tuned_on = _tuned_on(work, place, rows, shots, draw)
     with TuneProgress(f"tuning {spec.name} on {benchmark.name}") as progress:
         found = tune(work.model, examples, labels, settings, tuned_on, folder, progress.epochs)
     for one, loss in found.held_out.items():
         chosen = " (chosen)" if one == found.rate else ""
         print(f"rate {one:g}: loss {loss:.3f} on the held-out quarter of the support{chosen}", file=sys.stderr)
+    if len(settings.rates) > 1 and not found.held_out:
+        print(
+            f"no class has examples to hold out (--shots 4): the first rate is taken, {found.rate:g}", file=sys.stderr
+        )
     print(f"{len(examples):,} examples, loss {found.loss:.3f} in the last epoch", file=sys.stderr)
     print(folder)
     words = "--model", model, "--data", data, "--adapter", folder, "--store", place

@@ -73,7 +73,7 @@ class Answering(ABC):
 
     def __init__(self, work: Work) -> None:
         self.work = work
-        self.classes = max(map(len, work.benchmark.tasks.values()))
+        self.classes = work.index.info.most_classes
 
     @abstractmethod
     def described(self, suffix: str) -> dict[str, Any]:
@@ -168,6 +168,8 @@ class CaptionScores(Answering):
     def answer(self, row: int) -> tuple[Float[np.ndarray, "caption 2"], int]:
         """Return the log-probabilities of Yes and No for every caption."""
         sample, model = self.work.samples[row], self.work.model
+        if not sample.images:
+            raise Unanswered(Status.REJECTED, "rejected: it shows no picture that a caption could be of")
         asked = [Question(sample.images, ASKED.format(caption=words)) for words in self.captions.of(sample)]
         inputs = {place: self.inputs(question) for place, question in enumerate(asked)}
         table = head_table(model)

@@ -83,18 +83,18 @@ def tune(
 ) -> Tuned:
     """Tune adapters and write them to a folder that `--adapter` takes; the same command resumes after a kill.
 
-    State is written after every epoch beside the folder, and removed at the end. Raises `ModelError` where the folder
-    holds something else, and where peft is missing.
+    State is written after every epoch beside the folder, and removed at the end. Where nothing can be held out, the
+    first rate is taken. Raises `ModelError` where the folder holds something else, and where peft is missing.
     """
     _check_free(out)
-    tuner = _Tuner(model, examples, settings, _State(out, settings, tuned_on), on_steps)
     learnt, held = divided(labels, settings.seed)
-    held_out: dict[float, float] = {}
-    rate = settings.rates[0]
-    if len(settings.rates) > 1 and len(held):
-        stages = [Stage(n, one, learnt.tolist(), held.tolist()) for n, one in enumerate(settings.rates)]
-        held_out = {stage.rate: tuner.run(stage)[1] for stage in stages}
-        rate = min(held_out, key=lambda one: (held_out[one], one))
+    choosing = settings.rates if len(settings.rates) > 1 and len(held) else ()
+    total = settings.epochs * (len(choosing) + 1)
+    state = _State(out, _key(model, examples, settings, tuned_on))
+    tuner = _Tuner(model, examples, settings, state, lambda done: on_steps(done, total))
+    stages = [Stage(number, one, learnt.tolist(), held.tolist()) for number, one in enumerate(choosing)]
+    held_out = {stage.rate: tuner.run(stage)[1] for stage in stages}
+    rate = min(held_out, key=lambda one: (held_out[one], one), default=settings.rates[0])
     loss, _ = tuner.run(Stage(len(settings.rates), rate, range(len(examples))))
     tuner.save(out, tuned_on)
     return Tuned(out, rate, held_out, loss)
@@ -109,14 +109,12 @@ class _Tuner:
         examples: Sequence[Example],
         settings: Lora,
         state: _State,
-        on_steps: Callable[[int, int], None],
+        on_epochs: Callable[[int], None],
     ) -> None:
-        self.examples, self.settings, self.state, self.on_steps = examples, settings, state, on_steps
+        self.examples, self.settings, self.state, self.on_epochs = examples, settings, state, on_epochs
         self.device = model.device
         self.config, self.model = _with_adapters(model, settings)
         self.weights = [one for one in self.model.parameters() if one.requires_grad]
-        choosing = len(settings.rates) > 1
-        self.total = settings.epochs * ((len(settings.rates) if choosing else 0) + 1)
         self.done = 0
 
     def run(self, stage: Stage) -> tuple[float, float]:
@@ -168,7 +166,7 @@ class _Tuner:
                 total += float(loss.detach())
             torch.nn.utils.clip_grad_norm_(self.weights, 1.0)
             optimizer.step()
-        if not math.isfinite(total):
+        if not math.isfinite(total) or not all(bool(one.isfinite().all()) for one in self.weights):
             raise ModelError(f"the loss is not finite at the rate {stage.rate:g}: leave it out (--rate)")
         return total / len(stage.learnt)
 
@@ -195,7 +193,7 @@ class _Tuner:
 
     def _told(self, epochs: int) -> None:
         self.done += epochs
-        self.on_steps(self.done, self.total)
+        self.on_epochs(self.done)
 
     def save(self, out: Path, tuned_on: TunedOn) -> None:
         """Write the adapter as peft lays it out, with what it was tuned on in the file of its weights."""
@@ -216,19 +214,28 @@ class _Tuner:
         self.state.remove()
 
 
+def _key(model: LoadedModel, examples: Sequence[Example], settings: Lora, tuned_on: TunedOn) -> str:
+    """Return what tells one tuning from all others: another model, another prompt or another answer is another one."""
+    read = [[example.inputs["input_ids"].tolist(), list(example.answer)] for example in examples]
+    on = {"model": dict(model.identity), "read": read, "settings": asdict(settings), "on": tuned_on.identity()}
+    return f"{short_hash(canonical(on)):016x}"
+
+
 class _State:
     """What a killed run goes on from: a file a stage, in a folder beside the adapter's."""
 
-    def __init__(self, out: Path, settings: Lora, tuned_on: TunedOn) -> None:
-        self.folder = out.with_name(f".{out.name}.tuning")
-        self.key = f"{short_hash(canonical({'settings': asdict(settings), 'on': tuned_on.identity()})):016x}"
+    def __init__(self, out: Path, key: str) -> None:
+        self.folder, self.key = out.with_name(f".{out.name}.tuning"), key
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{self.key}.{number}.pt"
 
     def read(self, number: int) -> dict[str, Any] | None:
         path = self._path(number)
-        return torch.load(path, weights_only=True) if path.exists() else None
+        try:
+            return torch.load(path, weights_only=True) if path.exists() else None
+        except Exception as error:  # of a damaged file torch raises whatever there is
+            raise ModelError(f"{path} cannot be read: remove it, and it is trained again") from error
 
     def write(self, number: int, kept: dict[str, Any]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,7 @@
 """What VQAScore asks of a benchmark."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,7 @@ def test_certainty_stays_finite():
         ({"all": ["No", "Yes"]}, "Is it red?", ["Is it red?"], "{class}", "a yes-or-no question, this has 0"),
         ({"all": ["No", "Yes"]}, "{a} {b}?", ["x y?"], "{class}", "a yes-or-no question, this has 2"),
         ({"all": ["No", "Yes"]}, "Is it {a}?", ["Hm?"], "{class}", "sample s0 does not ask"),
+        ({"all": ["No", "Yes"]}, "{question}", ["Is it?"], "{class}", "sample s0 has a question, no caption"),
         ({"all": ["ant", "bee"]}, "?", ["?"], "a photo", "lacks {class}"),
     ],
 )
@@ -51,3 +54,9 @@ def test_what_has_no_captions(tasks, prompt, questions, frame, words):
     of, samples = benchmark(tasks, None, prompt, questions)
     with pytest.raises(ValueError, match=words):
         find_captions(of, samples, frame)
+
+
+def test_without_labels_there_are_no_captions():
+    of, samples = benchmark({"all": ["ant", "bee"]})
+    with pytest.raises(ValueError, match="task 'all' has no captions: no sample has a label"):
+        find_captions(replace(of, tasks={"all": []}), samples)

@@ -162,3 +162,19 @@ def test_a_lost_picture_has_its_status(loaded, write_benchmark, lines, tmp_path)
     assert np.isnan(vectors.read([2])).all()
     assert report.failed == 1
     assert "2.png" in report.failures[0]
+
+
+def test_without_labels_words_are_kept_and_read_as_no_class(loaded, write_benchmark, lines, tmp_path):
+    unlabelled = load_jsonl(write_benchmark([{**line, "label": None} for line in lines]))
+    answer_all(Generated(find_work(loaded["qwen2vl"], unlabelled, PLAIN)), tmp_path / "store.zarr", TWO)
+    answers = open_store(tmp_path / "store.zarr")["qwen2vl-generated"].read()
+    assert len(said(tmp_path / "store.zarr", "qwen2vl-generated")) == len(lines)
+    assert not answers.any()
+
+
+def test_a_caption_is_of_a_picture(loaded, write_benchmark, lines, tmp_path):
+    lines[3] |= {"images": []}
+    work = find_work(loaded["qwen2vl"], load_jsonl(write_benchmark(lines)), PLAIN)
+    report = answer_all(CaptionScores(work, find_captions(work.benchmark, work.samples)), tmp_path / "store.zarr", TWO)
+    assert report.failures == ["4: rejected: it shows no picture that a caption could be of"]
+    assert open_store(tmp_path / "store.zarr")["qwen2vl-vqascore"].status.tolist().count(Status.REJECTED) == 1

@@ -1,6 +1,7 @@
 """LoRA on a support: against the base model, against a plain loss, against itself after a kill."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -116,6 +117,53 @@ def test_a_killed_run_goes_on_to_the_same_bytes(load, benchmark, tmp_path):
     for name in (WEIGHTS, "adapter_config.json"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir() if "tuning" in path.name or "building" in path.name) == []
+
+
+def test_a_killed_run_of_another_model_or_prompt_is_not_taken_up(load, benchmark, tmp_path):
+    """Beside the same folder: what was learnt of other weights, or from other words, is no beginning."""
+
+    def killed(done, total):
+        if done == 1:
+            raise KeyboardInterrupt
+
+    out, settings = tmp_path / "lora", Lora(rank=2, alpha=4, rates=(1e-2,), epochs=2, batch=4)
+    with pytest.raises(KeyboardInterrupt):
+        tuned(load, "qwen2vl", benchmark, out, killed)
+    for identity, asked in (
+        ({"weights": "others"}, benchmark),
+        ({}, replace(benchmark, answers={name: f"{name}!" for name in benchmark.tasks["all"]})),
+    ):
+        model = load("qwen2vl")
+        examples = examples_of(model, asked)
+        other = replace(model, identity={**model.identity, **identity})
+        with pytest.raises(KeyboardInterrupt):
+            tune(other, examples, LABELS, settings, ON, out, killed)
+    assert len(list((tmp_path / ".lora.tuning").glob("*.pt"))) == 3
+    told = []
+    tuned(load, "qwen2vl", benchmark, out, lambda done, total: told.append((done, total)))
+    assert told == [(1, 2), (2, 2)]
+
+
+def test_a_damaged_state_is_named(load, benchmark, tmp_path):
+    def killed(done, total):
+        if done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tuned(load, "qwen2vl", benchmark, tmp_path / "lora", killed)
+    [state] = (tmp_path / ".lora.tuning").glob("*.pt")
+    for damaged in (b"", b"PK", state.read_bytes()[:-400]):
+        state.write_bytes(damaged)
+        with pytest.raises(ModelError, match=f"{state.name} cannot be read: remove it"):
+            tuned(load, "qwen2vl", benchmark, tmp_path / "lora")
+
+
+def test_of_few_examples_the_first_rate_is_taken(load, benchmark, tmp_path):
+    model, told = load("qwen2vl"), []
+    settings = Lora(rank=2, alpha=4, rates=(1e-3, 1e-2), epochs=1)
+    examples, labels = examples_of(model, benchmark)[:6], LABELS[:6]
+    found = tune(model, examples, labels, settings, ON, tmp_path / "lora", lambda *steps: told.append(steps))
+    assert (found.rate, found.held_out, told[-1]) == (1e-3, {}, (1, 1))
 
 
 def test_less_memory_gives_the_same(load, family, benchmark, tmp_path):
