@@ -46,6 +46,13 @@ def _encoders() -> tuple[ModelSpec, ...]:
     """Return the encoders: without a type of their own they compute in that of their files."""
     return (
         ModelSpec(
+            "llava-1.5",
+            "llava-hf/llava-1.5-7b-hf",
+            "float16",
+            "first paper: 32 layers x 32 heads x 128",
+            "b234b804b114d9e37bb655e11cbbb5f5e971b7a9",
+        ),
+        ModelSpec(
             "siglip2-so400m",
             "google/siglip2-so400m-patch14-384",
             None,
