@@ -46,13 +46,6 @@ def _encoders() -> tuple[ModelSpec, ...]:
     """Return the encoders: without a type of their own they compute in that of their files."""
     return (
         ModelSpec(
-            "llava-1.5",
-            "llava-hf/llava-1.5-7b-hf",
-            "float16",
-            "first paper: 32 layers x 32 heads x 128",
-            "b234b804b114d9e37bb655e11cbbb5f5e971b7a9",
-        ),
-        ModelSpec(
             "siglip2-so400m",
             "google/siglip2-so400m-patch14-384",
             None,
@@ -128,6 +121,13 @@ MODELS = {
             "bfloat16",
             "28 layers x 12 heads x 128",
             "895c3a49bc3fa70a340399125c650a463535e71c",
+        ),
+        ModelSpec(
+            "llava-1.5",
+            "llava-hf/llava-1.5-7b-hf",
+            "float16",
+            "first paper: 32 layers x 32 heads x 128",
+            "b234b804b114d9e37bb655e11cbbb5f5e971b7a9",
         ),
         ModelSpec(
             "tiny-clip", str(CLIP_CHECKPOINT), "float32", "embedded encoder: picture and text x 32, trained on digits"
