@@ -11,6 +11,8 @@ from savs_analyze.measure.metrics import find_metric
 from savs_analyze.methods.folds import clusters
 from savs_stores import BenchmarkInfo, SampleTable
 
+Learnt = Bool[np.ndarray, " sample"] | None
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -37,9 +39,11 @@ def draw_support(
     shots: int,
     seed: int,
     keep_leaks: bool = False,
+    learnt: Learnt = None,
 ) -> Draw:
     """Draw `shots` samples of every class of a task; the rest of its test samples are tested.
 
+    What the model has `learnt` by heart is not tested, whatever is kept of other leaks.
     Supports of the same seed are nested: 10 shots are among the 20. Raises ValueError naming a class
     with fewer usable samples than shots, and where nothing is left to test.
     """
@@ -50,7 +54,9 @@ def draw_support(
         np.random.default_rng([seed, label]).permutation(of_class)[:shots]
         for label, of_class in enumerate(candidates.values())
     ]
-    return _test_on_the_rest(table, benchmark, of_task, usable, np.sort(np.concatenate(chosen)), seed, keep_leaks)
+    return _test_on_the_rest(
+        table, benchmark, of_task, usable, np.sort(np.concatenate(chosen)), seed, keep_leaks, learnt
+    )
 
 
 def check_shots(
@@ -96,11 +102,15 @@ def _candidates(
 
 
 def draw_without_support(
-    table: SampleTable, benchmark: BenchmarkInfo, task: str, usable: Bool[np.ndarray, " sample"]
+    table: SampleTable,
+    benchmark: BenchmarkInfo,
+    task: str,
+    usable: Bool[np.ndarray, " sample"],
+    learnt: Learnt = None,
 ) -> Draw:
-    """Return the test samples of a method that learns nothing: all of them."""
+    """Return the test samples of a method that learns nothing: all but what its model has learnt by heart."""
     of_task = table.task == list(benchmark.tasks).index(task)
-    return _test_on_the_rest(table, benchmark, of_task, usable, np.array([], dtype=np.int64), 0, keep_leaks=False)
+    return _test_on_the_rest(table, benchmark, of_task, usable, np.array([], dtype=np.int64), 0, False, learnt)
 
 
 def _test_on_the_rest(
@@ -111,11 +121,14 @@ def _test_on_the_rest(
     support: Int[np.ndarray, " support"],
     seed: int,
     keep_leaks: bool,
+    learnt: Learnt,
 ) -> Draw:
     candidates = of_task & table.in_split("test", "either") & (table.label >= 0)
     candidates[support] = False
     failed = candidates & ~usable
     leaks = candidates & usable & leaked(table, support) & (not keep_leaks)
+    if learnt is not None:
+        leaks |= candidates & usable & learnt
     test = candidates & usable & ~leaks
     incomplete = test & ~in_whole_groups(table.group, test) & (find_metric(benchmark.metric).slots > 1)
     tested = np.flatnonzero(test & ~incomplete)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float16
 
 from savs_analyze.draws.draws import Draw, belonging, draw_support, draw_without_support
+from savs_analyze.draws.tuned import known_by_heart
 from savs_analyze.measure.metrics import find_metric
 from savs_analyze.methods.context import Context
 from savs_stores import ModelVectors, class_vectors
@@ -36,13 +37,15 @@ class Task:
         return find_metric(self.vectors.store.benchmark.metric).first
 
     def draw(self, shots: int, seed: int, keep_leaks: bool = False) -> Draw:
-        store = self.vectors.store
-        return draw_support(store.samples, store.benchmark, self.task, self.vectors.usable, shots, seed, keep_leaks)
+        store, learnt = self.vectors.store, known_by_heart(self.vectors)
+        known = store.samples, store.benchmark, self.task, self.vectors.usable
+        return draw_support(*known, shots, seed, keep_leaks, learnt)
 
     def draw_nothing(self) -> Draw:
         """Return the draw of what learns nothing: every sample that is labelled for a test."""
         store = self.vectors.store
-        return draw_without_support(store.samples, store.benchmark, self.task, self.vectors.usable)
+        learnt = known_by_heart(self.vectors)
+        return draw_without_support(store.samples, store.benchmark, self.task, self.vectors.usable, learnt)
 
     @property
     def order(self) -> list[int]:

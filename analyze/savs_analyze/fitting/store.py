@@ -14,6 +14,7 @@ from savs_analyze.classifier import forms
 from savs_analyze.classifier.classifier import About, Classifier
 from savs_analyze.draws.draws import belonging
 from savs_analyze.draws.task import Task
+from savs_analyze.draws.tuned import fresh
 from savs_analyze.fitting.estimate import Estimate, balanced_accuracy, estimate
 from savs_analyze.fitting.fit import Fit, fit, fold_of, partitions_of
 from savs_analyze.fitting.labelled import LEAST, find_task, labelled, of_task, question_of
@@ -79,7 +80,7 @@ def fit_store(vectors: ModelVectors, request: FitRequest = FitRequest(), files: 
     info, table = vectors.store.benchmark, vectors.store.samples
     task = Task(vectors, find_task(info, request.task, str(vectors.store.path)))
     settings = request.settings
-    samples = labelled(table, info, task.task, vectors.usable, request.shots, request.seed)
+    samples = labelled(table, info, task.task, fresh(vectors), request.shots, request.seed)
     question = question_of(table, info, samples, request.question)
     heads = np.flatnonzero(_within_budget(vectors.heads.layer, request.budget))
     labels = vectors.store.samples.label[samples].astype(np.int64)
@@ -186,7 +187,7 @@ def _data(task: Task, labels: Int[np.ndarray, " sample"]) -> dict[str, Any]:
         "samples": np.bincount(labels, minlength=len(task.classes)).tolist(),
         "kept_for_tests": int(
             (
-                of_task(table, benchmark, task.task) & task.vectors.usable & (table.label >= 0) & table.in_split("test")
+                of_task(table, benchmark, task.task) & fresh(task.vectors) & (table.label >= 0) & table.in_split("test")
             ).sum()
         ),
     }

@@ -16,6 +16,7 @@ import numpy as np
 
 from savs_analyze.draws.draws import available, check_shots
 from savs_analyze.draws.task import Task
+from savs_analyze.draws.tuned import TUNED_ON, known_by_heart
 from savs_analyze.measure.metrics import find_metric
 from savs_analyze.methods.method import ANSWERS, CLASS_VECTORS, LOGITS, PAIRED
 from savs_analyze.methods.recipes import ZERO_SHOT
@@ -67,7 +68,7 @@ def sweep(
         print(f"{left:,} of {len(keys):,} cells are left to the other parts", file=sys.stderr)
         return results.cells
     notes = [note for vectors, _ in plan for note in zero_shot_notes(vectors)] if ZERO_SHOT in ask.methods else []
-    notes += [note for vectors, _ in plan for note in unread_notes(vectors)]
+    notes += [note for vectors, _ in plan for note in (*unread_notes(vectors), *tuned_notes(vectors))]
     named = [setting for setting in settings if setting.method.needs == CLASS_VECTORS]
     notes += [
         note
@@ -260,6 +261,14 @@ def unread_notes(vectors: ModelVectors) -> Iterator[str]:
             f"{vectors.store.benchmark.name}, {vectors.name}: {unread:,} of {len(read):,} answers name no class, and "
             "count as wrong."
         )
+
+
+def tuned_notes(vectors: ModelVectors) -> Iterator[str]:
+    """Yield a note on a model that was tuned, and on what of its samples it is therefore not tested on."""
+    if found := vectors.identity.get(TUNED_ON):
+        name, learnt = f"{vectors.store.benchmark.name}, {vectors.name}", int(known_by_heart(vectors).sum())
+        left_out = f"{learnt:,} samples that it knows by heart are never tested" if learnt else "it has seen none here"
+        yield f"{name}: tuned on {len(found['samples']):,} samples of {found['benchmark']}; {left_out}."
 
 
 def order_notes(vectors: ModelVectors, cells: Sequence[Cell]) -> Iterator[str]:

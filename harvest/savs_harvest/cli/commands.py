@@ -9,6 +9,7 @@ import typer
 from savs_analyze.cli.help import WholeHelp
 from savs_harvest.cli import ask, fit, plans, predict, runs, systems
 from savs_harvest.cli.data import data_app
+from savs_harvest.cli.tune import tune_app
 from savs_stores import terminal
 
 app = typer.Typer(
@@ -45,6 +46,7 @@ for command in COMMANDS:
     app.command()(command)
 app.command(context_settings=fit.SETTINGS)(fit.fit)
 app.add_typer(data_app, name="data")
+app.add_typer(tune_app, name="tune")
 
 
 def entry() -> None:

@@ -120,7 +120,7 @@ def models(form: WordsOption = terminal.Words.text) -> None:
         where = "in this package" if Path(spec.checkpoint).is_dir() else spec.checkpoint
         print(f"{spec.name:<14} {where:<42} {spec.dtype or '':<9} {spec.summary}")
     print(
-        "any other    a hub id owner/name, or a folder with a checkpoint; language models and encoders, too",
+        "any other    a hub id owner/name, or a folder with a checkpoint; language models, too, and encoders",
         file=sys.stderr,
     )
 

@@ -137,3 +137,31 @@ class AnswerProgress:
     def say(self, words: str) -> None:
         """Say, above the bar, what a user should know."""
         self.bar.console.print(printable(words), highlight=False, markup=False, soft_wrap=True)
+
+
+class TuneProgress:
+    """A progress bar of epochs, of all trainings together."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=12),
+            TextColumn("epoch {task.completed:,.0f}/{task.total:,.0f}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=Console(stderr=True),
+        )
+        self.task: TaskID | None = None
+
+    def __enter__(self) -> TuneProgress:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.task is not None:
+            self.bar.stop()
+
+    def epochs(self, done: int, total: int) -> None:
+        if self.task is None:
+            self.bar.start()
+            self.task = self.bar.add_task(self.title, total=total)
+        self.bar.update(self.task, completed=done)

@@ -72,6 +72,22 @@ def find_answers(
     }
 
 
+def answer_tokens(
+    processor: Any, benchmark: Benchmark, task: str, parity: Sequence[str] = (), date: str = DATE
+) -> dict[str, tuple[int, ...]]:
+    """Return the tokens that a model is to answer each class of a task with, the one that ends the turn behind them.
+
+    Raises `ModelError` naming a class without words.
+    """
+    turn, found = _AnsweredTurn(processor, tuple(parity), date), {}
+    for label in benchmark.tasks[task]:
+        tokens, end = turn.tokens(benchmark.answer(label))
+        if not tokens:
+            raise ModelError(f"{benchmark.name}: class {label!r} of task {task!r} has no words to answer it with")
+        found[label] = tokens if end is None else (*tokens, end)
+    return found
+
+
 def first_words(processor: Any, words: Sequence[str], parity: Sequence[str] = (), date: str = DATE) -> list[int]:
     """Return the first token of each word where an answer begins. Raises `ModelError` where two have the same."""
     turn = _AnsweredTurn(processor, tuple(parity), date)

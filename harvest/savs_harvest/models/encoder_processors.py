@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from savs_harvest.errors import ModelError
 from savs_harvest.models.checkpoints import loading, read_json
 from savs_harvest.models.kinds import ENCODERS
 
@@ -91,6 +92,7 @@ def read_encoder_processor(folder: Path, config: Any) -> tuple[EncoderProcessor,
             return EncoderProcessor(pictures, None), ()
         from transformers import AutoTokenizer
 
+        _check_sentencepiece(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         lower = config.model_type in OF_ONE_LENGTH and _is_gemma(folder, tokenizer)
         one_length = config.model_type in OF_ONE_LENGTH
@@ -117,8 +119,21 @@ def _settings_of_dinov3(said: Mapping[str, Any]) -> dict[str, Any]:
     return {"size": {"height": 224, "width": 224}, "resample": 2, **imagenet, **said}
 
 
+def _tokenizer_class(folder: Path) -> str:
+    file = folder / "tokenizer_config.json"
+    return str(read_json(file).get("tokenizer_class", "")) if file.exists() else ""
+
+
+def _check_sentencepiece(folder: Path) -> None:
+    """Refuse SigLIP's own tokenizer where its libraries are missing: another one would read texts otherwise."""
+    from transformers.utils import is_protobuf_available, is_sentencepiece_available
+
+    needed = _tokenizer_class(folder) == "SiglipTokenizer"
+    if needed and not (is_sentencepiece_available() and is_protobuf_available()):
+        raise ModelError("SiglipTokenizer needs sentencepiece and protobuf: pip install sentencepiece protobuf")
+
+
 def _is_gemma(folder: Path, tokenizer: Any) -> bool:
     """Tell whether texts keep their capitals: of Gemma's tokenizer, where it is not SigLIP 2's own class."""
-    said = read_json(folder / "tokenizer_config.json").get("tokenizer_class", "")
-    gemma = "Gemma" in str(said) or "Gemma" in type(tokenizer).__name__
+    gemma = "Gemma" in _tokenizer_class(folder) or "Gemma" in type(tokenizer).__name__
     return gemma and "Siglip2" not in type(tokenizer).__name__

@@ -18,7 +18,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from savs_harvest.errors import ModelError
-from savs_harvest.models.adapters import find_adapter, merge
+from savs_harvest.models.adapters import WEIGHTS, find_adapter, merge
 from savs_harvest.models.checkpoints import WITHOUT_WEIGHTS, checkpoint_folder, file_hashes, load_config, loading
 from savs_harvest.models.families import Family, rules
 from savs_harvest.models.heads import Projection, check_capture, find_projections, layers_without_heads
@@ -29,6 +29,7 @@ from savs_harvest.models.residuals import HOOK, check_residuals, find_residuals
 from savs_harvest.models.shards import is_behind, left_out, without_files
 from savs_harvest.models.shortened import shorten
 from savs_harvest.models.specs import DTYPES, RESIDUAL, ModelSpec, check_dtype
+from savs_harvest.models.tuned import read_tuned_on
 from savs_stores.format.fingerprint import canonical
 
 # Positions whose frequencies follow from the longest prompt of a call, or of all calls before it.
@@ -108,6 +109,8 @@ def load_checkpoint(
         projections = check(model, places_of(spec, model), probe)
     identity = _identity(spec, folder, model, processor, projections)
     identity["adapter"] = adapter.digest if adapter else None
+    if adapter and (tuned_on := read_tuned_on(adapter.folder / WEIGHTS)):
+        identity["tuned_on"] = tuned_on.identity()
     remarks += adapter.remarks(spec.checkpoint) if adapter else ()
     remarks += (whole,) if whole else ()
     wanted = [projection for projection in projections if layers is None or projection.layer < layers]

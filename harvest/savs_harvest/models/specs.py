@@ -56,7 +56,7 @@ def _encoders() -> tuple[ModelSpec, ...]:
             "siglip-so400m",
             "google/siglip-so400m-patch14-384",
             None,
-            "encoder: picture and text x 1152; needs sentencepiece",
+            "encoder: picture and text x 1152; needs sentencepiece, protobuf",
             "9fdffc58afc957d1a03a25b10dba0329ab15c2a3",
         ),
         ModelSpec(

@@ -203,7 +203,7 @@ def test_models_are_said_in_json(invoke):
     found = json.loads(invoke("models", "--format", "json").stdout)
     assert [one["name"] for one in found] == list(MODELS)
     assert all(set(one) == {"name", "hub_id", "revision", "embedded", "dtype", "summary"} for one in found)
-    assert [one["name"] for one in found if one["embedded"]] == ["tiny"]
+    assert [one["name"] for one in found if one["embedded"]] == ["tiny", "tiny-clip"]
     assert all((one["hub_id"] is None) == one["embedded"] for one in found)
 
 
@@ -230,7 +230,7 @@ def test_shots_and_packing_reach_the_store(invoke, write_benchmark, lines, tmp_p
     file = write_benchmark(lines)
     result = run_parity(invoke, file, "--icl", 2, "--icl-seed", 3, "--pack")
     assert result.exit_code == 0
-    stored = open_store(tmp_path / "s.zarr")["tiny-icl2"]
+    stored = open_store(tmp_path / "s.zarr")["tiny-icl2-seed3"]
     assert stored.identity["in_context"] == {"shots": 2, "seed": 3}
     assert stored.identity["padding"] == "none"
     assert stored.provenance["command"].endswith("--pack --icl 2 --icl-seed 3")

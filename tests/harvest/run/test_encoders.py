@@ -368,6 +368,15 @@ def test_siglip2_of_gemmas_tokenizer_reads_small_letters(tmp_path):
     assert monkey.identity["texts"].endswith("in small letters")
 
 
+def test_siglips_tokenizer_is_refused_without_its_libraries(tmp_path, monkeypatch):
+    folder = save_encoder("siglip", tmp_path / "siglip")
+    said = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(said | {"tokenizer_class": "SiglipTokenizer"}))
+    monkeypatch.setattr("transformers.utils.is_sentencepiece_available", lambda: False)
+    with pytest.raises(ModelError, match="pip install sentencepiece protobuf"):
+        load_model(ModelSpec("siglip", str(folder)), "cpu")
+
+
 def run(*words):
     done = CliRunner().invoke(app, list(map(str, words)))
     assert done.exit_code == 0, (done.output, done.exception)
