@@ -134,10 +134,11 @@ def line_of(settings: list[str], draws: Sequence[Paired], fixed: Collection[str]
     return Line(settings, learns, values, influences, round(float(np.mean([len(draw.unit) for draw in draws]))))
 
 
-def tests(of_tasks: Sequence[Line], also: Collection[str] = ()) -> list[dict]:  # noqa: PT028  no test
+def tests(of_tasks: Sequence[Line], also: Collection[str] = (), among: int = 0) -> list[dict]:  # noqa: PT028  no test
     """Return a row for every pair, of many settings for those of the best, and `also` of these; the better comes first.
 
-    Of several lines it is of their unweighted mean, and of the settings that all of them have.
+    Of several lines it is of their unweighted mean, and of the settings that all of them have. Holm is of the pairs
+    `among` so many settings, where these are some of them.
     """
     settings = [name for name in of_tasks[0].settings if all(name in line.settings for line in of_tasks)]
     lines = [line.of(settings) for line in of_tasks]
@@ -151,7 +152,9 @@ def tests(of_tasks: Sequence[Line], also: Collection[str] = ()) -> list[dict]:  
     # Equal methods count once: of pairs of equal ones, the first stands for all.
     same = np.sort(np.stack([like[one], like[other]], axis=1), axis=1)
     _, first, place = np.unique(same, axis=0, return_index=True, return_inverse=True)
-    verdicts = _verdicts(means[one] - means[other], found, like[one] == like[other], first, _number(lines, like))
+    verdicts = _verdicts(
+        means[one] - means[other], found, like[one] == like[other], first, max(_number(lines, like), comb(among, 2))
+    )
     rows = [verdicts[row] for row in first[place.ravel()]]
     names = [{"setting": settings[a], "other": settings[b]} for a, b in pairs]
     units = {"n": sum(line.n for line in lines)}

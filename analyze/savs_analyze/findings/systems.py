@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
-from savs_analyze.findings.comparisons import Line, Paired, indistinct, line_of, mean_name, side_by_side, tests
+from savs_analyze.findings.comparisons import CLOSE, Line, Paired, line_of, mean_name, side_by_side, tests
 from savs_analyze.findings.summary import Measurement, mean_of_tasks, numbers
 from savs_analyze.measure.crossed import noise
 from savs_analyze.measure.metrics import METRICS
@@ -237,12 +237,11 @@ def summarize_systems(cells: Iterable[CellResult], groups: Sequence[Group], comp
     there are several, other draws or repeats; of several tasks it is their unweighted mean. `close` is what `compared`
     does not distinguish from the best. Costs are those of the model's run. Raises ValueError where no sample is common.
     """
-    near = indistinct(compared.rename(columns={"system": "setting"}).assign(model="", shots=0))
     found = []
     for (benchmark, metric), rows in _by_benchmark(cells, groups).items():
         rows = [row for row in rows if len(row.told) == max(len(one.told) for one in rows)]
         task = _task_of(rows)
-        close = near.get((benchmark, "", task, metric, 0), set())
+        close = _close(compared[compared["benchmark"] == benchmark], _best(rows, metric))
         of_benchmark = [_summarized(row, _common(rows), metric) for row in rows]
         best = max(row["value"] for row in of_benchmark)
         keys = {"benchmark": benchmark, "metric": metric, "task": task}
@@ -254,8 +253,8 @@ def compare_systems(cells: Iterable[CellResult], groups: Sequence[Group], refere
     """Return tested differences between systems on the same samples: of the best, and of the reference, and all others.
 
     Numbers and verdicts are as in `findings.comparisons`, holm is of all pairs of systems of a benchmark. What learns,
-    and what is repeated, varies over draws, of which those count that all such systems have; a model that answers by
-    itself, and a system of one repeat, stays. The reference is the first model's own zero-shot answer where none is
+    and what is repeated, varies over draws, of which those count that all systems of a test have; a model that answers
+    by itself, and a system of one repeat, stays. The reference is the first model's own zero-shot answer where none is
     named. Raises ValueError for a reference that there is not.
     """
     found = []
@@ -268,21 +267,42 @@ def compare_systems(cells: Iterable[CellResult], groups: Sequence[Group], refere
     for (benchmark, metric), rows in by_benchmark.items():
         against = reference or next((row.system for row in rows if row.by_itself), rows[0].system)
         rows = [row for row in rows if len(row.told) == max(len(one.told) for one in rows)]
-        lines = [_line([row for row in rows if task in row.told], task, metric) for task in rows[0].told]
-        if any(line is None for line in lines):
-            continue
         keys = {"benchmark": benchmark, "metric": metric, "task": _task_of(rows)}
-        known = [line for line in lines if line is not None]
-        tested = tests(known, [against])
-        best = _best(known)
-        draws = {"draws": min(len(line.values) for line in known)}
-        found += [keys | draws | row for row in tested if {best, against} & {row["setting"], row["other"]}]
+        kept = {_best(rows, metric), against}
+        seeded = {row.system for row in rows if row.repeats == SEEDS and len(row.groups) > 1}
+        # Seeds are of other draws than supports: few of them say nothing of how methods vary that learn.
+        for some in ([row for row in rows if row.system not in seeded], rows if seeded else []):
+            for row in _tested(some, metric, kept, len(rows)):
+                pair = {row["setting"], row["other"]}
+                if kept & pair and bool(seeded & pair) == (some is rows):
+                    found.append(keys | row)
     return pd.DataFrame(found).rename(columns={"setting": "system"}).reindex(columns=COMPARED)
 
 
-def _best(lines: Sequence[Line]) -> str:
-    means = np.mean([line.values.mean(axis=0) for line in lines], axis=0)
-    return lines[0].settings[int(means.argmax())]
+def _tested(rows: Sequence[_Row], metric: str, kept: Iterable[str], among: int) -> list[dict[str, Any]]:
+    """Return tested pairs of these systems, those of the `kept` among them, corrected for all pairs `among` so many."""
+    if len(rows) < 2:
+        return []
+    lines = [_line(rows, task, metric) for task in rows[0].told]
+    known = [line for line in lines if line is not None]
+    if len(known) < len(lines):
+        return []
+    draws = {"draws": min(len(line.values) for line in known)}
+    return [draws | row for row in tests(known, list(kept), among)]
+
+
+def _best(rows: Sequence[_Row], metric: str) -> str:
+    """Return the system of the largest value, as the table has it."""
+    common = _common(rows)
+    values = [np.mean([_measured(row, task, units, metric).value for task, units in common.items()]) for row in rows]
+    return rows[int(np.argmax(values))].system
+
+
+def _close(compared: pd.DataFrame, best: str) -> set[str]:
+    """Return what is not distinguishable from the best."""
+    near = compared[compared["verdict"].isin(CLOSE)]
+    pairs = [{system, other} for system, other in zip(near["system"], near["other"], strict=True)]
+    return {name for pair in pairs if best in pair for name in pair - {best}}
 
 
 def _task_of(rows: Sequence[_Row]) -> str:

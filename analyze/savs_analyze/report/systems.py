@@ -175,6 +175,7 @@ def _draw_panel(axes: Axes, benchmark: str, rows: pd.DataFrame, names: Sequence[
             artist.set(color=colormaps["tab10"](place % 10))
     devices = "; ".join(sorted(set(filter(None, rows["devices"]))))
     axes.set(xscale="log", title=benchmark, xlabel=f"seconds a sample{f' ({devices})' if devices else ''}")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_ylabel(f"{metric_words(rows['metric'].iloc[0])}, %")
     axes.grid(alpha=0.3, lw=0.5)
     axes.spines[["top", "right"]].set_visible(False)
