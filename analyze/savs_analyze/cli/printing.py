@@ -25,8 +25,8 @@ LATEX = str.maketrans(
     | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "°": r"\textdegree{}"}
 )
 WORDS = (
-    *"benchmark model task metric method setting other formula source hyperparameters target takes verdict".split(),
-    *"sample picture question wording true said scores".split(),
+    *"benchmark model task metric method setting system other formula source hyperparameters target takes".split(),
+    *"verdict sample picture question wording true said scores".split(),
     "published in",
 )
 

@@ -37,6 +37,7 @@ from savs_analyze.cli.options import (
 )
 from savs_analyze.cli.printing import print_rows
 from savs_analyze.cli.results import hyperparameters, table
+from savs_analyze.cli.systems import systems
 from savs_stores import terminal
 
 COSTS = ["learn_seconds", "answer_milliseconds", "heads_read", "bytes_read"]
@@ -116,7 +117,7 @@ def study(
         str,
         typer.Argument(
             help="methods, shots, heads, layers, classifiers, per-class, artanh (needs no store), lasso, strong, "
-            "prompts, hec or demo."
+            "prompts, systems, hec or demo."
         ),
     ],
     store: StoresIfAnyOption = None,
@@ -126,6 +127,9 @@ def study(
     shots: ShotsRangeOption = "",
     draws: DrawsOption = 5,
     model: ModelsOption = None,
+    reference: Annotated[
+        str, typer.Option("--reference", help="Of systems: whom all others are compared with; default: zero-shot.")
+    ] = "",
     jobs: JobsOption = None,
 ) -> None:
     """Run a study of the papers: a sweep of what it asks for, its table, and its curves. The same command resumes."""
@@ -149,6 +153,9 @@ def study(
         asked = replace(asked, shots=tuple(parse_range(shots)))
     wordings = _wordings(asked, store)
     _run(asked, store, folder, (protocol, arithmetic), draws, model or (), jobs)
+    if asked.systems:
+        systems(folder, store, reference)
+        return
     table(folder, all_settings=bool(asked.along))
     if wordings:
         _compare_wordings(folder, wordings)
@@ -285,7 +292,8 @@ def _run(
 ) -> None:
     """Sweep as a study asks."""
     from savs_analyze.cli.progress import CellProgress
-    from savs_analyze.runs.request import Data, Execution
+    from savs_analyze.findings.systems import is_asked
+    from savs_analyze.runs.request import Data, Execution, every_setting
     from savs_analyze.runs.sweep import expand, sweep
 
     protocol, arithmetic = how
@@ -296,6 +304,7 @@ def _run(
         draws=draws,
         validation=protocol.validation(asked.validation),
         keep_leaks=bool(protocol.code),
+        wanted=is_asked if asked.systems else every_setting,
     )
     with CellProgress() as progress:
         ask, execution = asked.ask(protocol.code, arithmetic.code), Execution(folder, jobs)

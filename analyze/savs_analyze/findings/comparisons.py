@@ -134,15 +134,16 @@ def line_of(settings: list[str], draws: Sequence[Paired], fixed: Collection[str]
     return Line(settings, learns, values, influences, round(float(np.mean([len(draw.unit) for draw in draws]))))
 
 
-def tests(of_tasks: Sequence[Line]) -> list[dict]:
-    """Return a row for every pair, of many settings for those of the best; the better one comes first.
+def tests(of_tasks: Sequence[Line], also: Collection[str] = (), among: int = 0) -> list[dict]:  # noqa: PT028  no test
+    """Return a row for every pair, of many settings for those of the best, and `also` of these; the better comes first.
 
-    Of several lines it is of their unweighted mean, and of the settings that all of them have.
+    Of several lines it is of their unweighted mean, and of the settings that all of them have. Holm is of the pairs
+    `among` so many settings, where these are some of them.
     """
     settings = [name for name in of_tasks[0].settings if all(name in line.settings for line in of_tasks)]
     lines = [line.of(settings) for line in of_tasks]
     means = np.mean([line.values.mean(axis=0) for line in lines], axis=0)
-    pairs = _pairs(means)
+    pairs = _pairs(means, [settings.index(name) for name in also if name in settings])
     if not pairs:
         return []
     one, other = np.array(pairs).T
@@ -151,18 +152,20 @@ def tests(of_tasks: Sequence[Line]) -> list[dict]:
     # Equal methods count once: of pairs of equal ones, the first stands for all.
     same = np.sort(np.stack([like[one], like[other]], axis=1), axis=1)
     _, first, place = np.unique(same, axis=0, return_index=True, return_inverse=True)
-    verdicts = _verdicts(means[one] - means[other], found, like[one] == like[other], first, _number(lines, like))
+    verdicts = _verdicts(
+        means[one] - means[other], found, like[one] == like[other], first, max(_number(lines, like), comb(among, 2))
+    )
     rows = [verdicts[row] for row in first[place.ravel()]]
     names = [{"setting": settings[a], "other": settings[b]} for a, b in pairs]
     units = {"n": sum(line.n for line in lines)}
     return [named | row | units for named, row in zip(names, rows, strict=True)]
 
 
-def _pairs(means: Float[np.ndarray, " setting"]) -> list[tuple[int, int]]:
-    best = int(means.argmax())
+def _pairs(means: Float[np.ndarray, " setting"], also: Collection[int]) -> list[tuple[int, int]]:
+    kept = {int(means.argmax()), *also}
     pairs = list(combinations(range(len(means)), 2))
     if len(means) > MOST_FOR_ALL_PAIRS:
-        pairs = [pair for pair in pairs if best in pair]
+        pairs = [pair for pair in pairs if kept & {*pair}]
     return [(one, other) if means[one] >= means[other] else (other, one) for one, other in pairs]
 
 

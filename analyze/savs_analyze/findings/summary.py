@@ -97,7 +97,7 @@ def measured(
         count = len(tasks[keys["benchmark"], keys["model"]])
         if count > 1 and len(of_tasks) == count:
             draws = min(len(found.values) for found in of_tasks)
-            rows.append((keys | {"task": mean_name(count), "draws": draws}, _mean(of_tasks)))
+            rows.append((keys | {"task": mean_name(count), "draws": draws}, mean_of_tasks(of_tasks)))
     return rows
 
 
@@ -176,7 +176,7 @@ def _of_clusters(found: Noise, draws: Sequence[Units], metric: str) -> Noise:
     return replace(found, clusters=np.array([[float(max(2, min(counts)))]])) if counts else found
 
 
-def _mean(measurements: list[Measurement]) -> Measurement:
+def mean_of_tasks(measurements: list[Measurement]) -> Measurement:
     """Return the unweighted mean over tasks; by draw where all have as many."""
     draws = {len(m.values) for m in measurements}
     values = [m.values if len(draws) == 1 else np.array([m.value]) for m in measurements]

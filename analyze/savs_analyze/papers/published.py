@@ -110,7 +110,7 @@ def beside_published(cells: Iterable[CellResult]) -> pd.DataFrame:
     """
     figures = published_figures()
     published = set(zip(figures["model"], figures["benchmark"], strict=True))
-    cells = [cell for cell in cells if (cell.facts.model, _published_name(cell.facts.benchmark)) in published]
+    cells = [cell for cell in cells if (cell.facts.model, published_name(cell.facts.benchmark)) in published]
     settings = {
         (cell.facts.method, column): setting
         for cell in cells
@@ -139,7 +139,7 @@ def beside_transfer(rows: pd.DataFrame) -> pd.DataFrame:
         for row in figures[figures["method"] == TRANSFER].itertuples()
     }
     found = [
-        known.get((row.model, _published_name(row.source), _published_name(row.target), row.metric))
+        known.get((row.model, published_name(row.source), published_name(row.target), row.metric))
         if row.takes == HEADS
         else None
         for row in rows.itertuples()
@@ -151,7 +151,7 @@ def beside_that(model: str, target: str, metric: str) -> dict[str, float]:
     """Return what the table of transfer has beside it, by words: other systems on the same target."""
     figures = published_figures()
     same = (figures["place"] == "Table 2") & (figures["model"] == model)
-    same &= (figures["benchmark"] == _published_name(target)) & (figures["metric"] == metric)
+    same &= (figures["benchmark"] == published_name(target)) & (figures["metric"] == metric)
     words = {"lora-transfer": "LoRA of the source", ZERO_SHOT: "zero-shot"}
     return {words[row.method]: row.value for row in figures[same].itertuples() if row.method in words}
 
@@ -159,11 +159,11 @@ def beside_that(model: str, target: str, metric: str) -> dict[str, float]:
 def counterparts(ours: Mapping[str, Any], figures: pd.DataFrame) -> pd.DataFrame:
     """Return the figures of the same model, benchmark, task, metric and method as a row of the summary."""
     same = (figures[SAME] == pd.Series({name: ours[name] for name in SAME})).all(axis=1)
-    same &= figures["benchmark"] == _published_name(ours["benchmark"])
+    same &= figures["benchmark"] == published_name(ours["benchmark"])
     return figures[same & (figures["method"] == CODED.get(ours["method"], ours["method"]))]
 
 
-def _published_name(benchmark: str) -> str:
+def published_name(benchmark: str) -> str:
     return benchmark.removesuffix(PAPERS_SPLIT)
 
 

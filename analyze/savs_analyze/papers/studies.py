@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from savs_analyze.findings.systems import ON_ENCODERS
 from savs_analyze.runs.request import Ask, Grid
 
 PENALTIES = [10.0**power for power in range(-5, 3)]
@@ -18,7 +19,8 @@ class Study:
     """What is asked, where it is from, and the sweep that answers; `along` is the axis of its curves, if any.
 
     One with `formulas` also draws the scores that it is about, which needs no store; one of `wordings` compares stores
-    that differ in the wording of their question; one of `costs` measures what methods cost. `validation` is the share
+    that differ in the wording of their question; one of `costs` measures what methods cost; one of `systems` compares
+    all models of a store. `validation` is the share
     that chooses, None for that of the protocol; more than `most_classes` are told.
     """
 
@@ -32,6 +34,7 @@ class Study:
     formulas: bool = False
     wordings: bool = False
     costs: bool = False
+    systems: bool = False
     validation: float | None = None
     most_classes: int = 0
 
@@ -111,6 +114,14 @@ STUDIES = {
         "HEC, arXiv 2603.24181",
         ("zero-shot", "savs", "hec-v", "kernel-ridge"),
         wordings=True,
+        validation=0.0,
+    ),
+    "systems": Study(
+        "heads, encoders, answers in words, captions, examples in context, tuned weights, endpoints side by side",
+        "SAVs, arXiv 2412.00142, Tables 1 and 2",
+        ON_ENCODERS,
+        heads=(1, 20),
+        systems=True,
         validation=0.0,
     ),
     "hec": Study(

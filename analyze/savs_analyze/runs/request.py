@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,8 +11,13 @@ from savs_analyze.methods.recipes import DEFAULT, FIXED, METHODS
 from savs_analyze.methods.rooms import Included
 from savs_analyze.methods.settings import Setting, expand_settings
 from savs_analyze.runs.found_heads import FoundHeads
+from savs_stores import ModelVectors
 
 Grid = Mapping[str, Sequence[int] | Sequence[float]]
+
+
+def every_setting(vectors: ModelVectors, setting: Setting) -> bool:
+    return True
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,8 @@ class Data:
     """Which stores, and of them which models ((): all), shots, draws and samples.
 
     Of several shots, those are left out that a class has too few samples for. `keep_leaks` tests also on images of
-    the support, `allow_partial` reads the finished samples of an unfinished store.
+    the support, `allow_partial` reads the finished samples of an unfinished store. `wanted` says which settings are run
+    on which vectors.
     """
 
     stores: Sequence[str | Path]
@@ -72,6 +78,7 @@ class Data:
     validation: Validation = QUARTER
     keep_leaks: bool = False
     allow_partial: bool = False
+    wanted: Callable[[ModelVectors, Setting], bool] = every_setting
 
     @property
     def fewest_shots(self) -> int:

@@ -19,7 +19,7 @@ from savs_analyze.draws.task import Task
 from savs_analyze.draws.tuned import TUNED_ON, known_by_heart
 from savs_analyze.measure.metrics import find_metric
 from savs_analyze.methods.method import ANSWERS, CLASS_VECTORS, LOGITS, PAIRED
-from savs_analyze.methods.recipes import METHODS, ZERO_SHOT
+from savs_analyze.methods.recipes import ZERO_SHOT
 from savs_analyze.methods.rooms import add_installed, include
 from savs_analyze.methods.settings import Setting
 from savs_analyze.runs.cells import Cell, cap_settings, deal, plan_cells
@@ -69,8 +69,12 @@ def sweep(
         return results.cells
     notes = [note for vectors, _ in plan for note in zero_shot_notes(vectors)] if ZERO_SHOT in ask.methods else []
     notes += [note for vectors, _ in plan for note in (*unread_notes(vectors), *tuned_notes(vectors))]
-    named = [name for name in ask.methods if METHODS[name].make(**METHODS[name].defaults).needs == CLASS_VECTORS]
-    notes += [note for vectors, _ in plan for note in class_vector_notes(vectors, named)]
+    named = [setting for setting in settings if setting.method.needs == CLASS_VECTORS]
+    notes += [
+        note
+        for vectors, _ in plan
+        for note in class_vector_notes(vectors, [one.name for one in named if data.wanted(vectors, one)])
+    ]
     notes += [note for vectors, cells in plan for note in order_notes(vectors, cells)]
     notes += [note for vectors, cells in plan for note in one_support_notes(vectors, cells)]
     origins = dict.fromkeys(origin for _, cells in plan for cell in cells for origin in cell.origins)
@@ -124,6 +128,7 @@ def _plan(data: Data, settings: Sequence[Setting], heads: FoundHeads | None) -> 
 def _cells_of(vectors: ModelVectors, base: Cell, data: Data, settings: Sequence[Setting]) -> list[Cell]:
     """Return the cells of one model's vectors; raises ValueError where a class has too few samples."""
     store = vectors.store
+    settings = [setting for setting in settings if data.wanted(vectors, setting)]
     if is_answered(vectors.heads):  # it has answers, and no vectors to learn from
         settings = [setting for setting in settings if not setting.method.learns]
     within = {task: _shots_within(vectors, task, data.shots) for task in store.benchmark.tasks}
@@ -227,7 +232,8 @@ def class_vector_notes(vectors: ModelVectors, methods: Sequence[str]) -> Iterato
     lacking = [task for task, has in tasks_with_class_vectors(vectors).items() if not has] if methods else []
     if lacking:
         name = f"{vectors.store.benchmark.name}, {vectors.name}"
-        yield f"{name}: {', '.join(methods)} left out, as classes have no class vectors: {', '.join(lacking)}."
+        named = ", ".join(dict.fromkeys(methods))
+        yield f"{name}: {named} left out, as classes have no class vectors: {', '.join(lacking)}."
 
 
 def zero_shot_notes(vectors: ModelVectors) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 # What commands that run this one leave for it: a benchmark in place of what --data names, a last look before the
 # model; and what they find afterwards: where the vectors are.
 BENCHMARK, BEFORE_MODEL, HARVESTED = "savs benchmark", "savs before the model", "savs harvested"
-DEMO = "digits", "digits-claims", "digits-pairs", "digits-compare"
+DEMO, DEMO_MODELS = ("digits", "digits-claims", "digits-pairs", "digits-compare"), ("tiny", "tiny-clip")
 DEMO_OUT, DEMO_CLASSIFIER, DEMO_PICTURES = Path("results/demo"), "digits", 60
 # What is said of a task whose answers are not told apart by their first token, see `savs_harvest.models.answers`.
 UNUSUAL = {
@@ -190,15 +191,15 @@ def _next(benchmark: Benchmark, place: str) -> str:
 
 
 def demo(context: typer.Context) -> None:
-    """Show everything once: a tiny model reads handwritten digits, the best heads classify, a classifier answers."""
+    """Show everything once: tiny models read handwritten digits, the best heads classify, a classifier answers."""
     import subprocess
 
     from savs_benchmarks.registry import EMBEDDED
 
     stores = [default_store(name) for name in DEMO]
-    for name, store in zip(DEMO, stores, strict=True):
+    for (name, store), model in product(zip(DEMO, stores, strict=True), DEMO_MODELS):
         context.meta[BENCHMARK] = EMBEDDED[name]  # whatever is called so here
-        _invoke(context, "run", "--model", "tiny", "--data", name, "--store", store)
+        _invoke(context, "run", "--model", model, "--data", name, "--store", store)
     code = "import sys; sys.argv[0] = 'savs-analyze'; from savs_analyze.cli import entry; entry()"
     words = [word for store in stores for word in ("--store", store)]
     done = subprocess.run([sys.executable, "-c", code, "demo", *words], check=False)

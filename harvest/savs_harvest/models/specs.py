@@ -123,6 +123,13 @@ MODELS = {
             "895c3a49bc3fa70a340399125c650a463535e71c",
         ),
         ModelSpec(
+            "llava-1.5",
+            "llava-hf/llava-1.5-7b-hf",
+            "float16",
+            "first paper: 32 layers x 32 heads x 128",
+            "b234b804b114d9e37bb655e11cbbb5f5e971b7a9",
+        ),
+        ModelSpec(
             "tiny-clip", str(CLIP_CHECKPOINT), "float32", "embedded encoder: picture and text x 32, trained on digits"
         ),
         *_encoders(),

@@ -274,7 +274,8 @@ def _with_adapters(model: LoadedModel, settings: Lora) -> tuple[Any, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names of transformers that peft asks by, and of where the model lies
         with_adapters = get_peft_model(model.model, config)
-    config.base_model_name_or_path = model.name  # peft writes where the checkpoint lies, which is nobody's business
+    # peft writes where the checkpoint lies, which is nobody's business.
+    config.base_model_name_or_path = str(model.identity["model"] or model.folder.name)
     if settings.checkpointing:
         _enable_checkpointing(model.model)
         _train_without_dropout(with_adapters)

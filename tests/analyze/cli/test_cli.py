@@ -208,7 +208,7 @@ def test_info_explains_and_verify_checks(make_store):
         (
             ("sweep", "--store", "x.zarr", "--grid", "gamma=1"),
             2,
-            "no method here has gamma: zero-shot, savs, kernel-ridge",
+            "no method here has gamma: zero-shot, said, savs, kernel-ridge",
         ),
     ],
 )

@@ -38,7 +38,7 @@ from savs_stores import BenchmarkInfo, open_store, write_store
 
 # Systems of the papers that are no method of a sweep.
 OTHERS = {"encoder", "in-context", "mtv", "lora"}
-OTHERS |= {"transfer", "lora-transfer", "few-shot-encoder", "few-shot-mean", "cross-modal"}
+OTHERS |= {"transfer", "lora-transfer", "few-shot-encoder", "few-shot-mean"}
 
 
 def write_random(folder, benchmark, tasks=("all",), model="llava-ov", per_class=40, metric="accuracy"):

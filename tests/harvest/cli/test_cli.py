@@ -106,6 +106,7 @@ def test_models_lists_every_short_name(invoke):
         "llava-ov",
         "llava-ov-0.5b",
         "qwen2vl-2b",
+        "llava-1.5",
         "tiny-clip",
         "siglip2-so400m",
         "siglip-so400m",
