@@ -33,6 +33,7 @@ from savs_harvest.cli.options import (
     SupportOption,
     WordingOption,
 )
+from savs_harvest.cli.resume import options_said
 from savs_stores import terminal
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ if TYPE_CHECKING:
     from savs_harvest.run.work import Work
 
 ADAPTERS = Path("adapters")
+# The options that a harvest of what was tuned has not, or is told otherwise.
+OF_TUNING = (
+    *("store", "shots", "draw", "out", "rank", "alpha", "rate", "epochs", "batch", "seed"),
+    "gradient_checkpointing",
+)
 tune_app = typer.Typer(help="Tune a model on the support of a draw.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -52,6 +58,7 @@ def main() -> None:
 
 @tune_app.command()
 def lora(
+    context: typer.Context,
     model: ModelOption,
     data: DataOption,
     store: StoreOption = None,
@@ -126,7 +133,7 @@ def lora(
         )
     print(f"{len(examples):,} examples, loss {found.loss:.3f} in the last epoch", file=sys.stderr)
     print(folder)
-    words = "--model", model, "--data", data, "--adapter", folder, "--store", place
+    words = *options_said(context, OF_TUNING), "--adapter", folder, "--store", place
     terminal.say(f"next: {terminal.command('savs-harvest', 'run', *words)}", file=sys.stderr)
 
 
@@ -144,6 +151,8 @@ def _support(place: str, name: str, shots: int, draw: int) -> np.ndarray:
             f"the draws of {place} follow from the samples that {name} could read: harvest them first ({error})"
         ) from error
     tasks = [Task(vectors, task) for task, classes in vectors.store.benchmark.tasks.items() if classes]
+    if not tasks:
+        raise ValueError(f"{place}: no sample has a label, so there is nothing to learn")
     return np.unique(np.concatenate([task.draw(shots, draw).support for task in tasks]))
 
 

@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
@@ -99,8 +99,7 @@ class Client:
         openai = self._openai
         try:
             found = self._client.post("/chat/completions", cast_to=object, body=dict(body))
-            reply = _read(found, LOGPROBS in body)
-            return replace(reply, fields=json.loads(self._key.hide(json.dumps(reply.fields))))
+            return _read(json.loads(self._key.hide(json.dumps(found))), LOGPROBS in body)  # hidden before it is cut
         except openai.APITimeoutError as error:
             sent = not _not_sent(error)
             return Reply(Kind.again, why=f"no answer within {self._timeout:g} s", lost=sent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -201,12 +202,14 @@ class _Tuner:
         from safetensors.torch import save_file
 
         building = out.with_name(f".{out.name}.building")
-        building.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(building, ignore_errors=True)  # of a run that was killed here
+        building.mkdir(parents=True)
         weights = {
             name: one.contiguous().cpu()
             for name, one in get_peft_model_state_dict(self.model, save_embedding_layers=False).items()
         }
         save_file(weights, building / WEIGHTS, metadata=tuned_on.metadata())
+        self.config.target_modules = sorted(self.config.target_modules)  # a set, in another order in each process
         self.config.save_pretrained(building)
         if not (building / ADAPTER_CONFIG).exists():
             raise ModelError(f"{building} has no {ADAPTER_CONFIG} after it was written")

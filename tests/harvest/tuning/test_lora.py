@@ -158,6 +158,15 @@ def test_a_damaged_state_is_named(load, benchmark, tmp_path):
             tuned(load, "qwen2vl", benchmark, tmp_path / "lora")
 
 
+def test_what_a_kill_left_unfinished_is_no_part_of_the_adapter(load, benchmark, tmp_path):
+    (tmp_path / ".lora.building").mkdir()
+    (tmp_path / ".lora.building" / "other").write_text("torn")
+    tuned(load, "qwen2vl", benchmark, tmp_path / "lora", epochs=0)
+    assert sorted(path.name for path in (tmp_path / "lora").iterdir()) == ["adapter_config.json", WEIGHTS]
+    modules = json.loads((tmp_path / "lora" / "adapter_config.json").read_text())["target_modules"]
+    assert modules == sorted(modules)
+
+
 def test_of_few_examples_the_first_rate_is_taken(load, benchmark, tmp_path):
     model, told = load("qwen2vl"), []
     settings = Lora(rank=2, alpha=4, rates=(1e-3, 1e-2), epochs=1)
