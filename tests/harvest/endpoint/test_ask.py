@@ -324,6 +324,17 @@ def test_a_key_is_in_no_file_and_no_message_whatever_a_server_repeats(ask, tmp_p
             assert path.is_dir() or spelled.encode() not in path.read_bytes()
 
 
+@pytest.mark.parametrize("left", [4, 8])
+def test_no_part_of_a_key_is_left_where_words_are_cut(ask, tmp_path, monkeypatch, left):
+    monkeypatch.setenv("MY_KEY", KEY)
+    name = "m" * (300 - left) + KEY  # a name is cut to 300 characters
+
+    with serving(reply=lambda body: quick_reply(body, model=name)) as served:
+        assert ask(served, "--key-env", "MY_KEY")[0] == 0
+    for path in tmp_path.rglob("*"):
+        assert path.is_dir() or f"m{KEY[:left]}".encode() not in path.read_bytes()
+
+
 def test_nothing_else_of_the_environment_travels(ask, monkeypatch):
     secrets = ["org-secret", "project-secret", "admin-secret", "header-secret", "usual-secret"]
     names = ["OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_ADMIN_KEY", "OPENAI_CUSTOM_HEADERS", "OPENAI_API_KEY"]
