@@ -201,6 +201,7 @@ class _Tuner:
         from peft import get_peft_model_state_dict
         from safetensors.torch import save_file
 
+        _check_free(out)  # another process may have been at it meanwhile
         building = out.with_name(f".{out.name}.building")
         shutil.rmtree(building, ignore_errors=True)  # of a run that was killed here
         building.mkdir(parents=True)
