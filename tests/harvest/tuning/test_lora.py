@@ -218,7 +218,9 @@ def test_a_folder_that_is_there_is_left_alone(load, benchmark, tmp_path):
 
 def test_a_folder_that_another_process_wrote_meanwhile_is_left_alone(load, benchmark, tmp_path):
     with pytest.raises(ModelError, match="is there already"):
-        tuned(load, "qwen2vl", benchmark, tmp_path / "lora", lambda *_: (tmp_path / "lora").mkdir(), epochs=1)
+        tuned(
+            load, "qwen2vl", benchmark, tmp_path / "lora", lambda *_: (tmp_path / "lora").mkdir(exist_ok=True), epochs=1
+        )
     assert not list((tmp_path / "lora").iterdir())
 
 
