@@ -19,5 +19,5 @@ OF_BENCHMARKS: Mapping[str, str] = {
 
 
 def template_of(benchmark: str) -> str:
-    """Return the template of a benchmark, by its name, else the usual one."""
-    return OF_BENCHMARKS.get(benchmark, USUAL)
+    """Return the template of a benchmark, by its name, also that of a part or another wording; else the usual one."""
+    return next((frame for name, frame in OF_BENCHMARKS.items() if f"{benchmark}-".startswith(f"{name}-")), USUAL)

@@ -6,7 +6,8 @@ import math
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,20 @@ def tune(
     State is written after every epoch beside the folder, and removed at the end. Where nothing can be held out, the
     first rate is taken. Raises `ModelError` where the folder holds something else, and where peft is missing.
     """
-    _check_free(out)
+    with _alone(out):
+        _check_free(out)
+        return _tuned(model, examples, labels, settings, tuned_on, out, on_steps)
+
+
+def _tuned(
+    model: LoadedModel,
+    examples: Sequence[Example],
+    labels: np.ndarray,
+    settings: Lora,
+    tuned_on: TunedOn,
+    out: Path,
+    on_steps: Callable[[int, int], None],
+) -> Tuned:
     learnt, held = divided(labels, settings.seed)
     choosing = settings.rates if len(settings.rates) > 1 and len(held) else ()
     total = settings.epochs * (len(choosing) + 1)
@@ -255,6 +269,25 @@ class _State:
             path.unlink()
         if self.folder.exists():
             self.folder.rmdir()
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keep other processes from the folder inside the block. Raises `ModelError` where one is at it."""
+    from filelock import FileLock, Timeout
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    path = out.with_name(f".{out.name}.lock")
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ModelError(f"{out} is being made by another process: wait until it is done, or name another") from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # while it is held: nobody else's is removed
+        lock.release()
 
 
 def _check_free(out: Path) -> None:

@@ -218,7 +218,9 @@ def test_several_templates_are_the_mean_of_their_unit_embeddings(reader, encoder
 )
 def test_benchmarks_have_their_own_template(name, template):
     assert template_of(name) == template
-    assert template_of("mine") == "a photo of a {class}."
+    for part in (f"{name}-60", f"{name}-td"):  # --limit 60, --wording td
+        assert template_of(part) == template
+    assert template_of("mine") == template_of(f"my{name}") == "a photo of a {class}."
 
 
 def test_without_names_or_a_text_tower_there_are_no_logits(encoders, benchmark, write_benchmark, lines, tmp_path):

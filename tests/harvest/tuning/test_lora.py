@@ -210,6 +210,15 @@ def test_adapters_of_others_say_nothing(tmp_path):
     assert read_tuned_on(tmp_path / WEIGHTS) is None
 
 
+def test_two_that_make_one_folder_do_not_mix(load, benchmark, tmp_path):
+    def another(done, total):
+        tuned(load, "qwen2vl", benchmark, tmp_path / "lora", rank=1)
+
+    with pytest.raises(ModelError, match="is being made by another process"):
+        tuned(load, "qwen2vl", benchmark, tmp_path / "lora", another)
+    assert not list(tmp_path.glob(".lora.lock"))
+
+
 def test_a_folder_that_is_there_is_left_alone(load, benchmark, tmp_path):
     (tmp_path / "lora").mkdir()
     with pytest.raises(ModelError, match="is there already"):
