@@ -149,9 +149,9 @@ def test_a_sweep_returns_what_it_found(make_planted_store, tmp_path):
 
 
 def test_methods_that_are_not_named_are_those_of_the_command(make_planted_store, tmp_path):
-    store = make_planted_store(tmp_path / "planted.zarr")  # without logits, so without zero-shot
+    store = make_planted_store(tmp_path / "planted.zarr")  # without logits or answers, so without their methods
     found = savs.sweep(store.path, heads=3, shots=5, draws=2, out=tmp_path / "out")
-    assert set(found.table()["method"]) == {*Ask().methods} - {"zero-shot"} == {"savs", "kernel-ridge"}
+    assert set(found.table()["method"]) == {*Ask().methods} - {"zero-shot", "said"} == {"savs", "kernel-ridge"}
 
 
 def test_a_sweep_takes_a_file_of_heads_of_other_tasks(make_planted_store, tmp_path):

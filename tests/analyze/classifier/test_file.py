@@ -80,7 +80,7 @@ def test_what_has_no_form_is_refused_by_name():
         make("layers")
 
 
-OF_ONE_SWEEP = "layers", "paper-knn", "laplacian-shot"
+OF_ONE_SWEEP = "said", "debiased-question", "debiased-image", "debiased-group", "layers", "paper-knn", "laplacian-shot"
 
 
 @pytest.mark.parametrize("setting", [make_setting("paper-knn"), make_setting("savs", protocol="savs")])

@@ -311,7 +311,7 @@ def pooled(write_benchmark, lines):
 def test_in_context_rows_are_what_the_longer_prompt_gives_alone(model, pooled, tmp_path):
     report, stored = run(model, pooled, tmp_path / "s.zarr", in_context=InContext(2, seed=5))
     assert report.failed == 0
-    assert stored.name == f"{model.name}-icl2"
+    assert stored.name == f"{model.name}-icl2-seed5"
     assert stored.identity["in_context"] == {"shots": 2, "seed": 5}
     check_in_context(model, pooled, stored, InContext(2, seed=5))
     assert np.isfinite(stored.logits).all()
