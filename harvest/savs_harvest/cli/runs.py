@@ -10,34 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from savs_harvest import DATE
-from savs_harvest.cli.chosen import Chosen, add_benchmarks, default_store, reading_of
+from savs_harvest.cli.chosen import OFFICIAL, Choice, add_benchmarks, choosing, default_store
 from savs_harvest.cli.options import (
-    DATA_ROOT,
-    POOL,
     SITE,
-    WORDING,
     AdapterOption,
     DataOption,
     DtypeOption,
-    ImageColumnOption,
-    ImageRootOption,
     IncludeOption,
-    LabelColumnOption,
-    LimitOption,
     ModelOption,
     NameOption,
-    NearOption,
-    PoolOption,
-    QuestionOption,
     RevisionOption,
-    RootOption,
     ShardOption,
     SiteOption,
-    SplitOption,
-    Splitting,
     StoreOption,
-    SupportOption,
-    WordingOption,
 )
 from savs_harvest.cli.resume import resume_command
 from savs_stores import terminal
@@ -63,22 +48,13 @@ def _sorted(words: list[str] | None) -> list[str]:
     return sorted(set(words or ()))
 
 
+@choosing
 def run(
     context: typer.Context,
     model: ModelOption,
     data: DataOption,
     store: StoreOption = None,
-    data_root: RootOption = DATA_ROOT,
-    pool_per_class: PoolOption = POOL,
-    split: SplitOption = Splitting.official,
-    support: SupportOption = None,
-    wording: WordingOption = WORDING,
-    question: QuestionOption = "",
-    image_root: ImageRootOption = None,
-    label_column: LabelColumnOption = "",
-    image_column: ImageColumnOption = "",
-    limit: LimitOption = None,
-    keep_near_duplicates: NearOption = False,
+    chosen: Choice = OFFICIAL,
     name: NameOption = None,
     dtype: DtypeOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
@@ -131,11 +107,7 @@ def run(
     check_switches(parity or ())
     check_class_prompt(class_prompt, icl)
     spec = at_site(find_model(model, adapter), site)
-    reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
-    benchmark = (
-        context.meta.pop(BENCHMARK, None)
-        or Chosen(data, data_root, pool_per_class, split, reading, support or (), wording).fetched()
-    )
+    benchmark = context.meta.pop(BENCHMARK, None) or chosen.of(data).fetched()
 
     from savs_harvest.asking.few_shot import InContext
     from savs_harvest.batches.layout_check import load_model
