@@ -77,6 +77,7 @@ class Preparer:
         self.processor = processor or load_processor(folder)
         self._tokens = lru_cache(4096)(self._count_tokens)
         self._frame = lru_cache(64)(self._count_frame)
+        self._shown = lru_cache(4096)(self._picture_tokens)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Preparer, (self.folder, self.dtype, self.parity, self.single_tile_of_many, None, self.date)
@@ -103,7 +104,7 @@ class Preparer:
         nothing else.
         """
         try:
-            each = self._picture_tokens(sizes)
+            each = self._shown(tuple(sizes))
         except (ValueError, ZeroDivisionError):  # pictures that will be refused
             return 0, 0
         with suppress(Refusal):  # of this prompt, or of one without words
@@ -114,7 +115,7 @@ class Preparer:
         found = self.inputs(question)
         return (0, 0) if isinstance(found, Refused) else (found["input_ids"].shape[1], 0)
 
-    def _picture_tokens(self, sizes: Sequence[tuple[int, int]]) -> list[int] | None:
+    def _picture_tokens(self, sizes: tuple[tuple[int, int], ...]) -> list[int] | None:
         if not sizes:
             return []
         count = getattr(self.processor, "_get_num_multimodal_tokens", None)
@@ -128,7 +129,8 @@ class Preparer:
             return None
 
     def _count_tokens(self, text: str) -> int:
-        return len(self.processor.tokenizer.encode(text, add_special_tokens=False))
+        # Not by the tokenizer's own wrapper, in which most of the time would go; what it does beside is not for plans.
+        return len(self.processor.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False))
 
     def _count_frame(self, pictures: int, shots: tuple[int, ...]) -> int:
         """Return the tokens of a prompt that are neither words nor pictures."""
