@@ -22,6 +22,7 @@ from torch import Tensor
 
 from savs_benchmarks import PictureError, load_picture
 from savs_benchmarks.pictures.pictures import Picture
+from savs_harvest.asking.once import LastPictures, keep_last
 from savs_harvest.errors import ModelError
 from savs_harvest.models.processors import load_processor
 from savs_harvest.models.prompts import Shot, prepare, render
@@ -75,6 +76,9 @@ class Preparer:
         self.folder, self.dtype, self.parity, self.single_tile_of_many = folder, dtype, parity, single_tile_of_many
         self.date = date
         self.processor = processor or load_processor(folder)
+        self._pictures = LastPictures()
+        if self.processor.image_processor is not None:
+            keep_last(self.processor.image_processor)
         self._tokens = lru_cache(4096)(self._count_tokens)
         self._frame = lru_cache(64)(self._count_frame)
         self._shown = lru_cache(4096)(self._picture_tokens)
@@ -86,7 +90,7 @@ class Preparer:
         """Return the model inputs of a question, floating numbers in the model's type, or why there are none."""
         try:
             shots = [Shot([load_picture(p) for p in shown], words, answer) for shown, words, answer in question.shots]
-            pictures = [load_picture(picture) for picture in question.pictures]
+            pictures = self._pictures.load(question.pictures)
             found = prepare(self.processor, pictures, question.words, shots, self.parity, self.date)
         except ModelError:
             raise
