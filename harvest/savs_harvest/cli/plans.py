@@ -17,6 +17,7 @@ from savs_harvest.cli.options import (
     DtypeOption,
     ModelOption,
     NameOption,
+    QuantizeOption,
     RevisionOption,
     ShardOption,
     SiteOption,
@@ -38,6 +39,7 @@ def plan(
     name: NameOption = None,
     revision: RevisionOption = None,
     adapter: AdapterOption = None,
+    quantize: QuantizeOption = None,
     site: SiteOption = SITE,
     shard_samples: ShardOption = None,
     dtype: DtypeOption = None,
@@ -47,12 +49,13 @@ def plan(
     form: WordsOption = terminal.Words.text,
 ) -> None:
     """Show what a harvest would do, without doing it: samples, shards, bytes, memory, time."""
-    from savs_harvest.models.specs import at_site, check_dtype, check_site, find_model
+    from savs_harvest.models.specs import at_site, check_dtype, check_scheme, check_site, find_model, quantized
 
     # What is named wrongly is told before torch is imported, which takes seconds.
     check_dtype(dtype)
+    check_scheme(quantize)
     check_site(site)
-    spec = at_site(find_model(model, adapter), site)
+    spec = at_site(quantized(find_model(model, adapter), quantize), site)
     benchmark = chosen.of(data).find()
 
     from savs_harvest.batches.layout_check import load_model

@@ -19,6 +19,7 @@ from savs_harvest.cli.options import (
     IncludeOption,
     ModelOption,
     NameOption,
+    QuantizeOption,
     RevisionOption,
     ShardOption,
     SiteOption,
@@ -60,6 +61,7 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     revision: RevisionOption = None,
     adapter: AdapterOption = None,
+    quantize: QuantizeOption = None,
     site: SiteOption = SITE,
     batch_tokens: Annotated[
         int | None, typer.Option(min=1, help="Padded tokens a batch may hold; default: 16384 on a GPU, 1024 without.")
@@ -94,7 +96,7 @@ def run(
     """Harvest a benchmark into a store. The same command resumes an unfinished harvest."""
     from savs_harvest.asking.class_texts import check_class_prompt
     from savs_harvest.models.families import check_switches
-    from savs_harvest.models.specs import at_site, check_dtype, check_site, find_model
+    from savs_harvest.models.specs import at_site, check_dtype, check_scheme, check_site, find_model, quantized
     from savs_harvest.models.templates import check_date
     from savs_stores.format.schema import check_codec
 
@@ -102,11 +104,12 @@ def run(
     add_benchmarks(include)
     check_date(date)
     check_dtype(dtype)
+    check_scheme(quantize)
     check_site(site)
     check_codec(codec)
     check_switches(parity or ())
     check_class_prompt(class_prompt, icl)
-    spec = at_site(find_model(model, adapter), site)
+    spec = at_site(quantized(find_model(model, adapter), quantize), site)
     benchmark = context.meta.pop(BENCHMARK, None) or chosen.of(data).fetched()
 
     from savs_harvest.asking.few_shot import InContext

@@ -17,6 +17,7 @@ from savs_harvest.cli.options import (
     IncludeOption,
     ModelOption,
     NameOption,
+    QuantizeOption,
     RevisionOption,
     ShardOption,
     StoreOption,
@@ -53,6 +54,7 @@ def generate(
     device: DeviceOption = "auto",
     revision: RevisionOption = None,
     adapter: AdapterOption = None,
+    quantize: QuantizeOption = None,
     shard_samples: ShardOption = None,
     icl: IclOption = 0,
     icl_seed: SeedOption = 0,
@@ -72,7 +74,7 @@ def generate(
 
     _answer(
         context,
-        _spec(model, adapter, dtype, date),
+        _spec(model, adapter, quantize, dtype, date),
         chosen.of(data),
         answering,
         _settings(icl, icl_seed, date),
@@ -95,6 +97,7 @@ def vqascore(
     device: DeviceOption = "auto",
     revision: RevisionOption = None,
     adapter: AdapterOption = None,
+    quantize: QuantizeOption = None,
     shard_samples: ShardOption = None,
     date: DateOption = DATE,
     caption: Annotated[str, typer.Option("--caption", help="What a {class} is called.")] = "{class}",
@@ -113,7 +116,7 @@ def vqascore(
 
     _answer(
         context,
-        _spec(model, adapter, dtype, date),
+        _spec(model, adapter, quantize, dtype, date),
         chosen.of(data),
         answering,
         _settings(0, 0, date),
@@ -124,14 +127,15 @@ def vqascore(
     )
 
 
-def _spec(model: str, adapter: str | None, dtype: str | None, date: str) -> ModelSpec:
+def _spec(model: str, adapter: str | None, quantize: str | None, dtype: str | None, date: str) -> ModelSpec:
     """Return the model that is named; what is named wrongly is told before torch is imported."""
-    from savs_harvest.models.specs import check_dtype, find_model
+    from savs_harvest.models.specs import check_dtype, check_scheme, find_model, quantized
     from savs_harvest.models.templates import check_date
 
     check_date(date)
     check_dtype(dtype)
-    return find_model(model, adapter)
+    check_scheme(quantize)
+    return quantized(find_model(model, adapter), quantize)
 
 
 def _settings(icl: int, icl_seed: int, date: str) -> Callable[[], Settings]:

@@ -15,6 +15,7 @@ from savs_harvest.cli.options import (
     DtypeOption,
     IncludeOption,
     ModelOption,
+    QuantizeOption,
     RevisionOption,
     StoreOption,
 )
@@ -64,6 +65,7 @@ def lora(
     ] = False,
     chosen: Choice = OFFICIAL,
     dtype: DtypeOption = None,
+    quantize: QuantizeOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     revision: RevisionOption = None,
     include: IncludeOption = None,
@@ -72,11 +74,12 @@ def lora(
 
     The same command resumes. Harvest with --adapter then: what it was tuned on is never tested.
     """
-    from savs_harvest.models.specs import check_dtype, find_model
+    from savs_harvest.models.specs import check_dtype, check_scheme, find_model, quantized
 
     add_benchmarks(include)
     check_dtype(dtype)
-    spec = find_model(model)
+    check_scheme(quantize)
+    spec = quantized(find_model(model), quantize)
     benchmark = chosen.of(data).fetched()
     place = store or default_store(benchmark.name)
     rows = _support(place, spec.name, shots, draw)
