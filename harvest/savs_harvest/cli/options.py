@@ -39,7 +39,10 @@ QuantizeOption = Annotated[
     str | None, typer.Option("--quantize", help="Quantise the weights on loading, by bitsandbytes: bnb4 or bnb8.")
 ]
 ShardOption = Annotated[
-    int | None, typer.Option("--shard-samples", min=1, help="Samples a shard; 256 to 1024, by how many run together; 64 below 512.")
+    int | None,
+    typer.Option(
+        "--shard-samples", min=1, help="Samples a shard; 256 to 1024, by how many run together; 64 below 512."
+    ),
 ]
 RootOption = Annotated[
     Path, typer.Option("--data-root", envvar="SAVS_DATA_ROOT", help="Where published benchmarks lie: ROOT/NAME.")
