@@ -14,6 +14,7 @@ from savs_harvest.batches.batching import Batching, Groups
 from savs_harvest.batches.buffers import Buffers
 from savs_harvest.batches.packing import packed_attention
 from savs_harvest.batches.runner import Runner
+from savs_harvest.errors import ModelError
 from savs_harvest.models.checkpoints import loading
 from savs_harvest.models.encoders import load_encoder, names_encoder
 from savs_harvest.models.families import Family
@@ -38,14 +39,17 @@ def load_model(
     revision: str | None = None,
     local_rank: int = 0,
     layers: int | None = None,
+    device_map: str | None = None,
 ) -> LoadedModel:
     """Load a checkpoint and try how its samples may run together; an encoder's embeddings have no layers to leave out.
 
     Raises `ModelError` as `load_checkpoint` and `load_encoder`.
     """
     if names_encoder(spec, revision):
+        if device_map:
+            raise ModelError(f"{spec.name} is an encoder: --device-map is for models that answer")
         return load_encoder(spec, device, dtype, revision, local_rank)
-    loaded = load_checkpoint(spec, device, dtype, revision, local_rank, layers)
+    loaded = load_checkpoint(spec, device, dtype, revision, local_rank, layers, device_map)
     with loading(spec.checkpoint, "model", loaded.folder):
         return verified(loaded)
 
