@@ -64,6 +64,7 @@ def load_model(
     dtype: str | None = None,
     revision: str | None = None,
     adapter: str | None = None,
+    quantize: str | None = None,
 ) -> Model:
     """Load a model by its short name, hub id `owner/name` or folder, as `savs-harvest run --model` does.
 
@@ -72,7 +73,8 @@ def load_model(
     with needing_harvest("load_model"):
         from savs_harvest.batches.layout_check import load_model as load
         from savs_harvest.models.loading import quiet_libraries
-        from savs_harvest.models.specs import find_model
+        from savs_harvest.models.specs import check_scheme, find_model, quantized
 
     quiet_libraries()
-    return Model(load(find_model(name, adapter), device, dtype, revision))
+    check_scheme(quantize)
+    return Model(load(quantized(find_model(name, adapter), quantize), device, dtype, revision))

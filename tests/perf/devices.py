@@ -35,7 +35,7 @@ class Processor:
         return self.peak_bytes()
 
     def peak_bytes(self):
-        """Return the peak so far, which what Linux says of it can fall below: it shows use that it has not yet noted."""
+        """Return the peak so far; what Linux says of it may fall, as it counts use that it has not yet noted."""
         lines = Path("/proc/self/status").read_text().splitlines()
         self._seen = max(self._seen, 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:"))))
         return self._seen

@@ -292,7 +292,7 @@ def _run(
 ) -> None:
     """Sweep as a study asks."""
     from savs_analyze.cli.progress import CellProgress
-    from savs_analyze.findings.systems import is_asked
+    from savs_analyze.findings.groups import is_asked
     from savs_analyze.runs.request import Data, Execution, every_setting
     from savs_analyze.runs.sweep import expand, sweep
 

@@ -19,7 +19,8 @@ TABLE, TESTS, FIGURE = "systems-table.csv", "systems.csv", "systems.svg"
 
 def systems(folder: Path, stores: Sequence[str], reference: str = "") -> None:
     """Print the systems of a finished sweep, and write them, the tests and a figure of what they cost beside it."""
-    from savs_analyze.findings.systems import Group, compare_systems, summarize_systems
+    from savs_analyze.findings.groups import Group
+    from savs_analyze.findings.systems import compare_systems, summarize_systems
     from savs_analyze.papers.systems import beside_systems
     from savs_analyze.report.notes import TESTED
     from savs_analyze.report.systems import compared_table, draw_costs, systems_notes, systems_table

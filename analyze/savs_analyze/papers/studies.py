@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from savs_analyze.findings.systems import ON_ENCODERS
+from savs_analyze.findings.groups import ON_ENCODERS
 from savs_analyze.runs.request import Ask, Grid
 
 PENALTIES = [10.0**power for power in range(-5, 3)]

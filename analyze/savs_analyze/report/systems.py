@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from savs_analyze.findings.systems import DRAWS, SEEDS
+from savs_analyze.findings.groups import DRAWS, SEEDS
 from savs_analyze.report.drawing import figure_at, panels
 from savs_analyze.report.layout import Number, differences, metric_words
 

@@ -54,7 +54,7 @@ class Runner:
         self.pad_token = model.processor.tokenizer.pad_token_id or 0
         config = model.model.config
         self.image_token = getattr(config, "image_token_id", getattr(config, "image_token_index", None))
-        self.token_wise = token_wise_rest(model.model, model.projections[-1].module)
+        self.token_wise = [] if self.family.mixes else token_wise_rest(model.model, model.projections[-1].module)
 
     @property
     def shares(self) -> bool:

@@ -9,28 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from savs_harvest.cli.chosen import Chosen, add_benchmarks, default_store, reading_of
+from savs_harvest.cli.chosen import OFFICIAL, Choice, add_benchmarks, choosing, default_store
 from savs_harvest.cli.options import (
-    DATA_ROOT,
-    POOL,
-    WORDING,
     DataOption,
-    ImageColumnOption,
-    ImageRootOption,
     IncludeOption,
-    LabelColumnOption,
-    LimitOption,
     NameOption,
-    NearOption,
-    PoolOption,
-    QuestionOption,
-    RootOption,
     ShardOption,
-    SplitOption,
-    Splitting,
     StoreOption,
-    SupportOption,
-    WordingOption,
 )
 from savs_harvest.cli.resume import resume_command
 from savs_stores import terminal
@@ -40,23 +25,14 @@ if TYPE_CHECKING:
     from savs_harvest.endpoint.limits import Prices
 
 
+@choosing
 def ask(
     context: typer.Context,
     endpoint: Annotated[str, typer.Option(help="Address up to /v1: https://..., or http:// of this machine.")],
     model: Annotated[str, typer.Option("--model", help="What the server calls the model.")],
     data: DataOption,
     store: StoreOption = None,
-    data_root: RootOption = DATA_ROOT,
-    pool_per_class: PoolOption = POOL,
-    split: SplitOption = Splitting.official,
-    support: SupportOption = None,
-    wording: WordingOption = WORDING,
-    question: QuestionOption = "",
-    image_root: ImageRootOption = None,
-    label_column: LabelColumnOption = "",
-    image_column: ImageColumnOption = "",
-    limit: LimitOption = None,
-    keep_near_duplicates: NearOption = False,
+    chosen: Choice = OFFICIAL,
     name: NameOption = None,
     shard_samples: ShardOption = None,
     key_env: Annotated[
@@ -103,8 +79,7 @@ def ask(
     limits = Limits(most_requests, most_cost, _prices(price_in, price_out, most_cost))
     form = Form(model, temperature, max_tokens, logprobs)
     system = check_model_name(name or _short(model))
-    reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
-    benchmark = Chosen(data, data_root, pool_per_class, split, reading, support or (), wording).fetched()
+    benchmark = chosen.of(data).fetched()
 
     from savs_harvest.cli.progress import AnswerProgress
     from savs_harvest.endpoint.ask import Server, Terms, ask_benchmark

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_type_hints
 
-from savs_harvest.cli.options import WORDING, Splitting
+from savs_harvest.cli.options import (
+    DATA_ROOT,
+    POOL,
+    WORDING,
+    ImageColumnOption,
+    ImageRootOption,
+    LabelColumnOption,
+    LimitOption,
+    NearOption,
+    PoolOption,
+    QuestionOption,
+    RootOption,
+    SplitOption,
+    Splitting,
+    SupportOption,
+    WordingOption,
+)
 
 if TYPE_CHECKING:
     from savs_benchmarks import Benchmark
@@ -67,18 +85,70 @@ class Chosen:
         return self.find()
 
 
-def reading_of(
-    question: str = "",
-    image_root: Path | None = None,
-    label_column: str = "",
-    image_column: str = "",
-    limit: int | None = None,
-    keep_near_duplicates: bool = False,
-) -> Reading:
-    """Return how own data are to be read, from the options of a command."""
+@dataclass(frozen=True)
+class Choice:
+    """How a benchmark is to be read, whichever it is: what the options say that all commands with data share."""
+
+    data_root: Path = DATA_ROOT
+    pool_per_class: str = POOL
+    split: Splitting = Splitting.official
+    support: Sequence[Path] = ()
+    wording: str = WORDING
+    reading: Reading | None = None
+
+    def of(self, name: str) -> Chosen:
+        """Return the benchmark of this name, read so."""
+        return Chosen(name, self.data_root, self.pool_per_class, self.split, self.reading, self.support, self.wording)
+
+
+OFFICIAL = Choice()
+
+
+def _choice(
+    data_root: RootOption = DATA_ROOT,
+    pool_per_class: PoolOption = POOL,
+    split: SplitOption = Splitting.official,
+    support: SupportOption = None,
+    wording: WordingOption = WORDING,
+    question: QuestionOption = "",
+    image_root: ImageRootOption = None,
+    label_column: LabelColumnOption = "",
+    image_column: ImageColumnOption = "",
+    limit: LimitOption = None,
+    keep_near_duplicates: NearOption = False,
+) -> Choice:
+    """Return what these options say; a command that is `choosing` has every one of them."""
     from savs_benchmarks import Reading
 
-    return Reading(question, image_root, label_column, image_column, limit, keep_near_duplicates)
+    reading = Reading(question, image_root, label_column, image_column, limit, keep_near_duplicates)
+    return Choice(data_root, pool_per_class, split, support or (), wording, reading)
+
+
+def choosing(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `_choice` in the place of its parameter `chosen`, which it gets made of them."""
+    own, options = (_signature(function) for function in (command, _choice))
+
+    @wraps(command)
+    def chosen_first(*args: Any, **given: Any) -> None:
+        said = {name: given.pop(name) for name in options if name in given}
+        command(*args, chosen=_choice(**said), **given)
+
+    spliced = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, one in own.items()
+        for parameter in (options.values() if name == "chosen" else (one,))
+    ]
+    described: Any = chosen_first
+    described.__signature__ = inspect.Signature(spliced)
+    described.__annotations__ = {parameter.name: parameter.annotation for parameter in spliced}
+    return chosen_first
+
+
+def _signature(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return the parameters of a function, what is written of their types looked up."""
+    hints = get_type_hints(function, include_extras=True)
+    found = inspect.signature(function).parameters.items()
+    return {name: parameter.replace(annotation=hints[name]) for name, parameter in found}
 
 
 def add_benchmarks(files: Iterable[Path] | None) -> None:

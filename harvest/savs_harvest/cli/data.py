@@ -9,24 +9,11 @@ from typing import Annotated
 import typer
 
 from savs_analyze.cli.help import WholeHelp
-from savs_harvest.cli.chosen import Chosen, add_benchmarks, reading_of
+from savs_harvest.cli.chosen import OFFICIAL, Choice, add_benchmarks, choosing
 from savs_harvest.cli.options import (
     DATA_ROOT,
-    POOL,
-    WORDING,
-    ImageColumnOption,
-    ImageRootOption,
     IncludeOption,
-    LabelColumnOption,
-    LimitOption,
-    NearOption,
-    PoolOption,
-    QuestionOption,
     RootOption,
-    SplitOption,
-    Splitting,
-    SupportOption,
-    WordingOption,
 )
 from savs_stores import terminal
 from savs_stores.terminal import Format
@@ -80,21 +67,12 @@ def get(
 
 
 @data_app.command()
+@choosing
 def show(
     name: Annotated[str, typer.Argument(help="Benchmark name, or a folder of pictures or a table of your own.")],
     model: Annotated[str, typer.Option("--model", help="Whose chat template renders the prompt.")] = "tiny",
     count: Annotated[int, typer.Option("--samples", min=1, help="Samples to show of each task.")] = 2,
-    data_root: RootOption = DATA_ROOT,
-    pool_per_class: PoolOption = POOL,
-    split: SplitOption = Splitting.official,
-    support: SupportOption = None,
-    wording: WordingOption = WORDING,
-    question: QuestionOption = "",
-    image_root: ImageRootOption = None,
-    label_column: LabelColumnOption = "",
-    image_column: ImageColumnOption = "",
-    limit: LimitOption = None,
-    keep_near_duplicates: NearOption = False,
+    chosen: Choice = OFFICIAL,
     checks: Annotated[bool, typer.Option(help="Read all pictures and check the samples.")] = True,
 ) -> None:
     """Show a benchmark's header, a few samples as the model will read them, what is wrong. Needs no GPU."""
@@ -106,8 +84,7 @@ def show(
     from savs_harvest.models.specs import find_model
 
     quiet_libraries()
-    reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
-    benchmark = Chosen(name, data_root, pool_per_class, split, reading, support or (), wording).find()
+    benchmark = chosen.of(name).find()
     processor = load_processor(checkpoint_folder(find_model(model)))
     with HarvestProgress(model, benchmark.name) as progress:
         for line in describe(benchmark, processor, count, progress.pictures if checks else None):
@@ -115,26 +92,16 @@ def show(
 
 
 @data_app.command("check")
+@choosing
 def check_data(
     name: Annotated[str, typer.Argument(help="Benchmark name, or a folder of pictures or a table of your own.")],
-    data_root: RootOption = DATA_ROOT,
-    pool_per_class: PoolOption = POOL,
-    split: SplitOption = Splitting.official,
-    support: SupportOption = None,
-    wording: WordingOption = WORDING,
-    question: QuestionOption = "",
-    image_root: ImageRootOption = None,
-    label_column: LabelColumnOption = "",
-    image_column: ImageColumnOption = "",
-    limit: LimitOption = None,
-    keep_near_duplicates: NearOption = False,
+    chosen: Choice = OFFICIAL,
 ) -> None:
     """Read all pictures and tell what is wrong with the samples. Needs neither a GPU nor a model."""
     from savs_harvest.cli.overview import header_lines, what_is_wrong
     from savs_harvest.cli.progress import HarvestProgress
 
-    reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
-    benchmark = Chosen(name, data_root, pool_per_class, split, reading, support or (), wording).find()
+    benchmark = chosen.of(name).find()
     with HarvestProgress("check", benchmark.name) as progress:
         for lines in (header_lines(benchmark), what_is_wrong(benchmark, progress.pictures)):
             for line in lines:
@@ -142,20 +109,11 @@ def check_data(
 
 
 @data_app.command()
+@choosing
 def export(
     name: Annotated[str, typer.Argument(help="Benchmark name, or a folder of pictures or a table of your own.")],
     out: Annotated[Path, typer.Option("--out", help="The file: NAME.jsonl.")],
-    data_root: RootOption = DATA_ROOT,
-    pool_per_class: PoolOption = POOL,
-    split: SplitOption = Splitting.official,
-    support: SupportOption = None,
-    wording: WordingOption = WORDING,
-    question: QuestionOption = "",
-    image_root: ImageRootOption = None,
-    label_column: LabelColumnOption = "",
-    image_column: ImageColumnOption = "",
-    limit: LimitOption = None,
-    keep_near_duplicates: NearOption = False,
+    chosen: Choice = OFFICIAL,
     include: IncludeOption = None,
     force: Annotated[
         bool, typer.Option("--force", help="Write in the place of a file, and pictures, of before.")
@@ -168,8 +126,7 @@ def export(
     add_benchmarks(include)
     check_free(out, force)
     terminal.check_output(out, [".jsonl"], [""], [name])  # what is there is to be replaced
-    reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
-    samples = check(Chosen(name, data_root, pool_per_class, split, reading, support or (), wording).find())
+    samples = check(chosen.of(name).find())
     root = export(samples, out, force)
     terminal.say(out)
     paths = "" if root == out.resolve().parent else f"; pictures are below {root} (--image-root)"

@@ -35,6 +35,9 @@ DtypeOption = Annotated[
 SiteOption = Annotated[
     str, typer.Option("--site", help="heads, or residual: the hidden state behind each layer, through the final norm.")
 ]
+QuantizeOption = Annotated[
+    str | None, typer.Option("--quantize", help="Quantise the weights on loading, by bitsandbytes: bnb4 or bnb8.")
+]
 ShardOption = Annotated[
     int | None, typer.Option("--shard-samples", min=1, help="Samples a shard; 256, or 64 below 512.")
 ]

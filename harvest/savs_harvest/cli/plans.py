@@ -9,33 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from savs_harvest.cli.chosen import Chosen, default_store, reading_of
+from savs_harvest.cli.chosen import OFFICIAL, Choice, choosing, default_store
 from savs_harvest.cli.options import (
-    DATA_ROOT,
-    POOL,
     SITE,
-    WORDING,
     AdapterOption,
     DataOption,
     DtypeOption,
-    ImageColumnOption,
-    ImageRootOption,
-    LabelColumnOption,
-    LimitOption,
     ModelOption,
     NameOption,
-    NearOption,
-    PoolOption,
-    QuestionOption,
+    QuantizeOption,
     RevisionOption,
-    RootOption,
     ShardOption,
     SiteOption,
-    SplitOption,
-    Splitting,
     StoreOption,
-    SupportOption,
-    WordingOption,
     WordsOption,
 )
 from savs_stores import terminal
@@ -44,24 +30,16 @@ if TYPE_CHECKING:
     from savs_harvest.models.specs import ModelSpec
 
 
+@choosing
 def plan(
     model: ModelOption,
     data: DataOption,
     store: StoreOption = None,
-    data_root: RootOption = DATA_ROOT,
-    pool_per_class: PoolOption = POOL,
-    split: SplitOption = Splitting.official,
-    support: SupportOption = None,
-    wording: WordingOption = WORDING,
-    question: QuestionOption = "",
-    image_root: ImageRootOption = None,
-    label_column: LabelColumnOption = "",
-    image_column: ImageColumnOption = "",
-    limit: LimitOption = None,
-    keep_near_duplicates: NearOption = False,
+    chosen: Choice = OFFICIAL,
     name: NameOption = None,
     revision: RevisionOption = None,
     adapter: AdapterOption = None,
+    quantize: QuantizeOption = None,
     site: SiteOption = SITE,
     shard_samples: ShardOption = None,
     dtype: DtypeOption = None,
@@ -71,14 +49,14 @@ def plan(
     form: WordsOption = terminal.Words.text,
 ) -> None:
     """Show what a harvest would do, without doing it: samples, shards, bytes, memory, time."""
-    from savs_harvest.models.specs import at_site, check_dtype, check_site, find_model
+    from savs_harvest.models.specs import at_site, check_dtype, check_scheme, check_site, find_model, quantized
 
     # What is named wrongly is told before torch is imported, which takes seconds.
     check_dtype(dtype)
+    check_scheme(quantize)
     check_site(site)
-    spec = at_site(find_model(model, adapter), site)
-    reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
-    benchmark = Chosen(data, data_root, pool_per_class, split, reading, support or (), wording).find()
+    spec = at_site(quantized(find_model(model, adapter), quantize), site)
+    benchmark = chosen.of(data).find()
 
     from savs_harvest.batches.layout_check import load_model
     from savs_harvest.models.loading import quiet_libraries

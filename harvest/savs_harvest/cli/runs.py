@@ -10,34 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from savs_harvest import DATE
-from savs_harvest.cli.chosen import Chosen, add_benchmarks, default_store, reading_of
+from savs_harvest.cli.chosen import OFFICIAL, Choice, add_benchmarks, choosing, default_store
 from savs_harvest.cli.options import (
-    DATA_ROOT,
-    POOL,
     SITE,
-    WORDING,
     AdapterOption,
     DataOption,
     DtypeOption,
-    ImageColumnOption,
-    ImageRootOption,
     IncludeOption,
-    LabelColumnOption,
-    LimitOption,
     ModelOption,
     NameOption,
-    NearOption,
-    PoolOption,
-    QuestionOption,
+    QuantizeOption,
     RevisionOption,
-    RootOption,
     ShardOption,
     SiteOption,
-    SplitOption,
-    Splitting,
     StoreOption,
-    SupportOption,
-    WordingOption,
 )
 from savs_harvest.cli.resume import resume_command
 from savs_stores import terminal
@@ -63,27 +49,19 @@ def _sorted(words: list[str] | None) -> list[str]:
     return sorted(set(words or ()))
 
 
+@choosing
 def run(
     context: typer.Context,
     model: ModelOption,
     data: DataOption,
     store: StoreOption = None,
-    data_root: RootOption = DATA_ROOT,
-    pool_per_class: PoolOption = POOL,
-    split: SplitOption = Splitting.official,
-    support: SupportOption = None,
-    wording: WordingOption = WORDING,
-    question: QuestionOption = "",
-    image_root: ImageRootOption = None,
-    label_column: LabelColumnOption = "",
-    image_column: ImageColumnOption = "",
-    limit: LimitOption = None,
-    keep_near_duplicates: NearOption = False,
+    chosen: Choice = OFFICIAL,
     name: NameOption = None,
     dtype: DtypeOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     revision: RevisionOption = None,
     adapter: AdapterOption = None,
+    quantize: QuantizeOption = None,
     site: SiteOption = SITE,
     batch_tokens: Annotated[
         int | None, typer.Option(min=1, help="Padded tokens a batch may hold; default: 16384 on a GPU, 1024 without.")
@@ -118,7 +96,7 @@ def run(
     """Harvest a benchmark into a store. The same command resumes an unfinished harvest."""
     from savs_harvest.asking.class_texts import check_class_prompt
     from savs_harvest.models.families import check_switches
-    from savs_harvest.models.specs import at_site, check_dtype, check_site, find_model
+    from savs_harvest.models.specs import at_site, check_dtype, check_scheme, check_site, find_model, quantized
     from savs_harvest.models.templates import check_date
     from savs_stores.format.schema import check_codec
 
@@ -126,16 +104,13 @@ def run(
     add_benchmarks(include)
     check_date(date)
     check_dtype(dtype)
+    check_scheme(quantize)
     check_site(site)
     check_codec(codec)
     check_switches(parity or ())
     check_class_prompt(class_prompt, icl)
-    spec = at_site(find_model(model, adapter), site)
-    reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
-    benchmark = (
-        context.meta.pop(BENCHMARK, None)
-        or Chosen(data, data_root, pool_per_class, split, reading, support or (), wording).fetched()
-    )
+    spec = at_site(quantized(find_model(model, adapter), quantize), site)
+    benchmark = context.meta.pop(BENCHMARK, None) or chosen.of(data).fetched()
 
     from savs_harvest.asking.few_shot import InContext
     from savs_harvest.batches.layout_check import load_model

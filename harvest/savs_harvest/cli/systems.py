@@ -9,32 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from savs_harvest import DATE
-from savs_harvest.cli.chosen import Chosen, add_benchmarks, default_store, reading_of
+from savs_harvest.cli.chosen import OFFICIAL, Choice, Chosen, add_benchmarks, choosing, default_store
 from savs_harvest.cli.options import (
-    DATA_ROOT,
-    POOL,
-    WORDING,
     AdapterOption,
     DataOption,
     DtypeOption,
-    ImageColumnOption,
-    ImageRootOption,
     IncludeOption,
-    LabelColumnOption,
-    LimitOption,
     ModelOption,
     NameOption,
-    NearOption,
-    PoolOption,
-    QuestionOption,
+    QuantizeOption,
     RevisionOption,
-    RootOption,
     ShardOption,
-    SplitOption,
-    Splitting,
     StoreOption,
-    SupportOption,
-    WordingOption,
 )
 from savs_harvest.cli.resume import resume_command
 from savs_harvest.cli.runs import tell
@@ -56,27 +42,19 @@ WorldOption = Annotated[int | None, typer.Option(min=1, help="Number of processe
 MOST_TOKENS = 16
 
 
+@choosing
 def generate(
     context: typer.Context,
     model: ModelOption,
     data: DataOption,
     store: StoreOption = None,
-    data_root: RootOption = DATA_ROOT,
-    pool_per_class: PoolOption = POOL,
-    split: SplitOption = Splitting.official,
-    support: SupportOption = None,
-    wording: WordingOption = WORDING,
-    question: QuestionOption = "",
-    image_root: ImageRootOption = None,
-    label_column: LabelColumnOption = "",
-    image_column: ImageColumnOption = "",
-    limit: LimitOption = None,
-    keep_near_duplicates: NearOption = False,
+    chosen: Choice = OFFICIAL,
     name: NameOption = None,
     dtype: DtypeOption = None,
     device: DeviceOption = "auto",
     revision: RevisionOption = None,
     adapter: AdapterOption = None,
+    quantize: QuantizeOption = None,
     shard_samples: ShardOption = None,
     icl: IclOption = 0,
     icl_seed: SeedOption = 0,
@@ -88,8 +66,6 @@ def generate(
 ) -> None:
     """Let a model write its answers, greedily, and read a class in them. The same command resumes."""
     add_benchmarks(include)
-    reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
-    chosen = Chosen(data, data_root, pool_per_class, split, reading, support or (), wording)
 
     def answering(work: Work) -> Answering:
         from savs_harvest.run.answering import Generated
@@ -98,8 +74,8 @@ def generate(
 
     _answer(
         context,
-        _spec(model, adapter, dtype, date),
-        chosen,
+        _spec(model, adapter, quantize, dtype, date),
+        chosen.of(data),
         answering,
         _settings(icl, icl_seed, date),
         store=store,
@@ -109,26 +85,19 @@ def generate(
     )
 
 
+@choosing
 def vqascore(
     context: typer.Context,
     model: ModelOption,
     data: DataOption,
     store: StoreOption = None,
-    data_root: RootOption = DATA_ROOT,
-    pool_per_class: PoolOption = POOL,
-    split: SplitOption = Splitting.official,
-    support: SupportOption = None,
-    question: QuestionOption = "",
-    image_root: ImageRootOption = None,
-    label_column: LabelColumnOption = "",
-    image_column: ImageColumnOption = "",
-    limit: LimitOption = None,
-    keep_near_duplicates: NearOption = False,
+    chosen: Choice = OFFICIAL,
     name: NameOption = None,
     dtype: DtypeOption = None,
     device: DeviceOption = "auto",
     revision: RevisionOption = None,
     adapter: AdapterOption = None,
+    quantize: QuantizeOption = None,
     shard_samples: ShardOption = None,
     date: DateOption = DATE,
     caption: Annotated[str, typer.Option("--caption", help="What a {class} is called.")] = "{class}",
@@ -138,8 +107,6 @@ def vqascore(
 ) -> None:
     """Score captions by how probable Yes is where a model is asked if a picture shows them (VQAScore)."""
     add_benchmarks(include)
-    reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
-    chosen = Chosen(data, data_root, pool_per_class, split, reading, support or (), WORDING)
 
     def answering(work: Work) -> Answering:
         from savs_harvest.asking.captions import find_captions
@@ -149,8 +116,8 @@ def vqascore(
 
     _answer(
         context,
-        _spec(model, adapter, dtype, date),
-        chosen,
+        _spec(model, adapter, quantize, dtype, date),
+        chosen.of(data),
         answering,
         _settings(0, 0, date),
         store=store,
@@ -160,14 +127,15 @@ def vqascore(
     )
 
 
-def _spec(model: str, adapter: str | None, dtype: str | None, date: str) -> ModelSpec:
+def _spec(model: str, adapter: str | None, quantize: str | None, dtype: str | None, date: str) -> ModelSpec:
     """Return the model that is named; what is named wrongly is told before torch is imported."""
-    from savs_harvest.models.specs import check_dtype, find_model
+    from savs_harvest.models.specs import check_dtype, check_scheme, find_model, quantized
     from savs_harvest.models.templates import check_date
 
     check_date(date)
     check_dtype(dtype)
-    return find_model(model, adapter)
+    check_scheme(quantize)
+    return quantized(find_model(model, adapter), quantize)
 
 
 def _settings(icl: int, icl_seed: int, date: str) -> Callable[[], Settings]:
@@ -183,7 +151,7 @@ def _settings(icl: int, icl_seed: int, date: str) -> Callable[[], Settings]:
 def _answer(
     context: typer.Context,
     spec: ModelSpec,
-    chosen: Chosen,
+    found: Chosen,
     answering: Callable[[Work], Answering],
     settings: Callable[[], Settings],
     *,
@@ -192,7 +160,7 @@ def _answer(
     loading: tuple[str, str | None, str | None],
     ranks: tuple[int | None, int | None],
 ) -> None:
-    benchmark: Benchmark = chosen.fetched()
+    benchmark: Benchmark = found.fetched()
 
     from savs_harvest.batches.layout_check import load_model
     from savs_harvest.cli.progress import HarvestProgress

@@ -9,29 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from savs_harvest import DATE
-from savs_harvest.cli.chosen import Chosen, add_benchmarks, default_store, reading_of
+from savs_harvest.cli.chosen import OFFICIAL, Choice, add_benchmarks, choosing, default_store
 from savs_harvest.cli.options import (
-    DATA_ROOT,
-    POOL,
-    WORDING,
     DataOption,
     DtypeOption,
-    ImageColumnOption,
-    ImageRootOption,
     IncludeOption,
-    LabelColumnOption,
-    LimitOption,
     ModelOption,
-    NearOption,
-    PoolOption,
-    QuestionOption,
+    QuantizeOption,
     RevisionOption,
-    RootOption,
-    SplitOption,
-    Splitting,
     StoreOption,
-    SupportOption,
-    WordingOption,
 )
 from savs_harvest.cli.resume import options_said
 from savs_stores import terminal
@@ -57,6 +43,7 @@ def main() -> None:
 
 
 @tune_app.command()
+@choosing
 def lora(
     context: typer.Context,
     model: ModelOption,
@@ -76,18 +63,9 @@ def lora(
     gradient_checkpointing: Annotated[
         bool, typer.Option("--gradient-checkpointing", help="Less memory, more time.")
     ] = False,
-    data_root: RootOption = DATA_ROOT,
-    pool_per_class: PoolOption = POOL,
-    split: SplitOption = Splitting.official,
-    support: SupportOption = None,
-    wording: WordingOption = WORDING,
-    question: QuestionOption = "",
-    image_root: ImageRootOption = None,
-    label_column: LabelColumnOption = "",
-    image_column: ImageColumnOption = "",
-    limit: LimitOption = None,
-    keep_near_duplicates: NearOption = False,
+    chosen: Choice = OFFICIAL,
     dtype: DtypeOption = None,
+    quantize: QuantizeOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     revision: RevisionOption = None,
     include: IncludeOption = None,
@@ -96,13 +74,13 @@ def lora(
 
     The same command resumes. Harvest with --adapter then: what it was tuned on is never tested.
     """
-    from savs_harvest.models.specs import check_dtype, find_model
+    from savs_harvest.models.specs import check_dtype, check_scheme, find_model, quantized
 
     add_benchmarks(include)
     check_dtype(dtype)
-    spec = find_model(model)
-    reading = reading_of(question, image_root, label_column, image_column, limit, keep_near_duplicates)
-    benchmark = Chosen(data, data_root, pool_per_class, split, reading, support or (), wording).fetched()
+    check_scheme(quantize)
+    spec = quantized(find_model(model), quantize)
+    benchmark = chosen.of(data).fetched()
     place = store or default_store(benchmark.name)
     rows = _support(place, spec.name, shots, draw)
 
@@ -125,8 +103,8 @@ def lora(
     with TuneProgress(f"tuning {spec.name} on {benchmark.name}") as progress:
         found = tune(work.model, examples, labels, settings, tuned_on, folder, progress.epochs)
     for one, loss in found.held_out.items():
-        chosen = " (chosen)" if one == found.rate else ""
-        print(f"rate {one:g}: loss {loss:.3f} on the held-out quarter of the support{chosen}", file=sys.stderr)
+        taken = " (chosen)" if one == found.rate else ""
+        print(f"rate {one:g}: loss {loss:.3f} on the held-out quarter of the support{taken}", file=sys.stderr)
     if len(settings.rates) > 1 and not found.held_out:
         print(
             f"no class has examples to hold out (--shots 4): the first rate is taken, {found.rate:g}", file=sys.stderr

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from savs_harvest.errors import ModelError
 from savs_harvest.models.checkpoints import ADAPTER_CONFIG, files_hash, find_folder, in_words, read_json
+from savs_harvest.models.quantized import import_bitsandbytes
 
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."  # before the name of every weight
@@ -90,14 +91,17 @@ def _refuse_other_kinds(path: Path, config: Mapping[str, Any]) -> None:
             raise ModelError(f"{path} asks for {name}, which is more than plain LoRA: it is not known how to merge it")
 
 
-def merge(model: Any, adapter: Adapter) -> Any:
+def merge(model: Any, adapter: Adapter, beside: bool = False) -> Any:
     """Return the model with the adapter in its weights, in the model's own type.
 
+    With `beside`, the adapter's products stay beside those of the weights and are added to them: quantised weights
+    with an adapter in them would be quantised again, and no longer be what it was tuned on.
     Raises `ModelError` where peft is missing, where a weight of the adapter fits no module of the model, where one
     that it says it has is not in its file, or where it changes a weight that two modules share.
     """
     with _merging(adapter), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what peft only warns of is refused below
+        import_bitsandbytes()  # peft does, where it is installed
         from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
         from safetensors.torch import load_file
 
@@ -112,7 +116,7 @@ def merge(model: Any, adapter: Adapter) -> Any:
             _refuse(adapter, "lacks {} weights that its configuration names, first {}", missing)
         if tied := [name for name, module in with_adapter.named_modules() if _base_weight(module) in shared]:
             _refuse(adapter, "changes {} weights that another module shares, first {}", tied)
-        merged = with_adapter.merge_and_unload(safe_merge=True)
+        merged = with_adapter.base_model.model if beside else with_adapter.merge_and_unload(safe_merge=True)
         merged.__dict__.pop("peft_config", None)
         return merged.requires_grad_(False)
 

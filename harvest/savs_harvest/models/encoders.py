@@ -29,6 +29,7 @@ from savs_harvest.models.loading import (
     torch_dtype_of,
 )
 from savs_harvest.models.prompts import sample_pictures
+from savs_harvest.models.quantized import find_quantization
 from savs_harvest.models.specs import HEADS, ModelSpec
 
 PICTURE, TEXT = 0, 1
@@ -124,9 +125,13 @@ def load_encoder(
         raise ModelError(f"{spec.name} is an encoder: --adapter is for models that answer")
     if spec.site != HEADS:
         raise ModelError(f"--site {spec.site} is for models that answer: {spec.checkpoint} is an encoder")
+    if spec.quantize:
+        raise ModelError(f"{spec.name} is an encoder: --quantize is for models that answer")
     place, folder = place_of(device, local_rank), checkpoint_folder(spec, revision)
     _refuse_other_files(spec, folder)
     config = load_config(folder, spec.checkpoint, encoders=True)
+    if find_quantization(spec, config):
+        raise ModelError(f"{spec.checkpoint} is a quantised encoder: take the one it was made from")
     model = load_weights(spec, folder, config, torch_dtype_of(dtype or spec.dtype or own_dtype(spec, config)))
     model = model.to(place).eval()
     processor, remarks = read_encoder_processor(folder, config)

@@ -28,6 +28,8 @@ class Family:
     shares: bool = False
     # A sample beside others is not what it is alone: each is a batch of its own.
     alone: bool = False
+    # What a layer computes of a token depends on all tokens of a call: none may be left out.
+    mixes: bool = False
     # Only samples with the same number of pictures may share a batch: pictures that pad are seen.
     same_pictures: bool = False
     # Of a prompt's pictures only the first is read.

@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from savs_harvest.errors import ModelError
 from savs_harvest.models.last_position import last_position_only
 from savs_harvest.models.layers import decoder_layers, decoder_of
+from savs_harvest.models.places import Places, moved
+from savs_harvest.models.quantized import in_features, is_linear
 
 # What families of transformers call the two ends of an attention layer.
 OUTPUT_NAMES = ("o_proj", "out_proj", "dense", "c_proj", "wo", "o")
@@ -39,7 +41,10 @@ NOT_LANGUAGE = re.compile(r"vision|visual|image|perceiver|qformer|resampler|audi
 
 @dataclass(frozen=True)
 class Projection:
-    """The output projection of one attention layer; its input is the heads' outputs side by side."""
+    """The output projection of one attention layer; its input is the heads' outputs side by side.
+
+    `dtype` is the type of its input, where packed weights do not say it.
+    """
 
     layer: int
     name: str
@@ -48,6 +53,12 @@ class Projection:
     heads: int
     head_dim: int
     kind: str = "unknown"
+    dtype: torch.dtype | None = None
+
+    @property
+    def captured_dtype(self) -> torch.dtype:
+        """The type of what is captured: that of the layer's weights, where they are packed the model's."""
+        return self.dtype or next(self.module.parameters()).dtype
 
     def read(self, hidden: Float[Tensor, "sample width"]) -> Float[Tensor, "sample head dim"]:
         """Return the heads in what the module is given."""
@@ -78,24 +89,38 @@ def find_projections(model: Any) -> list[Projection]:
         if output is None or NOT_LANGUAGE.search(name) or not any(child in children for child in QUERY_NAMES):
             continue
         output = _matrix(name, output)
-        width = int(getattr(output, "nx", output.weight.shape[1]))  # a Conv1D of GPT-2 holds its weights turned
+        width = _width(output)
         head_dim = _head_dim(name, attention, decoder, width)
-        layer = getattr(attention, "layer_idx", len(found))
-        found.append(Projection(layer, name, attention, output, width // head_dim, head_dim, _kind(name, attention)))
+        layer, kind = getattr(attention, "layer_idx", len(found)), _kind(name, attention)
+        dtype = None if says_type(output) else model.dtype
+        found.append(Projection(layer, name, attention, output, width // head_dim, head_dim, kind, dtype))
     if not found:
         raise ModelError(f"no attention output projection was found in {type(model).__name__}")
     return sorted(found, key=lambda projection: projection.layer)
 
 
-def _matrix(name: str, output: Any) -> nn.Linear:
+def _matrix(name: str, output: Any) -> Any:
     """Return the product with the weights of an output projection: all of it, or its last part where it gates first.
 
     Whether it is the last is proven by `check_capture`. Raises `ModelError` where there is no one matrix of weights.
     """
     product = getattr(output, "linear", output)
-    if getattr(getattr(product, "weight", None), "ndim", None) != 2:
+    if not is_linear(product) and getattr(getattr(product, "weight", None), "ndim", None) != 2:
         raise ModelError(f"{name}: its output projection, a {type(output).__name__}, has no single matrix of weights")
     return product
+
+
+def _width(output: Any) -> int:
+    """Return how wide the input of a projection is: by its word, as weights may be packed, else by its weights."""
+    said = in_features(output)
+    # a Conv1D of GPT-2 holds its weights turned
+    return said if said is not None else int(getattr(output, "nx", output.weight.shape[1]))
+
+
+def says_type(output: Any) -> bool:
+    """Tell whether the weights of a projection are of the type that it computes in: not where they are packed."""
+    weight = next(output.parameters(), None)
+    return weight is not None and weight.is_floating_point() and weight.element_size() > 1
 
 
 def _head_dim(name: str, attention: nn.Module, decoder: Any, width: int) -> int:
@@ -152,14 +177,13 @@ def capture_heads(
     With `stop`, the block ends inside the model call as soon as the last projection is reached: nothing
     that comes after it is computed.
     """
-    rows = torch.arange(len(last), device=last.device) if rows is None else rows
-    weight = next(projections[0].module.parameters())
+    places = Places(last, rows)
     shape = (len(last), sum(p.heads for p in projections), max(p.head_dim for p in projections))
-    vectors = torch.zeros(shape, dtype=weight.dtype, device=weight.device)
+    vectors = torch.zeros(shape, dtype=projections[0].captured_dtype, device=last.device)
 
     def keep(projection: Projection, start: int) -> Callable[..., None]:
         def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            outputs = projection.read(inputs[0][rows, last])
+            outputs = moved(projection.read(places.read(inputs[0])), vectors.device)
             vectors[:, start : start + projection.heads, : projection.head_dim] = outputs
             if stop and projection is projections[-1]:
                 raise _Captured
@@ -183,35 +207,39 @@ def check_capture(
 
     Returns the projections in the order in which they run, with the kind of each: that which names and parts give
     away, else "self", where the captured heads are, to the bit, what the attention function returned, "gated" where
-    they are not. Raises `ModelError`
-    naming the first layer where `o_proj(captured) == attention output` does not hold, relative to the
-    size of the output: its heads cannot be captured at its output projection; whose attention function returned other
-    heads than were found; or that runs more or less than once, or not for the tokens of the prompt.
+    they are not. Raises `ModelError` naming the first layer where `o_proj(captured) == attention output` does not
+    hold, relative to the size of the output: its heads cannot be captured at its output projection; whose attention
+    function returned other heads than were found; or that runs more or less than once, or not for the tokens of the
+    prompt.
     A sample that overflows proves nothing and is left out.
+
+    The projection is that of the loaded model, with its own weights, and it is given all tokens that it was given in
+    the model, the captured heads in their places: what quantisation does to either is the same on both sides.
     """
-    last = last_real_token(inputs["attention_mask"])
-    rows = torch.arange(len(last), device=last.device)
+    places = Places(last := last_real_token(inputs["attention_mask"]))
+    given: dict[str, Tensor] = {}
     outputs: dict[str, Tensor] = {}
     attended: dict[nn.Module, Tensor] = {}
     ran: list[Projection] = []
 
-    def keep(name: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, _inputs: tuple, output: Tensor | tuple[Tensor, ...]) -> None:
-            outputs[name] = (output[0] if isinstance(output, tuple) else output)[rows, last]
+    def keep_given(projection: Projection) -> Callable[..., None]:
+        def hook(_module: nn.Module, each: tuple[Tensor, ...]) -> None:
+            _check_places(projection, each[0], inputs["attention_mask"].shape)
+            ran.append(projection)
+            given[projection.name] = each[0].clone()
 
         return hook
 
-    def look(projection: Projection) -> Callable[..., None]:
-        def hook(_module: nn.Module, given: tuple[Tensor, ...]) -> None:
-            _check_places(projection, given[0], inputs["attention_mask"].shape)
-            ran.append(projection)
+    def keep_output(name: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, _inputs: tuple, output: Tensor | tuple[Tensor, ...]) -> None:
+            outputs[name] = places.read_home(output[0] if isinstance(output, tuple) else output)
 
         return hook
 
     with ExitStack() as hooks:
         for projection in projections:
-            hooks.callback(projection.module.register_forward_pre_hook(look(projection)).remove)
-            hooks.callback(projection.attention.register_forward_hook(keep(projection.name)).remove)
+            hooks.callback(projection.module.register_forward_pre_hook(keep_given(projection)).remove)
+            hooks.callback(projection.attention.register_forward_hook(keep_output(projection.name)).remove)
         vectors = hooks.enter_context(capture_heads(projections, last))
         hooks.enter_context(last_position_only(model, last))
         hooks.enter_context(_tapped_attention(attended))
@@ -223,9 +251,10 @@ def check_capture(
     for projection in projections:
         heads = vectors[:, start : start + projection.heads, : projection.head_dim].flatten(1)
         start += projection.heads
-        labelled.append(replace(projection, kind=_measured_kind(projection, heads, attended, rows, last)))
+        labelled.append(replace(projection, kind=_measured_kind(projection, heads, attended, places)))
         with torch.inference_mode():
-            expected, found = outputs[projection.name].float(), projection.module(heads).float()
+            whole = places.put(moved(heads, given[projection.name].device), given[projection.name])
+            expected, found = outputs[projection.name].float(), places.read_home(projection.module(whole)).float()
         finite = expected.isfinite().all(1)
         if not finite.any():
             continue
@@ -269,9 +298,7 @@ def _numbered(projections: list[Projection]) -> list[Projection]:
     return [replace(projection, layer=number) for number, projection in enumerate(projections)]
 
 
-def _measured_kind(
-    projection: Projection, heads: Tensor, attended: Mapping[nn.Module, Tensor], rows: Tensor, last: Tensor
-) -> str:
+def _measured_kind(projection: Projection, heads: Tensor, attended: Mapping[nn.Module, Tensor], places: Places) -> str:
     if projection.attention not in attended:  # computed without the attention function of transformers
         return projection.kind
     returned = attended[projection.attention]
@@ -280,7 +307,7 @@ def _measured_kind(
             f"{projection.name}: its attention returned {returned.shape[2]} heads of {returned.shape[3]}, but "
             f"{projection.heads} heads of {projection.head_dim} were found"
         )
-    returned = returned.flatten(2)[rows, last]
+    returned = places.read_home(returned.flatten(2))
     if not torch.equal(returned.nan_to_num(), heads.nan_to_num()):
         return "gated"
     return "self" if projection.kind == "unknown" else projection.kind

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
 from savs_harvest.models.layers import decoder_layers
+from savs_harvest.models.places import Places
+from savs_harvest.models.quantized import is_linear
 
 
 @contextmanager
@@ -26,15 +27,15 @@ def last_position_only(
     logits afterwards still happens, and no [sample, token, word] array is ever made. The modules of
     `token_wise` (see `token_wise_rest`) compute these tokens only as well, and give zeros for all others.
     """
-    rows = torch.arange(len(last), device=last.device) if rows is None else rows
+    places = Places(last, rows)
 
     def cut(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (inputs[0][rows, last].unsqueeze(1), *inputs[1:])
+        return (places.read(inputs[0]).unsqueeze(1), *inputs[1:])
 
     with ExitStack() as hooks:
         hooks.callback(model.get_output_embeddings().register_forward_pre_hook(cut).remove)
         for module in token_wise:
-            hooks.enter_context(_narrowed(module, last, rows))
+            hooks.enter_context(_narrowed(module, places))
         yield
 
 
@@ -52,22 +53,26 @@ def token_wise_rest(model: Any, projection: nn.Module) -> list[nn.Module]:
 
 
 def _linear_only(module: nn.Module) -> bool:
-    with_weights = [part for part in module.modules() if any(True for _ in part.parameters(recurse=False))]
-    return all(isinstance(part, nn.Linear) for part in with_weights)
+    with_weights = [part for part in module.modules() if any(_tensors(part))]
+    return all(map(is_linear, with_weights))
+
+
+def _tensors(module: nn.Module) -> Iterator[bool]:
+    """Yield True for each weight of a module itself: packed ones are buffers."""
+    yield from (True for _ in module.parameters(recurse=False))
+    yield from (True for _ in module.buffers(recurse=False))
 
 
 @contextmanager
-def _narrowed(module: nn.Module, last: Tensor, rows: Tensor) -> Iterator[None]:
+def _narrowed(module: nn.Module, places: Places) -> Iterator[None]:
     shape: list[int] = []
 
     def cut(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         shape[:] = inputs[0].shape[:2]
-        return (inputs[0][rows, last].unsqueeze(0), *inputs[1:])
+        return (places.read(inputs[0]).unsqueeze(0), *inputs[1:])
 
     def spread(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        full = output.new_zeros((*shape, output.shape[-1]))
-        full[rows, last] = output[0]
-        return full
+        return places.put(output[0], output.new_zeros((*shape, output.shape[-1])))
 
     handles = module.register_forward_pre_hook(cut), module.register_forward_hook(spread)
     try:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from math import prod
 from pathlib import Path
@@ -25,6 +25,13 @@ from savs_harvest.models.heads import Projection, check_capture, find_projection
 from savs_harvest.models.kinds import auto_model
 from savs_harvest.models.patches import use_patch_products
 from savs_harvest.models.prompts import check_template, prepare, sample_pictures, tokens_before
+from savs_harvest.models.quantized import (
+    Quantization,
+    compute_in_own_type,
+    find_quantization,
+    held,
+    loading_options,
+)
 from savs_harvest.models.residuals import HOOK, check_residuals, find_residuals
 from savs_harvest.models.shards import is_behind, left_out, without_files
 from savs_harvest.models.shortened import shorten
@@ -36,8 +43,8 @@ from savs_stores.format.fingerprint import canonical
 SWITCHING_ROPE = ("dynamic", "longrope")
 # What may compute attention: PyTorch's own function, or products of matrices where a family's code has no place for it.
 ATTENTION = ("sdpa", "eager")
-# How many weights of a quantized model may lie in one number of its files.
-PACKED = 16
+# How often one weight of a file may stand in a model: tied embeddings are kept once.
+SHARED = 2
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,8 @@ class LoadedModel:
     # How its samples may run together, and what is worth knowing of it, in words.
     family: Family
     remarks: tuple[str, ...] = ()
+    # What shards should have in common beside this machine's own versions, though vectors do not depend on it.
+    made_with: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def reads_pictures(self) -> bool:
@@ -79,10 +88,11 @@ def load_checkpoint(
 ) -> LoadedModel:
     """Load a checkpoint for inference: safetensors only, no code from the checkpoint, no weight missing.
 
-    Its adapter is merged into the weights. With `layers`, heads of so many first layers are captured, and those behind
-    them are not loaded where that changes nothing, see `shorten`. Raises `ModelError` where the checkpoint lacks
-    weights (transformers would fill them at random), needs code of its own, has no chat template, no attention output
-    projections, or positions that depend on other prompts.
+    Its adapter is merged into the weights, or computes beside them where these are quantised. With `layers`, heads of
+    so many first layers are captured, and those behind them are not loaded where that changes nothing, see `shorten`.
+    Raises `ModelError` where the checkpoint lacks weights (transformers would fill them at random), needs code of its
+    own, has no chat template, no attention output projections, or positions that depend on other prompts; or where it
+    is quantised in a way that cannot run here.
     """
     from savs_harvest.models.processors import read_processor
 
@@ -92,16 +102,17 @@ def load_checkpoint(
     _refuse_switching_rope(spec, config)
     _refuse_encoder_decoder(spec, config)
     torch_dtype = torch_dtype_of(dtype or spec.dtype or own_dtype(spec, config))
+    quantization = find_quantization(spec, config)
     adapter = find_adapter(spec.adapter) if spec.adapter else None
     whole = shorten(config, layers, spec.adapter) if layers else ""
-    model = load_weights(spec, folder, config, torch_dtype, without)
+    model = load_weights(spec, folder, config, torch_dtype, without, Placing(place, quantization))
     if adapter:
-        model = merge(model, adapter)
+        model = merge(model, adapter, beside=quantization is not None)
     processor, remarks = read_processor(folder)
     with _naming(spec):
         check_template(processor)
         tokens_before(processor.tokenizer)
-    model = model.to(place).eval()
+    model = (model if quantization else model.to(place)).eval()
     use_patch_products(model)
     with loading(spec.checkpoint, "processor", folder):
         probe = _probe(model, processor)
@@ -110,12 +121,18 @@ def load_checkpoint(
         projections = check(model, places_of(spec, model), probe)
     identity = _identity(spec, folder, model, processor, projections)
     identity["adapter"] = adapter.digest if adapter else None
+    if quantization:
+        identity["quantization"] = quantization.identity()
     if adapter and (tuned_on := read_tuned_on(adapter.folder / WEIGHTS)):
         identity["tuned_on"] = tuned_on.identity()
     remarks += adapter.remarks(spec.checkpoint) if adapter else ()
     remarks += (whole,) if whole else ()
+    family, made_with = rules(model.config), {}
+    if quantization:
+        family, made_with = quantization.rules(family), quantization.versions()
+        remarks += quantization.remarks()
     wanted = [projection for projection in projections if layers is None or projection.layer < layers]
-    return LoadedModel(spec.name, model, processor, wanted, identity, folder, rules(model.config), remarks)
+    return LoadedModel(spec.name, model, processor, wanted, identity, folder, family, remarks, made_with)
 
 
 @contextmanager
@@ -150,12 +167,35 @@ def _fetched(spec: ModelSpec, revision: str | None, layers: int | None) -> tuple
     return checkpoint_folder(spec, folder.name, without=without), without  # the same commit, whatever comes between
 
 
-def load_weights(spec: ModelSpec, folder: Path, config: Any, dtype: torch.dtype, without: Collection[str] = ()) -> Any:
+@dataclass(frozen=True)
+class Placing:
+    """Where weights go when they are read: quantised ones at once, others where the model is moved to."""
+
+    place: torch.device
+    quantization: Quantization | None = None
+
+    def options(self, config: Any, dtype: torch.dtype) -> dict[str, Any]:
+        """Return what `from_pretrained` is told of it."""
+        if self.quantization is None:
+            return {}
+        return {"device_map": {"": self.place}, **loading_options(self.quantization, config, dtype)}
+
+
+def load_weights(
+    spec: ModelSpec,
+    folder: Path,
+    config: Any,
+    dtype: torch.dtype,
+    without: Collection[str] = (),
+    placing: Placing | None = None,
+) -> Any:
     """Return the model of a configuration with all its weights, and with no attention but transformers' own.
 
     Without some files, what lies behind its last layer is filled at random: nothing that is read depends on it.
     """
-    _refuse_without_weights(spec, folder, config, dtype)
+    quantised = placing is not None and placing.quantization is not None
+    _refuse_without_weights(spec, folder, config, dtype, quantised)
+    options = placing.options(config, dtype) if placing else {}
     with without_files(folder, without) as place, loading(spec.checkpoint, "weights", folder):
         model, found = auto_model(config).from_pretrained(
             place,
@@ -164,7 +204,10 @@ def load_weights(spec: ModelSpec, folder: Path, config: Any, dtype: torch.dtype,
             use_safetensors=True,
             output_loading_info=True,
             trust_remote_code=False,
+            **options,
         )
+    if quantised:
+        compute_in_own_type(model, dtype)
     layers = config.get_text_config().num_hidden_layers
     if missing := sorted(name for name in found["missing_keys"] if not (without and is_behind(name, layers))):
         raise ModelError(
@@ -207,17 +250,21 @@ def _empty(spec: ModelSpec, folder: Path, config: Any, torch_dtype: torch.dtype)
         return auto_model(config).from_config(config, dtype=torch_dtype, trust_remote_code=False)
 
 
-def _refuse_without_weights(spec: ModelSpec, folder: Path, config: Any, dtype: torch.dtype) -> None:
+def _refuse_without_weights(
+    spec: ModelSpec, folder: Path, config: Any, dtype: torch.dtype, quantised: bool = False
+) -> None:
     """Refuse a configuration of a far larger model than its files hold: it would be filled at random, and kill us."""
     needed = sum(parameter.numel() for parameter in _empty(spec, folder, deepcopy(config), dtype).parameters())
-    found = 0
+    packed, found = quantised and spec.quantize is None, 0
     with loading(spec.checkpoint, "weights", folder):
         for path in folder.glob("*.safetensors"):
             with safe_open(path, "pt") as file:
-                found += sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
-    if found and needed > found * PACKED:
+                parts = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118
+                found += sum(held(part.get_dtype(), prod(part.get_shape()), packed) for part in parts)
+    if found and needed > found * SHARED:
+        most = "at most " if packed else ""
         raise ModelError(
-            f"{spec.checkpoint} is a model of {needed:,} weights by its config.json, and its files hold {found:,}"
+            f"{spec.checkpoint} is a model of {needed:,} weights by its config.json, and its files hold {most}{found:,}"
         )
 
 

@@ -11,8 +11,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from savs_harvest.errors import ModelError
-from savs_harvest.models.heads import Projection, capture_heads, last_real_token
+from savs_harvest.models.heads import Projection, capture_heads, last_real_token, says_type
 from savs_harvest.models.layers import decoder_layers, decoder_of
+from savs_harvest.models.places import Places, moved
 
 HOOK = "output of each layer, through the final norm"
 # What families of transformers call the norm behind the last layer.
@@ -41,9 +42,13 @@ def find_residuals(model: Any) -> list[Projection]:
         raise ModelError(f"no layers with a norm behind them were found in {type(decoder).__name__}")
     width = model.config.get_text_config().hidden_size
     return [
-        Residual(number, f"layer {number}", layer, behind, 1, width, "residual", norm)
+        Residual(number, f"layer {number}", layer, behind, 1, width, "residual", _type(model, behind), norm)
         for number, (layer, behind) in enumerate(zip(layers, [*layers[1:], norm], strict=True))
     ]
+
+
+def _type(model: Any, module: nn.Module) -> torch.dtype | None:
+    return None if says_type(module) else model.dtype
 
 
 def check_residuals(
@@ -54,12 +59,12 @@ def check_residuals(
     The last of these is normed already. Raises `ModelError` naming the first layer where they differ, relative to
     their size.
     """
-    last = last_real_token(inputs["attention_mask"])
-    rows = torch.arange(len(last), device=last.device)
+    places = Places(last := last_real_token(inputs["attention_mask"]))
     with capture_heads(residuals, last) as vectors, torch.inference_mode():
         states = model(**inputs, use_cache=False, output_hidden_states=True).hidden_states[1:]
-        own = [state[rows, last] for state in states]
-        expected = [each.read(state)[:, 0] for each, state in zip(residuals[:-1], own[:-1], strict=True)] + [own[-1]]
+        own = [places.read_home(state) for state in states]
+        normed = [each.read(state)[:, 0] for each, state in zip(residuals[:-1], own[:-1], strict=True)]
+        expected = [moved(state, last.device) for state in (*normed, own[-1])]
         for number, (residual, state) in enumerate(zip(residuals, expected, strict=True)):
             found, state = vectors[:, number].float(), state.float()
             if not torch.allclose(found, state, rtol=0, atol=tolerance * float(state.abs().max())):

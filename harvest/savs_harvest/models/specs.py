@@ -13,6 +13,9 @@ from savs_harvest.models.tiny_clip import CHECKPOINT as CLIP_CHECKPOINT
 # What is captured of a model that answers.
 HEADS, RESIDUAL = "heads", "residual"
 SITES = (HEADS, RESIDUAL)
+# How weights are quantised when a model is loaded: by bitsandbytes, in 4 bits or in 8.
+BNB4, BNB8 = "bnb4", "bnb8"
+SCHEMES = (BNB4, BNB8)
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class ModelSpec:
 
     Without a type it is the checkpoint's own, see `own_dtype`. `revision` is the commit of the hub that is meant where
     none is asked for, `adapter` the folder or hub id of a LoRA adapter that is merged into its weights. `site` is
-    what is captured: the outputs of its heads, or the hidden state behind each layer.
+    what is captured: the outputs of its heads, or the hidden state behind each layer. `quantize` is the scheme that its
+    weights are quantised by when it is loaded.
     """
 
     name: str
@@ -31,6 +35,7 @@ class ModelSpec:
     revision: str | None = None
     adapter: str | None = None
     site: str = HEADS
+    quantize: str | None = None
 
 
 # What is said of files that only look like a model's.
@@ -152,6 +157,17 @@ def check_site(name: str) -> None:
 def at_site(spec: ModelSpec, site: str) -> ModelSpec:
     """Return the model with what is captured of it; where that is no heads, it is named after it."""
     return spec if site == HEADS else replace(spec, name=f"{spec.name}-{site}", site=site)
+
+
+def check_scheme(name: str | None) -> None:
+    """Raise `ModelError` for a way to quantise that does not exist; None is none."""
+    if name is not None and name not in SCHEMES:
+        raise ModelError(f"unknown way to quantise {name!r}; there are {', '.join(SCHEMES)}")
+
+
+def quantized(spec: ModelSpec, scheme: str | None) -> ModelSpec:
+    """Return the model with its weights quantised on load, and named after it; as it is where there is no scheme."""
+    return replace(spec, name=f"{spec.name}-{scheme}", quantize=scheme) if scheme else spec
 
 
 def find_model(name: str, adapter: str | None = None) -> ModelSpec:

@@ -216,7 +216,7 @@ def answer_all(
     begins = rank.world == 1 and len(missing) == writers[0].plan.shards
     with prepared_for(work.model, work.settings):
         for shard in shards:
-            recorder = Recorder(work.model.device, {"rank": rank.rank, "world": rank.world})
+            recorder = Recorder(work.model.device, {"rank": rank.rank, "world": rank.world}, work.model.made_with)
             rows = writers[0].plan.rows(shard)
             answered = _answer_rows(answering, rows, listener)
             report.add(work.samples, rows, answered)

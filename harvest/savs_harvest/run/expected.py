@@ -17,9 +17,10 @@ import numpy as np
 from savs_harvest.batches.layout_check import load_model
 from savs_harvest.models.checkpoints import HUB_FILES, file_hashes, files_hash, load_config, read_json
 from savs_harvest.models.loading import LoadedModel
+from savs_harvest.models.quantized import on_load
 from savs_harvest.models.residuals import HOOK
 from savs_harvest.models.shards import left_out
-from savs_harvest.models.specs import HEADS, RESIDUAL, ModelSpec, at_site, find_model
+from savs_harvest.models.specs import HEADS, RESIDUAL, SCHEMES, ModelSpec, at_site, find_model, quantized
 from savs_harvest.models.tiny import CHECKPOINT
 from savs_harvest.models.tiny_clip import CHECKPOINT as CLIP_CHECKPOINT
 from savs_harvest.run.encoding import Encoder
@@ -66,6 +67,12 @@ class Expected:
         return {name: self.files[name] for name in FILES} if set(FILES) <= set(self.files) else hub_files(self.identity)
 
     @property
+    def scheme(self) -> str | None:
+        """What its weights were quantised by when it was loaded; None where they were not, or in its own files."""
+        said = self.identity.get("quantization")
+        return next((scheme for scheme in SCHEMES if said == on_load(scheme).identity()), None)
+
+    @property
     def layers(self) -> int:
         """How many layers, from the first, have all heads that are needed."""
         return 1 + max(layer for layer, _ in self.heads)
@@ -96,7 +103,8 @@ def load_expected(expected: Expected, choice: Choice, confirmed: Callable[[str],
     `confirmed` is asked before a model that nobody but the file names is downloaded. Raises `MismatchError` with the
     fields in which the model is another one, or where none may be loaded.
     """
-    spec = at_site(_find(expected, choice), RESIDUAL if expected.identity.get("hook") == HOOK else HEADS)
+    site = RESIDUAL if expected.identity.get("hook") == HOOK else HEADS
+    spec = at_site(quantized(_find(expected, choice), expected.scheme), site)
     _check_source(expected, spec)
     if choice.model is None and not is_here(spec, expected.layers) and not confirmed(spec.checkpoint):
         raise MismatchError(

@@ -28,6 +28,7 @@ from savs_harvest.models.kinds import check_pictures, is_encoder, reads_pictures
 from savs_harvest.models.layers import decoder_layers
 from savs_harvest.models.loading import LoadedModel, empty_model, find_device, places_of
 from savs_harvest.models.prompts import sample_pictures
+from savs_harvest.models.quantized import find_quantization, memory_of
 from savs_harvest.models.specs import ModelSpec
 from savs_harvest.run.harvest import find_work
 from savs_harvest.run.settings import Settings, runner_of
@@ -112,7 +113,7 @@ def forecast(
         else ShardPlan(len(samples), len(heads), heads.dim, shard_samples or default_shard_samples(len(samples)))
     )
     splits = Counter(sample.split for sample in samples)
-    weights = sum(parameter.nbytes for parameter in model.parameters())
+    weights = weight_bytes(spec, model, revision)
     lengths = prompt_lengths(spec, model, samples, revision)
     time_words, seconds = _predicted_time(model, lengths)
     lines = [
@@ -140,6 +141,18 @@ def forecast(
         "seconds": seconds,
     }
     return Forecast(lines, numbers)
+
+
+def weight_bytes(spec: ModelSpec, model: nn.Module, revision: str | None = None) -> int:
+    """Return the bytes that a model's weights take in memory, from the model without them.
+
+    Those of a quantised checkpoint are taken as large as its files.
+    """
+    found = find_quantization(spec, model.config)
+    if found and spec.quantize is None and not found.dequantised:
+        folder = checkpoint_folder(spec, revision)
+        return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    return memory_of(model, spec.quantize)
 
 
 def check_readable(spec: ModelSpec, benchmark: Benchmark, revision: str | None = None) -> None:

@@ -11,8 +11,6 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from savs_benchmarks import Benchmark, check
 from savs_harvest.asking.index import index_samples
 from savs_harvest.asking.preparing import preparing
@@ -65,7 +63,7 @@ def harvest_work(work: Work, store: str | Path, keeping: Keeping, rank: Rank, li
     checks = [f"{found['kind']}: {found['words']}" for found in work.index.info.checks]
     report = Report(answers=ways(work.answers), remarks=list(model.remarks), checks=checks)
     shards = owned_shards(writer.missing, rank.rank, rank.world)
-    _warn_of_mixed(writer, shards, model.device, listener.warning)
+    _warn_of_mixed(writer, shards, {**environment(model.device), **model.made_with}, listener.warning)
     listener.plan(writer, shards)
     if rank.rank == 0:
         name = keeping.name_of(model.name, settings)
@@ -106,12 +104,12 @@ def find_work(
 
 
 def _warn_of_mixed(
-    writer: ModelWriter, shards: Sequence[int], device: torch.device, on_warning: Callable[[str], None]
+    writer: ModelWriter, shards: Sequence[int], now: Mapping[str, Any], on_warning: Callable[[str], None]
 ) -> None:
     """Say in what the shards that will be made differ from those that are there."""
     made = writer.provenances
     for shard in shards:
-        made[shard] = {ENVIRONMENT: environment(device)}
+        made[shard] = {ENVIRONMENT: now}
     for words in mixed_environments(made):
         on_warning(f"not the same in all shards, whose vectors will agree to rounding only: {words}")
 
@@ -134,7 +132,7 @@ def _run_shards(
         prepared = prepare_all(work.questions(writer.plan.rows(number), groups) for number, groups in ahead)
         for number, of_shard in groupby(batches, key=itemgetter(0)):
             rows = writer.plan.rows(number)
-            recorder = Recorder(model.device, process)
+            recorder = Recorder(model.device, process, model.made_with)
             buffers = Buffers.empty(model, len(rows), writer.plan.shape[1:], writer.classes)
             for _, groups in of_shard:
                 work.run(runner, rows, groups, next(prepared), buffers)

@@ -85,8 +85,10 @@ class Ran(Protocol):
 class Recorder:
     """Notes how one shard is made, from its first batch on."""
 
-    def __init__(self, device: torch.device, process: Mapping[str, int]) -> None:
-        self.device, self.process = device, process
+    def __init__(
+        self, device: torch.device, process: Mapping[str, int], made_with: Mapping[str, str] | None = None
+    ) -> None:
+        self.device, self.process, self.made_with = device, process, made_with or {}
         self.started, self.clock = datetime.now(UTC), time.perf_counter()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
@@ -102,7 +104,7 @@ class Recorder:
             "peak_memory": peak_memory(self.device),
             **self.process,
         }
-        return {ENVIRONMENT: environment(self.device), RUN: run}
+        return {ENVIRONMENT: {**environment(self.device), **self.made_with}, RUN: run}
 
 
 def peak_memory(device: torch.device) -> dict[str, int]:

@@ -20,6 +20,7 @@ from savs_harvest.errors import ModelError
 from savs_harvest.models.adapters import WEIGHTS
 from savs_harvest.models.checkpoints import ADAPTER_CONFIG
 from savs_harvest.models.loading import LoadedModel
+from savs_harvest.models.quantized import import_bitsandbytes
 from savs_harvest.models.tuned import TunedOn
 from savs_harvest.tuning.examples import Example, batches, divided
 from savs_stores.format.fingerprint import canonical, short_hash
@@ -297,6 +298,7 @@ def _check_free(out: Path) -> None:
 
 def _with_adapters(model: LoadedModel, settings: Lora) -> tuple[Any, Any]:
     """Return the configuration, and the model with adapters on all projections of its attention, the rest frozen."""
+    import_bitsandbytes()  # peft does, where it is installed
     try:
         from peft import LoraConfig, get_peft_model
     except ModuleNotFoundError as error:

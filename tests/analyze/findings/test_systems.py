@@ -6,15 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from savs_analyze.cli.commands import app
-from savs_analyze.findings.systems import (
-    Cost,
-    Group,
-    compare_systems,
-    cost_of,
-    is_asked,
-    summarize_systems,
-    systems_of,
-)
+from savs_analyze.findings.groups import Cost, Group, cost_of, is_asked, systems_of
+from savs_analyze.findings.systems import compare_systems, summarize_systems
 from savs_analyze.methods.settings import make_setting
 from savs_analyze.papers.studies import STUDIES
 from savs_analyze.papers.systems import beside_systems
