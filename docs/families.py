@@ -1,8 +1,10 @@
 """Every family that transformers maps to pictures and text, on trial: the tables of families.md.
 
-python docs/families.py [FAMILY ...]   a tiny random checkpoint of each, a process each: some eight minutes
+python docs/families.py             a tiny random checkpoint of each, a process each: some ten minutes
+python docs/families.py FAMILY ...   these only; of the others what families.json holds
 """
 
+import json
 import sys
 import tempfile
 import warnings
@@ -24,6 +26,7 @@ from kit.zoo.trial import ABSENT, EXACT, REFUSED, WRONG
 from savs_harvest.models.loading import quiet_libraries
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "families.json"
 SECONDS = 180
 WAYS = ("batched", "several", "shared", "packed", "layers", "words", "classes")
 HEADS = ("family", "layers with heads", "batch", "two", "shared", "packed", "stop", "words", "classes")
@@ -154,17 +157,19 @@ def page(results: dict[str, dict]) -> str:
 
 
 def main(families: list[str]) -> None:
-    """Try the families, all of them where none is named, and write the page of all."""
+    """Try the families, all of them where none is named, and write the page of all as it grows."""
     warnings.filterwarnings("ignore")
     quiet_libraries()
     torch.set_num_threads(1)
-    results = {}
+    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if families else {}
+    results = {family: kept[family] for family in EVERY if family in kept}
     for family in families or EVERY:
         results[family] = tried(family)
         words = results[family]["reason"] or layers(results[family])
         print(f"{family}: {results[family]['verdict']} {shorten(words, 90)}", flush=True)
-    if not families:
-        (ROOT / "docs" / "families.md").write_text(page(results), encoding="utf-8")
+        ordered = {each: results[each] for each in EVERY if each in results}
+        RESULTS.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
+        (ROOT / "docs" / "families.md").write_text(page(ordered), encoding="utf-8")
 
 
 if __name__ == "__main__":

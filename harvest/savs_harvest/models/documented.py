@@ -41,7 +41,6 @@ DOCUMENTED = {
     "blip-2": Documented("Question: {question} Answer:"),
     "chameleon": Documented("{question}{pictures}", "<image>", "{answer}"),
     "fuyu": Documented("{question}\n", answer="{answer}"),
-    "idefics": Documented("User:{pictures} {question}<end_of_utterance>\nAssistant:", "<image>"),
     "instructblip": Documented("{question}"),
     "kosmos-2": Documented("<grounding> Question: {question} Answer:"),
     "paligemma": Documented("{pictures}answer en {question}", "<image>", "{answer}"),

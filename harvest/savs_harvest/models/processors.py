@@ -21,7 +21,7 @@ from transformers.utils.chat_template_utils import encode_marked_chat
 from savs_harvest.errors import ModelError
 from savs_harvest.models.checkpoints import loading
 from savs_harvest.models.documented import DOCUMENTED
-from savs_harvest.models.kinds import reads_pictures
+from savs_harvest.models.kinds import answering, reads_pictures
 
 # How a language model is asked whose tokenizer has no chat template: a base model, that goes on with what it reads.
 PLAIN_PROMPT = (
@@ -128,7 +128,7 @@ def read_processor(checkpoint: str | Path, revision: str | None = None) -> tuple
     """
     options = {"revision": revision, "trust_remote_code": False}
     with loading(checkpoint, "processor"):
-        config = AutoConfig.from_pretrained(checkpoint, **options)
+        config = answering(AutoConfig.from_pretrained(checkpoint, **options))
         processor: Any
         if _reads_pictures(checkpoint, config):
             processor = checkpoint_processor(checkpoint, revision).from_pretrained(checkpoint, **options)

@@ -16,10 +16,6 @@ ASKED = {
     "blip-2": ("Question: odd ? Answer:", "Question: even ? Answer: no\n"),
     "chameleon": ("odd ?<image><image>", "even ?<image>no\n"),
     "fuyu": ("odd ?\n", "even ?\nno\n"),
-    "idefics": (
-        "User:<image><image> odd ?<end_of_utterance>\nAssistant:",
-        "User:<image> even ?<end_of_utterance>\nAssistant: no\n",
-    ),
     "instructblip": ("odd ?", "even ? no\n"),
     "kosmos-2": ("<grounding> Question: odd ? Answer:", "<grounding> Question: even ? Answer: no\n"),
     "paligemma": ("<image><image>answer en odd ?", "<image>answer en even ?no\n"),

@@ -3,7 +3,11 @@
 The page of all families, `docs/families.md`, is made by the same trial.
 """
 
+import json
+
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from kit.zoo.build import BY_HAND, EVERY, save
 from kit.zoo.expected import HEADS, ONE_PICTURE, UNPACKED, UNSHARED, WANTS_PICTURES
@@ -38,6 +42,23 @@ def test_the_page_says_of_it_what_the_trial_finds(family, tmp_path):
     assert ways["batched"] == EXACT
     assert ways["layers"] in (EXACT, "whole", "one layer")
     assert ways["words"].startswith("no: ") == (family in WANTS_PICTURES)
+
+
+@pytest.mark.parametrize("outer", ["qwen2_5_omni", pytest.param("qwen3_omni_moe", marks=pytest.mark.slow)])
+def test_of_a_model_that_speaks_the_thinker_is_harvested(outer, tmp_path):
+    """As its checkpoints are: the thinker's weights among those of the other parts, its configuration inside."""
+    folder = save(f"{outer}_thinker", tmp_path / "it")
+    alone = load_model(spec(folder), "cpu")
+    inner = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({"model_type": outer, "thinker_config": inner}))
+    weights = load_file(folder / "model.safetensors")
+    named = {name if name.startswith("thinker.") else f"thinker.{name}": each for name, each in weights.items()}
+    save_file(named | {"talker.model.norm.weight": torch.ones(8)}, folder / "model.safetensors", {"format": "pt"})
+    inside = load_model(spec(folder), "cpu")
+    assert inside.identity["model_type"] == f"{outer}_thinker"
+    assert inside.identity["heads"] == alone.identity["heads"]
+    weights_of = [dict(loaded.model.named_parameters()) for loaded in (alone, inside)]
+    assert all(torch.equal(weight, weights_of[1][name]) for name, weight in weights_of[0].items())
 
 
 def test_no_family_that_is_said_to_be_unknown_has_rules():

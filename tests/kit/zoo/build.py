@@ -8,6 +8,7 @@ import re
 import sys
 from functools import cache
 
+import torch
 import transformers
 from tokenizers import AddedToken
 from transformers import AutoConfig, AutoModelForImageTextToText, ProcessorMixin
@@ -22,7 +23,7 @@ from kit.families import FAMILIES as BY_HAND
 from kit.families import TEMPLATE, randomize, word_tokenizer
 from kit.families import save as save_by_hand
 from kit.zoo.recipes import RECIPES, Recipe
-from kit.zoo.shrink import merged, shrunk
+from kit.zoo.shrink import is_part, merged, shrunk
 from savs_harvest.models.processors import NOT_READ, family_processor, image_only
 from savs_harvest.models.tiny.corpus import vocabulary
 
@@ -31,6 +32,7 @@ PLAIN_WORDS = ("<|endoftext|>", "<unk>", "<|im_start|>", "<|im_end|>")
 ENDS = {"bos_token_id": "<|im_start|>", "eos_token_id": "<|im_end|>", "pad_token_id": "<|endoftext|>"}
 PLACE = re.compile(r"(\w+?)(_token)?_(id|index)")
 ASKED = re.compile(r"tokenizer\.(\w+_token)(?:_id)?\b")
+MOST_WEIGHTS = 10_000_000
 NO_TWIN = "its pictures are prepared by torchvision only"
 
 
@@ -91,7 +93,7 @@ def _with_places(family, content, outer=True):
     placed = {}
     for name, value in content.items():
         found = PLACE.fullmatch(name)
-        if isinstance(value, dict) and name.endswith("_config"):
+        if is_part(name, value):
             placed[name] = _with_places(family, value, outer=False)
         elif name in ENDS:
             placed[name] = words.index(ENDS[name])
@@ -106,8 +108,12 @@ def _with_places(family, content, outer=True):
 
 
 def new_model(family):
-    """Return the random model of a family."""
+    """Return the random model of a family. Raises ValueError where rules have not made it small."""
     config = AutoConfig.for_model(family, **configuration(family))
+    with torch.device("meta"):
+        weights = sum(weight.numel() for weight in AutoModelForImageTextToText.from_config(config).parameters())
+    if weights > MOST_WEIGHTS:
+        raise ValueError(f"the rules leave {weights:,} weights")
     return randomize(AutoModelForImageTextToText.from_config(config)).eval()
 
 

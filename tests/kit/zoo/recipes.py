@@ -162,6 +162,25 @@ RECIPES = {
         }
     ),
     "exaone4_5": qwen({}),
+    "emu3": Recipe(
+        config={
+            "vq_config": {
+                "codebook_size": 16,
+                "embed_dim": 4,
+                "base_channels": 32,
+                "channel_multiplier": [1, 1, 1, 1],
+                "latent_channels": 4,
+                "attn_resolutions": [1],
+                "hidden_size": 32,
+                "num_res_blocks": 1,
+                "temporal_downsample_factor": 1,
+            },
+        },
+        image={"min_pixels": 256, "max_pixels": 1024},
+        also=("<|extra_200|>", *(f"<|visual token {n:06}|>" for n in range(16))),
+        vocabulary_map=r"<image>|<\|extra_200\|>|<\|visual token \d+\|>",
+    ),
+    "florence2": square({"vision_config": {"depths": [1] * 4, "embed_dim": [16] * 4, "num_heads": [2] * 4}}),
     "fuyu": Recipe(
         config={"patch_size": 30, "image_size": 30},
         image={"size": {"height": 60, "width": 60}},
@@ -208,12 +227,30 @@ RECIPES = {
     "hy_v4_vl": qwen({}),
     "hyperclovax_vision_v2": qwen({}),
     "idefics2": Recipe(
-        config={"perceiver_config": {"resampler_n_latents": 4, "hidden_size": 32}},
+        config={
+            "text_config": {"sliding_window": 24},  # wide enough to see the picture
+            "perceiver_config": {"resampler_n_latents": 4, "hidden_size": 32},
+        },
         image={"size": {"shortest_edge": 16, "longest_edge": 32}},
         processor={"image_seq_len": 4},
         words={"image_boundary_token": "<fake_token_around_image>"},
     ),
-    "janus": square(image={**SQUARE, "min_size": 8}, processor={"num_image_tokens": 16}),
+    "janus": square(
+        {
+            "vq_config": {
+                "embed_dim": 4,
+                "num_embeddings": 16,
+                "latent_channels": 8,
+                "base_channels": 32,
+                "channel_multiplier": [1, 1],
+                "num_res_blocks": 1,
+                "projection_dim": 32,
+                "image_token_embed_dim": 32,
+            },
+        },
+        image={**SQUARE, "min_size": 8},
+        processor={"num_image_tokens": 16},
+    ),
     "kosmos-2": square(
         {"latent_query_num": 64},
         image=CROPPED,
@@ -233,6 +270,22 @@ RECIPES = {
         processor={"patch_size": 4, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1},
     ),
     "mistral_large4": Recipe(
+        config={
+            "text_config": {
+                "num_hidden_layers": 4,
+                "num_key_value_heads": 4,
+                "head_dim": 8,
+                "rope_parameters": ROPE,
+                "layer_types": ["indexed_attention"] * 4,
+                "mlp_layer_types": ["dense", "sparse"] * 2,
+                "indexer_types": ["full", "shared", "full", "shared"],
+                "no_rope_layers": [1, 1, 1, 1],
+                "kv_source_layers": [0, 0, 2, 2],
+                "index_n_heads": 2,
+                "index_head_dim": 16,
+            },
+            "spatial_merge_size": 2,
+        },
         image={"patch_size": 8, "size": {"longest_edge": 32}},
         processor={"patch_size": 4, "spatial_merge_size": 2},
         words={"image_token": "[IMG]"},
@@ -268,7 +321,7 @@ RECIPES = {
                 "indexer_compress_ratio": 4,
                 "indexer_n_heads": 2,
                 "indexer_kv_heads": 1,
-                "indexer_head_dim": 8,
+                "indexer_head_dim": 16,
             }
         }
     ),

@@ -44,7 +44,7 @@ def shrunk(configuration, words=True):
     """Return a configuration, as `to_dict` gives it, with all sizes tiny that rules know, also in its parts."""
     small = {}
     for name, value in configuration.items():
-        if isinstance(value, dict) and name.endswith(("_config", "_cfg")):
+        if is_part(name, value):
             small[name] = shrunk(value, words and not NOT_WORDS.search(name))
         elif isinstance(value, int) and not isinstance(value, bool) and value > 1:
             small[name] = _size(name, value, WORDS_SIZES if words else PICTURES_SIZES)
@@ -56,12 +56,17 @@ def shrunk(configuration, words=True):
     return small
 
 
+def is_part(name, value):
+    """Tell whether a value of a configuration is the configuration of a part."""
+    return isinstance(value, dict) and (name.endswith(("_config", "_cfg")) or "model_type" in value)
+
+
 def merged(configuration, changes):
     """Return a configuration with changes, of its parts as well."""
     result = dict(configuration)
     for name, value in changes.items():
         before = result.get(name)
-        deeper = isinstance(value, dict) and isinstance(before, dict) and name.endswith("_config")
+        deeper = isinstance(value, dict) and is_part(name, before)
         result[name] = merged(before, value) if deeper else value
     return result
 

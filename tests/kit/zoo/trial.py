@@ -149,16 +149,18 @@ def load_samples(folder):
 
 def tried(family, folder):
     """Return what came of a family: its verdict, why, the kinds of its layers, and what each way to run it gives."""
-    try:
-        new_model(family)
-    except Exception as error:
-        return {"verdict": ABSENT, "reason": in_a_line(error)}
-    try:
-        new_processor(family)
-    except NoPillowError as error:
-        return {"verdict": REFUSED, "reason": str(error)}
-    except Exception as error:
-        return {"verdict": REFUSED, "reason": f"its processor: {in_a_line(error)}"}
+    faults = {}
+    for part, make in (("processor", new_processor), ("model", new_model)):
+        try:
+            make(family)
+        except NoPillowError as error:
+            return {"verdict": REFUSED, "reason": str(error)}
+        except Exception as error:
+            faults[part] = in_a_line(error)
+    if "model" in faults:
+        return {"verdict": ABSENT, "reason": faults["model"]}
+    if "processor" in faults:
+        return {"verdict": REFUSED, "reason": f"its processor: {faults['processor']}"}
     try:
         loaded = load_model(spec(save(family, folder / "model")), "cpu")
     except ModelError as error:
