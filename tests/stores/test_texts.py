@@ -74,12 +74,14 @@ def test_a_store_keeps_the_texts_that_it_has(tmp_path, store):
     assert {file: file.read_bytes() for file in (tmp_path / "pets.zarr").rglob("*") if file.is_file()} == before
 
 
-def test_every_flipped_byte_is_found_or_changes_nothing(tmp_path, store):
+# Of the bytes of every file, how many lie between two that are flipped.
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
+def test_every_flipped_byte_is_found_or_changes_nothing(tmp_path, store, step):
     whole = store.texts
     changed = 0
     for file in sorted(file for name in TEXTS for file in (tmp_path / "pets.zarr" / name).rglob("*") if file.is_file()):
         sound = file.read_bytes()
-        for place in range(len(sound)):
+        for place in range(0, len(sound), step):
             content = bytearray(sound)
             content[place] ^= 1 << place % 7
             file.write_bytes(content)
@@ -90,7 +92,7 @@ def test_every_flipped_byte_is_found_or_changes_nothing(tmp_path, store):
             except StoreError:
                 changed += 1
         file.write_bytes(sound)
-    assert changed > 500
+    assert changed > 500 // step
     assert list(verify(open_store(tmp_path / "pets.zarr"))) == []
 
 

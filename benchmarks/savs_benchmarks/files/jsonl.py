@@ -22,7 +22,7 @@ from savs_benchmarks.errors import BenchmarkError, Fault, KindError
 from savs_benchmarks.files.columns import PICTURES, picture_column
 from savs_benchmarks.files.reading import Reading, classes_of, own_benchmark, replaced_questions
 from savs_benchmarks.files.rows import parse_json
-from savs_benchmarks.pictures.pictures import resolve_inside
+from savs_benchmarks.pictures.roots import PictureRoot
 from savs_benchmarks.sample import DEFAULT_TASK, SPLITS, Benchmark, Sample
 
 EITHER = "it has both 'image' and 'images': say either 'image' or 'images'"
@@ -36,19 +36,18 @@ def load_jsonl(path: Path, reading: Reading = Reading()) -> Benchmark:  # noqa: 
     `question-image-group`. All others are scored by accuracy.
     Raises `BenchmarkError` listing every bad line with its number and reason.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise BenchmarkError(f"there is no file {path}") from None
-    except UnicodeDecodeError as error:
-        raise BenchmarkError(f"{path} is not UTF-8 text: {error}") from None
     samples: dict[str, tuple[int, Sample]] = {}
     faults: list[tuple[int, Exception]] = []
-    for number, line in enumerate(text.split("\n"), 1):
+    digest, asked = sha256(), []
+    root = PictureRoot(reading.image_root or path.parent)
+    for number, line in enumerate(_lines(path), 1):
+        digest.update(line.encode())
         if not line.strip():
             continue
         try:
-            sample = _sample(line, number, reading.image_root or path.parent, reading)
+            row = _object(line, reading)
+            asked += [row.get("question")] if reading.question else []
+            sample = _sample(row, number, root, reading.question)
             if sample.sample_id in samples:
                 before = f"id {sample.sample_id!r} was used before, in line {samples[sample.sample_id][0]}"
                 raise KindError(before, "its id was used before")
@@ -63,10 +62,20 @@ def load_jsonl(path: Path, reading: Reading = Reading()) -> Benchmark:  # noqa: 
         faults.sort(key=lambda fault: fault[0])
         lines = [Fault(f"line {number}", str(error), getattr(error, "kind", "")) for number, error in faults]
         raise BenchmarkError(f"{path} has {count} bad {'line' if count == 1 else 'lines'}", lines)
-    revision = sha256(text.encode()).hexdigest()[:12]
-    asked = [parse_json(line).get("question") for line in text.split("\n") if reading.question and line.strip()]
     remarks = tuple(replaced_questions(asked, reading))
-    return own_benchmark(path, [sample for _, sample in samples.values()], revision, remarks, reading)
+    own = [sample for _, sample in samples.values()]
+    return own_benchmark(path, own, digest.hexdigest()[:12], remarks, reading)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a text, with their ends. Raises `BenchmarkError` where it is none."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            yield from file
+    except FileNotFoundError:
+        raise BenchmarkError(f"there is no file {path}") from None
+    except UnicodeDecodeError as error:
+        raise BenchmarkError(f"{path} is not UTF-8 text: {error}") from None
 
 
 def _option_faults(samples: dict[str, tuple[int, Sample]]) -> Iterator[tuple[int, Exception]]:
@@ -84,10 +93,11 @@ def _slot_faults(samples: dict[str, tuple[int, Sample]]) -> Iterator[tuple[int, 
             yield number, ValueError("it has no 'slot' though other lines have one: all must, or none")
 
 
-def _sample(line: str, number: int, root: Path, reading: Reading) -> Sample:
+def _sample(row: dict[str, Any], number: int, root: PictureRoot, asked: str) -> Sample:
     """Return the sample of one line; raises ValueError saying what is wrong with it."""
-    row = _object(line, reading)
-    question = row.get("question")
+    question = asked or row.get("question")
+    if not asked and "question" not in row:
+        raise ValueError("the field 'question' is missing")
     if not isinstance(question, str) or not question.strip():
         raise ValueError("'question' must be a text that is not empty")
     return Sample(
@@ -106,7 +116,8 @@ def _sample(line: str, number: int, root: Path, reading: Reading) -> Sample:
 def _object(line: str, reading: Reading) -> dict[str, Any]:
     try:
         row = parse_json(line)
-        json.dumps(row, ensure_ascii=False).encode()  # JSON can spell half a character ("\ud800"), hashes cannot
+        if "\\u" in line:
+            json.dumps(row, ensure_ascii=False).encode()  # JSON can spell half a character ("\ud800"), hashes cannot
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(row, dict):
@@ -117,15 +128,10 @@ def _object(line: str, reading: Reading) -> dict[str, Any]:
     for name in row:
         if name not in FIELDS and (close := difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.75)):
             raise ValueError(f"unknown field {name!r}, did you mean {close[0]!r}?")
-    row = {name: value for name, value in row.items() if not is_absent(value)}
-    if reading.question:
-        row["question"] = reading.question
-    if "question" not in row:
-        raise ValueError("the field 'question' is missing")
-    return row
+    return {name: value for name, value in row.items() if not is_absent(value)}
 
 
-def _images(row: dict[str, Any], root: Path) -> Iterator[Path]:
+def _images(row: dict[str, Any], root: PictureRoot) -> Iterator[Path]:
     if "image" in row and "images" in row:
         raise ValueError(EITHER)
     other = next((name for name in row if name.lower() in PICTURES), "") or picture_column(row, FIELDS)
@@ -136,9 +142,11 @@ def _images(row: dict[str, Any], root: Path) -> Iterator[Path]:
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         raise ValueError("'image' must be a path, 'images' a list of paths")
     for name in names:
-        picture = resolve_inside(root, name)
-        if not picture.is_file():
-            raise KindError(f"there is no picture {name!r} below {root}", f"there is no such picture below {root}")
+        picture = root.find(name)
+        if not root.has(picture):
+            raise KindError(
+                f"there is no picture {name!r} below {root.root}", f"there is no such picture below {root.root}"
+            )
         yield picture
 
 

@@ -16,7 +16,8 @@ from savs_benchmarks.errors import BenchmarkError, Fault, KindError
 from savs_benchmarks.files.columns import PICTURES, Columns, choose_columns, picture_column
 from savs_benchmarks.files.reading import OwnRow, Reading
 from savs_benchmarks.files.rows import parse_json
-from savs_benchmarks.pictures.pictures import StoredPicture, resolve_inside
+from savs_benchmarks.pictures.pictures import StoredPicture
+from savs_benchmarks.pictures.roots import PictureRoot
 
 DELIMITERS = ",;\t|"
 # Lines that show which delimiter a table has, and the bytes at the end of a file that tell it from another.
@@ -63,11 +64,14 @@ def rows_of(table: Table, root: Path, reading: Reading, split: str | None = None
     stored = columns.image in table.pictures
     faults: list[Fault] = []
     present, number = False, None
+    pictures = PictureRoot(root)
     for place, number, values in table.rows(columns.plain if stored else (columns.image, *columns.plain)):
         try:
             name = str(number + 1) if stored else _path_name(values, columns.image)
-            picture = StoredPicture(table.file, number, columns.image, root) if stored else _find_picture(root, name)
-            present = present or isinstance(picture, StoredPicture) or picture.is_file()
+            picture = (
+                StoredPicture(table.file, number, columns.image, root) if stored else _find_picture(pictures, name)
+            )
+            present = present or isinstance(picture, StoredPicture) or pictures.has(picture)
             yield _row(table, columns, values, OwnRow(place, picture, "" if stored else prefix + name), split)
         except ValueError as error:
             faults.append(Fault(place, str(error), getattr(error, "kind", "")))
@@ -109,17 +113,17 @@ def _path_name(values: Mapping[str, Any], column: str) -> str:
     return value.strip()
 
 
-def _find_picture(root: Path, name: str) -> Path:
+def _find_picture(root: PictureRoot, name: str) -> Path:
     """Return the path of a picture below the root, also where it is written as Windows does."""
     picture = _below(root, name)
-    if not picture.is_file() and "\\" in name:
+    if not root.has(picture) and "\\" in name:
         return _below(root, name.replace("\\", "/"))
     return picture
 
 
-def _below(root: Path, name: str) -> Path:
+def _below(root: PictureRoot, name: str) -> Path:
     try:
-        return resolve_inside(root, name)
+        return root.find(name)
     except KindError as error:
         if "://" in name or "\0" in name:
             raise

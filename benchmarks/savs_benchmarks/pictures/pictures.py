@@ -74,6 +74,13 @@ class StoredPicture:
             return resolve_inside(self.root, cell["path"]).read_bytes()
         return cell.get("bytes")
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the cell has but the path of a file of its own."""
+        with _PARQUET:
+            cell = self._cell()
+        return isinstance(cell, dict) and cell.get("bytes") is None
+
     def _cell(self) -> Any:
         if not is_parquet(self.file):
             return read_arrow(self.file).column(self.column)[self.row].as_py()

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
-from functools import partial
-from itertools import chain
+from typing import TypeVar
 
-from savs_benchmarks import Benchmark, PictureError, Sample
-from savs_benchmarks.pictures.near import Look, look_of
-from savs_benchmarks.pictures.pictures import Picture, read_picture
-from savs_benchmarks.pictures.traits import Traits
+from savs_benchmarks import Benchmark, Sample
+from savs_benchmarks.pictures.near import Look
 from savs_harvest.asking.checks import Concern, find_concerns, near_concerns
 from savs_harvest.asking.giveaways import giveaway_concerns
+from savs_harvest.asking.hashing import HashedPicture, distinct, key_of
+from savs_harvest.asking.known_pictures import hashed
 from savs_harvest.asking.texts import texts_of
 from savs_harvest.asking.together import keep_together
 from savs_stores import BenchmarkInfo, SampleTable, SampleTexts
 from savs_stores.format.fingerprint import short_hash
 
-# More would ask for pictures that lie too far apart in their files.
-THREADS = 8
-# Samples that wait for a thread: a few, however many there are.
-AT_ONCE = 1024
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -41,32 +36,36 @@ def index_samples(
 ) -> Index:
     """Return the index of a benchmark.
 
-    Every picture is decoded once, in threads, for its hash; an unreadable one hashes to 0, has no size, and is
-    among the checks, as is one whose metadata is damaged.
+    Every picture is decoded once for its hash, unless that is known from before; an unreadable one hashes to 0, has no
+    size, and is among the checks, as is one whose metadata is damaged.
     """
-    hashes, sizes, traits = [], [], []
+    shown: list[list[HashedPicture]] = []
     looks: dict[int, Look | None] = {}
     unreadable: list[tuple[str, str]] = []
     damaged: list[tuple[str, str]] = []
-    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as threads:
-        parts = (samples[start : start + AT_ONCE] for start in range(0, len(samples), AT_ONCE))
-        each = chain.from_iterable(
-            threads.map(partial(_hash_pictures, looked=benchmark.near_duplicates), part) for part in parts
-        )
-        for number, (sample, read) in enumerate(zip(samples, each, strict=True), 1):
-            hashes.append([picture.hash for picture in read])
-            sizes.append([picture.size for picture in read])
-            traits.append([picture.traits for picture in read])
-            looks.update({picture.hash: picture.look for picture in read if picture.look and picture.hash not in looks})
-            unreadable += [(sample.sample_id, picture.code) for picture in read if picture.code]
-            damaged += [(sample.sample_id, picture.faults[0]) for picture in read if picture.faults]
-            on_samples(number, len(samples))
+    for number, (sample, read) in enumerate(zip(samples, _hashed(samples, benchmark.near_duplicates), strict=True), 1):
+        shown.append(read)
+        looks.update({picture.hash: picture.look for picture in read if picture.look and picture.hash not in looks})
+        unreadable += [(sample.sample_id, picture.code) for picture in read if picture.code]
+        damaged += [(sample.sample_id, picture.faults[0]) for picture in read if picture.faults]
+        on_samples(number, len(samples))
+    hashes = _of_each(shown, lambda picture: picture.hash)
     together = keep_together(samples, hashes, looks)
     table = _sample_table(benchmark, samples, hashes, together.groups)
     found = [*find_concerns(benchmark, table, unreadable, damaged), *near_concerns(together)]
     if benchmark.own:
-        found += giveaway_concerns(benchmark, table, traits)
+        found += giveaway_concerns(benchmark, table, _of_each(shown, lambda picture: picture.traits))
+    sizes = _of_each(shown, lambda picture: picture.size)
     return Index(_info(benchmark, samples, found), table, texts_of(benchmark, samples), sizes)
+
+
+def _of_each(shown: Sequence[list[HashedPicture]], value: Callable[[HashedPicture], Found]) -> list[list[Found]]:
+    """Return a value of all pictures of each sample; samples that show the same ones have one list."""
+    known: dict[int, list[Found]] = {}
+    for read in shown:
+        if id(read) not in known:
+            known[id(read)] = [value(picture) for picture in read]
+    return [known[id(read)] for read in shown]
 
 
 def index_unseen(benchmark: Benchmark, samples: Sequence[Sample]) -> Index:
@@ -124,33 +123,16 @@ def _sample_table(
     )
 
 
-@dataclass(frozen=True)
-class HashedPicture:
-    """A hash of a picture's size and pixels, equal for equal pictures in different files, and its size.
-
-    One that cannot be read has hash 0, no size, and a `code`. `faults` are those beside the pixels. `look` is what
-    near-duplicates are found by, `traits` what its file has beside the pixels.
-    """
-
-    hash: int
-    size: tuple[int, int]
-    code: str = ""
-    faults: tuple[str, ...] = ()
-    look: Look | None = None
-    traits: Traits | None = None
-
-
-def _hash_pictures(sample: Sample, looked: bool) -> list[HashedPicture]:
-    return [hash_picture(image, looked) for image in sample.images]
-
-
-def hash_picture(source: Picture, looked: bool = False) -> HashedPicture:
-    """Hash a picture's pixels, or say why it cannot be read; `looked` keeps what it looks like."""
-    try:
-        read = read_picture(source)
-    except PictureError as error:
-        return HashedPicture(0, (0, 0), error.code)
-    size = read.pixels.size
-    number = short_hash(repr(size).encode(), read.pixels.tobytes())
-    look = look_of(read.pixels) if looked else None
-    return HashedPicture(number, size, faults=read.faults, look=look, traits=read.traits)
+def _hashed(samples: Sequence[Sample], looked: bool) -> Iterator[list[HashedPicture]]:
+    """Yield what the pictures of each sample hash to; one that several show is read once, and is in one list."""
+    found: dict[Hashable, HashedPicture] = {}
+    lists: dict[tuple[Hashable, ...], list[HashedPicture]] = {}
+    with closing(hashed(distinct(samples), looked)) as each:
+        for sample in samples:
+            keys = tuple(map(key_of, sample.images))
+            if keys not in lists:
+                for key in keys:
+                    if key not in found:
+                        found[key] = next(each)
+                lists[keys] = [found[key] for key in keys]
+            yield lists[keys]

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from savs_benchmarks import PictureError, load_picture
 from savs_benchmarks.pictures.pictures import Picture
+from savs_harvest.asking.once import LastPictures, keep_last
 from savs_harvest.errors import ModelError
 from savs_harvest.models.processors import load_processor
 from savs_harvest.models.prompts import Shot, prepare, render
@@ -76,8 +77,12 @@ class Preparer:
         self.folder, self.dtype, self.parity, self.single_tile_of_many = folder, dtype, parity, single_tile_of_many
         self.date, self.one_picture = date, one_picture
         self.processor = processor or load_processor(folder)
+        self._pictures = LastPictures()
+        if self.processor.image_processor is not None:
+            keep_last(self.processor.image_processor)
         self._tokens = lru_cache(4096)(self._count_tokens)
         self._frame = lru_cache(64)(self._count_frame)
+        self._shown = lru_cache(4096)(self._picture_tokens)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Preparer, (
@@ -94,7 +99,7 @@ class Preparer:
         """Return the model inputs of a question, floating numbers in the model's type, or why there are none."""
         try:
             shots = [Shot([load_picture(p) for p in shown], words, answer) for shown, words, answer in question.shots]
-            pictures = [load_picture(picture) for picture in question.pictures]
+            pictures = self._pictures.load(question.pictures)
             if self.one_picture and (shown := len(pictures) + sum(len(shot.pictures) for shot in shots)) > 1:
                 return Refused(Status.REJECTED, f"rejected: {shown} pictures, of which this model reads the first only")
             found = prepare(self.processor, pictures, question.words, shots, self.parity, self.date)
@@ -114,7 +119,7 @@ class Preparer:
         nothing else.
         """
         try:
-            each = self._picture_tokens(sizes)
+            each = self._shown(tuple(sizes))
         except (ValueError, ZeroDivisionError):  # pictures that will be refused
             return 0, 0
         with suppress(Refusal):  # of this prompt, or of one without words
@@ -125,7 +130,7 @@ class Preparer:
         found = self.inputs(question)
         return (0, 0) if isinstance(found, Refused) else (found["input_ids"].shape[1], 0)
 
-    def _picture_tokens(self, sizes: Sequence[tuple[int, int]]) -> list[int] | None:
+    def _picture_tokens(self, sizes: tuple[tuple[int, int], ...]) -> list[int] | None:
         if not sizes:
             return []
         count = getattr(self.processor, "_get_num_multimodal_tokens", None)
@@ -139,7 +144,8 @@ class Preparer:
             return None
 
     def _count_tokens(self, text: str) -> int:
-        return len(self.processor.tokenizer.encode(text, add_special_tokens=False))
+        # Not by the tokenizer's own wrapper, in which most of the time would go; what it does beside is not for plans.
+        return len(self.processor.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False))
 
     def _count_frame(self, pictures: int, shots: tuple[int, ...]) -> int:
         """Return the tokens of a prompt that are neither words nor pictures."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from savs_benchmarks import Benchmark, Sample
 from savs_benchmarks.pictures.pictures import Picture, StoredPicture
+from savs_harvest.asking.hashing import distinct, key_of
 from savs_stores import SampleTexts
 from savs_stores.format.texts import LENGTH_BYTES, MOST_TEXT_BYTES
 
@@ -23,13 +24,15 @@ def texts_of(benchmark: Benchmark, samples: Sequence[Sample]) -> SampleTexts:
     below; "" where it is no file. No folder above the homes of users is a beginning of paths: of a picture that is
     below none other only the name is kept, with its folder where names repeat.
     """
-    files = [_file(picture) for sample in samples for picture in sample.images]
-    elsewhere = {file.parent for file in files if file is not None}
+    shown = distinct(samples)
+    files = {file for picture in shown if (file := _file(picture)) is not None}
+    elsewhere = {file.parent for file in files}
     roots = [Path.cwd(), *([benchmark.folder.resolve()] if benchmark.folder else [])]
     roots += [common] if (common := _common(elsewhere)) else []
     roots = [root for root in roots if not _above_homes(root)]
-    counts = Counter(file.name for file in set(files) if file is not None)
-    names = [[_name(picture, roots, counts) for picture in sample.images] for sample in samples]
+    counts = Counter(file.name for file in files)
+    named = {key_of(picture): _name(picture, roots, counts) for picture in shown}
+    names = [[named[key_of(picture)] for picture in sample.images] for sample in samples]
     asked = [sample.question for sample in samples]
     size = sum(LENGTH_BYTES + len(words.encode("utf-8", "backslashreplace")) for words in asked)
     if size > MOST_TEXT_BYTES:  # as where each lists a thousand classes: only the paths can be kept

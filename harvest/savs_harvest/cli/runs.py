@@ -86,6 +86,9 @@ def run(
         str | None,
         typer.Option(help="Text that names a {class}, and what is asked, {question}, for class vectors; '' for none."),
     ] = None,
+    retry: Annotated[
+        str | None, typer.Option("--retry", help="failed: run samples that failed again, and leave all others.")
+    ] = None,
     rank: Annotated[
         int | None,
         typer.Option(min=0, help="This process writes shards rank, rank+world ...; default: its launcher's."),
@@ -107,6 +110,7 @@ def run(
     check_scheme(quantize)
     check_site(site)
     check_codec(codec)
+    _check_retry(retry)
     check_switches(parity or ())
     check_class_prompt(class_prompt, icl)
     spec = at_site(quantized(find_model(model, adapter), quantize), site)
@@ -144,7 +148,7 @@ def run(
         date=date,
         class_prompt=class_prompt,
     )
-    keeping = Keeping(name, shard_samples, codec, resume_command(context))
+    keeping = Keeping(name, shard_samples, codec, resume_command(context), bool(retry))
     stored_as = keeping.name_of(spec.name, settings)
     context.meta[HARVESTED] = place, stored_as
     shown_name = stored_as + (f" ({process})" if process.world > 1 else "")
@@ -156,6 +160,11 @@ def run(
         print(f"next: {_next(benchmark, place)}", file=sys.stderr)
     if report.failed and not started_by_torchrun():
         raise typer.Exit(terminal.DONE_WITH_FAILURES)
+
+
+def _check_retry(retry: str | None) -> None:
+    if retry not in (None, "failed"):
+        raise ValueError(f"--retry {retry} means nothing: say --retry failed")
 
 
 def _next(benchmark: Benchmark, place: str) -> str:

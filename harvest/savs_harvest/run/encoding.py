@@ -17,7 +17,7 @@ from PIL import Image
 
 from savs_benchmarks import PictureError, load_picture
 from savs_benchmarks.pictures.pictures import Picture, picture_size
-from savs_harvest.asking.index import HashedPicture, hash_picture
+from savs_harvest.asking.hashing import HashedPicture, hash_picture
 from savs_harvest.asking.preparing import Prepared, Question, Refused, preparing
 from savs_harvest.batches.batching import Groups
 from savs_harvest.batches.buffers import Buffers

@@ -15,6 +15,7 @@ from torch import nn
 
 from savs_benchmarks import Benchmark, Sample, check
 from savs_benchmarks.pictures.pictures import picture_size
+from savs_harvest.asking.hashing import distinct, in_parallel, key_of
 from savs_harvest.asking.preparing import Preparer, Question, Refused
 from savs_harvest.batches.buffers import Buffers
 from savs_harvest.batches.embedding import EncoderRunner
@@ -204,8 +205,10 @@ def prompt_lengths(
         return encoded_lengths(checkpoint_folder(spec, revision), model.config, samples)
     family = rules(model.config)
     preparer = Preparer(checkpoint_folder(spec, revision), torch.float32, (), family.tiles_one_picture)
+    shown = distinct(samples)
+    sizes = dict(zip(map(key_of, shown), in_parallel(picture_size, shown), strict=True))
     return [
-        preparer.length(Question(sample.images, sample.question), [picture_size(image) for image in sample.images])
+        preparer.length(Question(sample.images, sample.question), [sizes[key_of(image)] for image in sample.images])
         for sample in samples
     ]
 

@@ -75,6 +75,28 @@ class Places:
         if not self.store.exists() and self.before and self.growing.exists():
             self.growing.rename(self.store)
 
+    @property
+    def retrying(self) -> Path:
+        """Where samples that failed are run again, beside all others of their model."""
+        return self._beside("retrying")
+
+    @property
+    def retried(self) -> Path:
+        """What a model was before its failed samples were run again, until they are in its place."""
+        return self.store.with_name(f".{self.store.name}.retried")
+
+    def finish_retry(self, name: str) -> None:
+        """Put what was run again in the place of what failed, also where that was interrupted between two steps."""
+        group = self.store / name
+        if self.retrying.exists() and _is_whole(self.retrying, name):
+            if group.exists() and not self.retried.exists():
+                group.rename(self.retried)
+            if not group.exists():
+                (self.retrying / name).rename(group)
+        if self.retried.exists() and group.exists():
+            shutil.rmtree(self.retrying, ignore_errors=True)
+            shutil.rmtree(self.retried)
+
     def set_aside(self, index: Index) -> None:
         """Make room for a new store: one that was growing for other samples is stale, and still a source."""
         if self.growing.exists() and not _is_of(self.growing, index):
@@ -110,10 +132,13 @@ def harvest_changed(
     check_settings(model, settings)
     keeping.check(model, settings)
     work = find_work(model, benchmark, settings, listener.pictures)
-    if "://" in str(store):
+    if "://" in str(store) or (keeping.retry and rank.world > 1):
+        if keeping.retry:
+            raise ValueError("what failed is run again by one process, in a store on this machine's disks: --retry")
         return harvest_work(work, store, keeping, rank, listener)
     places = Places(Path(store).resolve())
     places.finish()
+    places.finish_retry(keeping.name_of(model.name, settings))
     _check_classes(places, benchmark)
     if not (places.store.exists() or places.before):
         return harvest_work(work, store, keeping, rank, listener)
@@ -130,10 +155,33 @@ def _harvest_known(work: Work, places: Places, keeping: Keeping, rank: Rank, lis
     if _changed(places, work.index):
         with places.alone():
             return _grow(work, places, keeping, rank, listener)
+    if keeping.retry and (failed := _failed(work, places, name)):
+        with places.alone():
+            return _retry(work, places, keeping, failed, listener)
     if _is_whole(places.store, name):
         return harvest_work(work, places.store, keeping, rank, listener)
     known = _known(work, _opened(places.before), name, listener)
     return harvest_work(replace(work, known=known), places.store, keeping, rank, listener)
+
+
+def _failed(work: Work, places: Places, name: str) -> ModelVectors | None:
+    """Return a model of the store where it is of this fingerprint and some of its samples failed, else None."""
+    store = open_store(places.store, allow_partial=True) if places.store.exists() else None
+    if store is None or name not in store:
+        return None
+    found = store.peek(name)
+    same = found.fingerprint == fingerprint(identity(work.model, work.settings, work.answers))
+    return found if same and (found.finished & ~found.usable).any() else None
+
+
+def _retry(work: Work, places: Places, keeping: Keeping, failed: ModelVectors, listener: Listener) -> Report:
+    """Run what failed, and what was never run, into a store beside, and put its model in the place of the old one."""
+    known = Known({row: (failed, row) for row in np.flatnonzero(failed.usable).tolist()})
+    listener.taken(len(known.rows), len(work.samples))
+    keeping = replace(keeping, shard_samples=failed.plan.shard_samples)
+    report = harvest_work(replace(work, known=known), places.retrying, keeping, ALONE, listener)
+    places.finish_retry(failed.name)
+    return report
 
 
 def _grow(work: Work, places: Places, keeping: Keeping, rank: Rank, listener: Listener) -> Report:

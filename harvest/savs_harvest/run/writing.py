@@ -25,13 +25,15 @@ SIMILARITIES = "log-softmax over classes of the model's own logits, scaled cosin
 class Keeping:
     """How a store keeps a model: its name (None: the model's own), samples a shard, codec.
 
-    `command` is what finishes it, for whoever finds the store unfinished.
+    `command` is what finishes it, for whoever finds the store unfinished. With `retry`, samples that failed before are
+    run again.
     """
 
     name: str | None = None
     shard_samples: int | None = None
     codec: str = "none"
     command: str = ""
+    retry: bool = False
 
     def name_of(self, model: str, settings: Settings) -> str:
         return self.name or model + settings.in_context.suffix

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 DEFAULT_TASK = "all"
 # Columns of the table that hold several values a sample.
 LISTS = ("options", "image_hash")
+LISTED = (list, tuple, np.ndarray, Sequence)
 
 
 def _is_text(value: Any) -> bool:
@@ -263,9 +264,11 @@ class SampleTable:
 
 def _plain(column: str, value: Any) -> Any:
     """Return a value of a column, None where it is absent, a word where whole numbers stand for words."""
-    if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
+    if isinstance(value, str):  # first, for so are most
+        return None if column == "group" and not value.strip() else value
+    if isinstance(value, LISTED):
         return [_plain(column, one) for one in value]
-    if _is_absent(value) or (column == "group" and isinstance(value, str) and not value.strip()):
+    if _is_absent(value):
         return None
     whole = isinstance(value, Real) and not isinstance(value, bool) and (isinstance(value, int) or value == value // 1)
     if whole and column in ("sample_id", "task", "label", "split", "group", "options"):

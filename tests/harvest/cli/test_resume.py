@@ -77,6 +77,7 @@ def test_the_demo_is_a_run_of_each_of_its_benchmarks_whatever_is_called_so_here(
     for name in ("digits", "digits-pairs"):
         (tmp_path / name).mkdir()
     monkeypatch.setattr("savs_harvest.cli.runs.DEMO", ("digits-pairs",))
+    monkeypatch.setattr("savs_harvest.cli.runs.DEMO_MODELS", ("tiny",))
     real, ran = subprocess.run, []
 
     def analysis(words, **options):

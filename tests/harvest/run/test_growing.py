@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from kit.replicas.writing import write_picture
 from savs_benchmarks import find_benchmark, load_own
 from savs_benchmarks.files.reading import Reading
+from savs_harvest.asking.preparing import Refused
 from savs_harvest.batches.layout_check import load_model
 from savs_harvest.models.specs import find_model
 from savs_harvest.run import growing
@@ -289,3 +291,98 @@ def test_class_vectors_of_other_texts_than_before_are_told(tiny, photos, tmp_pat
     assert found == usual
     assert word.startswith(f"class vectors are of other texts than before, as all, cat: 'a cat' before, {usual!r} now")
     assert texts_and_words(3) == (usual, [])
+
+
+# Samples that failed.
+
+
+@pytest.fixture
+def half_failed(run, tiny, photos, tmp_path, monkeypatch):
+    """A whole store of two models in which the model itself refused three samples of one."""
+    harvest(tiny, opened(photos), tmp_path / "photos.zarr", keeping=replace(KEEPING, name="other"))
+    real = growing.Work.run
+
+    def refusing(work, runner, rows, groups, prepared, buffers):
+        prepared = [
+            Refused(Status.REJECTED, "for now") if rows[place] in (1, 5, 6) else found
+            for place, found in zip([place for group in groups for place in group], prepared, strict=True)
+        ]
+        real(work, runner, rows, groups, prepared, buffers)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(growing.Work, "run", refusing)
+        store, _ = run()
+    assert np.flatnonzero(~store["tiny"].usable).tolist() == [1, 5, 6]
+    return store
+
+
+def harvested_again(tiny, photos, tmp_path, **options):
+    ran = []
+    listener = Listener(taken=lambda count, total: ran.append((count, total)))
+    keeping = replace(KEEPING, retry=True, shard_samples=None)
+    report = harvest_changed(
+        tiny, opened(photos), tmp_path / "photos.zarr", keeping=keeping, listener=listener, **options
+    )
+    return report, ran
+
+
+def test_what_failed_is_run_again_and_nothing_else(half_failed, tiny, photos, tmp_path, monkeypatch):
+    before = {path: path.read_bytes() for path in (tmp_path / "photos.zarr" / "other").rglob("*") if path.is_file()}
+    asked = []
+    monkeypatch.setattr(growing.Work, "run", spy(growing.Work.run, asked))
+    report, taken = harvested_again(tiny, photos, tmp_path)
+    assert (report.failed, taken) == (0, [(7, 10)])
+    assert len(asked) <= 3
+    store = open_store(tmp_path / "photos.zarr")
+    harvest(tiny, opened(photos), tmp_path / "new.zarr", keeping=KEEPING)
+    new = open_store(tmp_path / "new.zarr")["tiny"]
+    assert np.array_equal(store["tiny"].read(), new.read())
+    assert store["tiny"].fingerprint == new.fingerprint
+    assert list(verify(store)) == []
+    assert {path: path.read_bytes() for path in before} == before
+    assert {path.name for path in tmp_path.iterdir()} == {"photos", "photos.zarr", "new.zarr"}
+    assert harvested_again(tiny, photos, tmp_path)[1] == []  # nothing is left to be run again
+
+
+@pytest.mark.parametrize("step", ["a shard", "the first rename", "the second rename", "removing"])
+def test_a_retry_that_is_interrupted_goes_on_and_loses_nothing(half_failed, tiny, photos, tmp_path, monkeypatch, step):
+    known = by_id(half_failed)
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopping:
+        if step == "a shard":
+            stopping.setattr(growing.Work, "run", interrupted)
+        elif step == "removing":
+            stopping.setattr(shutil, "rmtree", interrupted)
+        else:
+            real, last = Path.rename, ".photos.zarr.retried" if step == "the first rename" else "photos.zarr/tiny"
+
+            def rename(path, target):
+                return interrupted() if target.as_posix().endswith(f"/{last}") else real(path, target)
+
+            stopping.setattr(Path, "rename", rename)
+        with pytest.raises(KeyboardInterrupt):
+            harvested_again(tiny, photos, tmp_path)
+    report, _ = harvested_again(tiny, photos, tmp_path)
+    assert report.failed == 0
+    store = open_store(tmp_path / "photos.zarr")
+    assert store["tiny"].usable.all()
+    assert sorted(store.models) == ["other", "tiny"]
+    assert all(np.array_equal(by_id(store)[name], known[name]) for name in np.delete(list(known), [1, 5, 6]))
+    assert {path.name for path in tmp_path.iterdir()} == {"photos", "photos.zarr"}
+
+
+def test_another_way_of_asking_is_no_retry(half_failed, tiny, photos, tmp_path):
+    """Its rows are those of another fingerprint: the store refuses them as ever."""
+    with pytest.raises(MismatchError, match="date"):
+        harvested_again(tiny, photos, tmp_path, settings=Settings(date="2024-05-05"))
+
+
+@pytest.mark.parametrize("where", ["ranks", "bucket"])
+def test_a_retry_is_of_one_process_and_here(half_failed, tiny, photos, tmp_path, where):
+    place = "s3://bucket/photos.zarr" if where == "bucket" else tmp_path / "photos.zarr"
+    rank = Rank(0, 2) if where == "ranks" else Rank()
+    with pytest.raises(ValueError, match="by one process"):
+        harvest_changed(tiny, opened(photos), place, keeping=replace(KEEPING, retry=True), rank=rank)

@@ -451,7 +451,7 @@ def test_a_name_that_cannot_be_is_refused_before_any_picture_is_read(qwen2vl, be
 
 def test_few_samples_wait_for_their_pictures_to_be_read(benchmark, monkeypatch):
     """All were handed to the threads at once, each with a future of its own."""
-    monkeypatch.setattr("savs_harvest.asking.index.AT_ONCE", 4)
+    monkeypatch.setattr("savs_harvest.asking.hashing.AT_ONCE", 4)
     real, handed = ThreadPoolExecutor.map, []
     monkeypatch.setattr(
         ThreadPoolExecutor, "map", lambda pool, f, part: (handed.append(len(part)), real(pool, f, part))[1]
