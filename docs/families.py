@@ -37,18 +37,20 @@ Every family that transformers {transformers} maps to pictures and text, as a ti
 configuration made small by rules ([`tests/kit/zoo`](../tests/kit/zoo)); `make families` writes this page. Last written
 on {date}, with torch {torch}, {vision}.
 
-{counts}. **Exact** is a family of which every stored vector, and every log-probability, is what hooks of the test's
-own see of the sample alone, in float32. What stands between a family and that is said in the other tables. Real
-checkpoints are checked again when they are loaded: the projections, and every way to run samples together.
+{counts}.
+
+**Exact** is a family of which every stored vector, and every log-probability, is what hooks of the test's own see of
+the sample alone, in float32. What stands between a family and that is said in the other tables. Real checkpoints are
+checked again when they are loaded: the projections, and every way to run samples together.
 
 ## Exact
 
 *layers with heads*: by kind, "+ experts" where mixtures of experts follow, "+ n without" for layers that have none.
 *batch*: samples padded beside others. *two*: prompts with two pictures. *shared*: questions about one picture as
 branches of one row; *packed*: samples in one row without padding; both only where every layer's attention is proven,
-when the model is loaded, to see what it should. *stop*: the first layers alone give the same to the bit (yes), the
-rest not even loaded where the family is known (less). *words*: questions without a picture. *classes*: class vectors,
-of words alone.
+when the model is loaded, to see what it should, or a test of ours knows the family. *stop*: the first layers alone
+give the same to the bit (yes), the rest not even loaded where the family is known (less). *words*: questions without
+a picture. *classes*: class vectors, of words alone.
 """
 
 
@@ -100,7 +102,12 @@ def way(name: str, found: dict) -> str:
 
 def notes(found: dict) -> list[str]:
     """Return what is worth knowing of a family: what it does not take, and why; what the harvest says of it."""
-    why = [f"{name}: {given[4:]}" for name, given in found["ways"].items() if given.startswith("no: ")]
+    refused = "the model refuses every sample of shard 0: 3: rejected: "
+    why = [
+        f"{name}: {given[4:].replace(refused, '').removeprefix('rejected: ')}"
+        for name, given in found["ways"].items()
+        if given.startswith("no: ")
+    ]
     return [*why, *found["remarks"]]
 
 
@@ -110,7 +117,7 @@ def exact_table(results: dict[str, dict]) -> list[str]:
         if found["verdict"] == EXACT:
             lines.append(row([family, layers(found), *(way(name, found) for name in WAYS)]))
     told = [
-        f"- {family}: {shorten(note, 150, placeholder=' ...')}"
+        f"- {family}: {shorten(note, 110, placeholder=' ...')}"
         for family, found in results.items()
         if found["verdict"] == EXACT
         for note in notes(found)
@@ -122,7 +129,7 @@ def reason_table(results: dict[str, dict], verdict: str) -> list[str]:
     lines = [row(["family", "why"]), "|---|---|"]
     for family, found in results.items():
         if found["verdict"] == verdict:
-            lines.append(row([family, shorten(found["reason"].replace("|", "\\|"), 160, placeholder=" ...")]))
+            lines.append(row([family, shorten(found["reason"].replace("|", "\\|"), 110, placeholder=" ...")]))
     return lines
 
 

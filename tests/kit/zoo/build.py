@@ -20,8 +20,7 @@ from transformers.models.auto.image_processing_auto import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from kit.families import FAMILIES as BY_HAND
-from kit.families import TEMPLATE, randomize, word_tokenizer
-from kit.families import save as save_by_hand
+from kit.families import TEMPLATE, build_model, build_processor, randomize, word_tokenizer
 from kit.zoo.recipes import RECIPES, Recipe
 from kit.zoo.shrink import is_part, merged, shrunk
 from savs_harvest.models.processors import NOT_READ, family_processor, image_only
@@ -34,6 +33,7 @@ PLACE = re.compile(r"(\w+?)(_token)?_(id|index)")
 ASKED = re.compile(r"tokenizer\.(\w+_token)(?:_id)?\b")
 MOST_WEIGHTS = 10_000_000
 NO_TWIN = "its pictures are prepared by torchvision only"
+NO_PICTURES = "transformers maps nothing to it that prepares pictures"
 
 
 class NoPillowError(Exception):
@@ -109,6 +109,8 @@ def _with_places(family, content, outer=True):
 
 def new_model(family):
     """Return the random model of a family. Raises ValueError where rules have not made it small."""
+    if family in BY_HAND:
+        return build_model(family)
     config = AutoConfig.for_model(family, **configuration(family))
     with torch.device("meta"):
         weights = sum(weight.numel() for weight in AutoModelForImageTextToText.from_config(config).parameters())
@@ -128,10 +130,13 @@ def tokenizer(family):
 
 def new_processor(family):
     """Return the processor of a family. Raises `NoPillowError` where its pictures need torchvision."""
+    if family in BY_HAND:
+        return build_processor(family)
     made = recipe(family)
-    name = made.pictures or IMAGE_PROCESSOR_MAPPING_NAMES.get(made.processor_of or family, {}).get("pil")
+    mapped = IMAGE_PROCESSOR_MAPPING_NAMES.get(made.processor_of or family)
+    name = made.pictures or (mapped or {}).get("pil")
     if name is None:
-        raise NoPillowError(NO_TWIN)
+        raise NoPillowError(NO_TWIN if mapped else NO_PICTURES)
     kind = processor_class(family)
     known = inspect.signature(kind.__init__).parameters
     template = TEMPLATE.format(image=made.shown)
@@ -147,8 +152,6 @@ def new_processor(family):
 
 def save(family, folder):
     """Write a family's tiny checkpoint into a folder."""
-    if family in BY_HAND:
-        return save_by_hand(family, folder)
     new_model(family).save_pretrained(folder)
     # Not the class's own: one looks for files that belong to videos.
     ProcessorMixin.save_pretrained(new_processor(family), folder)

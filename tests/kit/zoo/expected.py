@@ -9,7 +9,9 @@ HEADS = {
     **dict.fromkeys("video_llama_3 granite4_vision granite_docling hunyuan_vl ovis2 blip-2 instructblip".split(), TWO),
     **dict.fromkeys("chameleon got_ocr2 pp_chart2table emu3".split(), TWO),
     **dict.fromkeys("qwen3_vl_moe cosmos3_edge deepseek_vl deepseek_vl_hybrid hyperclovax_vision_v2".split(), WIDE),
-    **dict.fromkeys("lighton_ocr llava_next_video paddleocr_vl qianfan_ocr aria video_llava janus idefics2".split(), WIDE),
+    **dict.fromkeys(
+        "lighton_ocr llava_next_video paddleocr_vl qianfan_ocr aria video_llava janus idefics2".split(), WIDE
+    ),
     **dict.fromkeys(("exaone4_5", "ernie4_5_vl_moe"), tuple((layer, 4, 8, "self") for layer in range(4))),
     "cohere_compass": tuple((layer, 4, 16, "self") for layer in range(4)),
     **dict.fromkeys(("qwen3_5_moe", "qwen4_exp"), ((1, 4, 16, "gated"), (3, 4, 16, "gated"))),

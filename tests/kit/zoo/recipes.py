@@ -180,6 +180,7 @@ RECIPES = {
         also=("<|extra_200|>", *(f"<|visual token {n:06}|>" for n in range(16))),
         vocabulary_map=r"<image>|<\|extra_200\|>|<\|visual token \d+\|>",
     ),
+    "fast_vlm": square(pictures="CLIPImageProcessorPil", processor_class="LlavaProcessor"),
     "florence2": square({"vision_config": {"depths": [1] * 4, "embed_dim": [16] * 4, "num_heads": [2] * 4}}),
     "fuyu": Recipe(
         config={"patch_size": 30, "image_size": 30},

@@ -92,11 +92,10 @@ def differs(loaded, rows, folder, settings):
     stored = open_store(folder / "s.zarr")["it"]
     assert stored.status.tolist() == [Status.OK] * len(rows)
     samples = list(benchmark.samples())
-    order = list(alone(loaded, samples[0])[0]) if rows[0].get("images") else None
+    order = list(alone(loaded, next(load_jsonl(write_benchmark(folder / "one", PICTURES)).samples()))[0])
     vectors, shape = stored.read().astype(np.float32), [(p.heads, p.head_dim) for p in loaded.projections]
     for row, sample in enumerate(samples):
         expected, logits = alone(loaded, sample, order)
-        expected = list(expected.values()) if isinstance(expected, dict) else expected
         if [heads * width for heads, width in shape] != [len(vector) for vector in expected]:
             return f"{len(shape)} layers were captured, {len(expected)} are there"
         start = 0
@@ -164,7 +163,7 @@ def tried(family, folder):
     try:
         loaded = load_model(spec(save(family, folder / "model")), "cpu")
     except ModelError as error:
-        words = in_a_line(error).replace(f"{folder / 'model'}: ", "")
+        words = in_a_line(error).replace(f"{folder / 'model'}: ", "").replace(str(folder / "model"), "it")
         return {"verdict": REFUSED, "reason": re.sub(r"its (\w+) \([^)]*\) cannot be (run|used|loaded): ", "", words)}
     kinds = Counter(projection.kind for projection in loaded.projections)
     found = {
