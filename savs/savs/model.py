@@ -65,6 +65,7 @@ def load_model(
     revision: str | None = None,
     adapter: str | None = None,
     quantize: str | None = None,
+    device_map: str | None = None,
 ) -> Model:
     """Load a model by its short name, hub id `owner/name` or folder, as `savs-harvest run --model` does.
 
@@ -77,4 +78,4 @@ def load_model(
 
     quiet_libraries()
     check_scheme(quantize)
-    return Model(load(quantized(find_model(name, adapter), quantize), device, dtype, revision))
+    return Model(load(quantized(find_model(name, adapter), quantize), device, dtype, revision, device_map=device_map))

@@ -47,14 +47,17 @@ def load_model(
     revision: str | None = None,
     local_rank: int = 0,
     layers: int | None = None,
+    device_map: str | None = None,
 ) -> LoadedModel:
     """Load a checkpoint and try how its samples may run together; an encoder's embeddings have no layers to leave out.
 
     Raises `ModelError` as `load_checkpoint` and `load_encoder`.
     """
     if names_encoder(spec, revision):
+        if device_map:
+            raise ModelError(f"{spec.name} is an encoder: --device-map is for models that answer")
         return load_encoder(spec, device, dtype, revision, local_rank)
-    loaded = load_checkpoint(spec, device, dtype, revision, local_rank, layers)
+    loaded = load_checkpoint(spec, device, dtype, revision, local_rank, layers, device_map)
     with loading(spec.checkpoint, "model", loaded.folder):
         return verified(loaded)
 

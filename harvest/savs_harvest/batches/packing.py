@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from savs_harvest.models.families import rules
+from savs_harvest.models.places import moved
 
 NAME = "savs_packed"
 # transformers tells the bounds of pictures to functions with this word in their name; others it calls once a picture.
@@ -39,12 +40,22 @@ class Row:
 
     bounds: Sequence[int]
     placed: Int[Tensor, " bound"]
+    _elsewhere: dict[torch.device, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of_one(cls, query: Tensor) -> Row:
         """Return the row that is one sample."""
         bounds = [0, query.shape[2]]
         return cls(bounds, torch.tensor(bounds, dtype=torch.int32, device=query.device))
+
+    def on(self, device: torch.device) -> Int[Tensor, " bound"]:
+        """Return the bounds on a device: the layers of a model may be on several."""
+        if self.placed.device != device:
+            placed = self._elsewhere.get(device)
+            if placed is None:
+                placed = self._elsewhere[device] = moved(self.placed, device)
+            return placed
+        return self.placed
 
     @property
     def longest(self) -> int:
@@ -97,7 +108,9 @@ def attend(
     """Return the attention output [1, token, head, dim] of heads [1, head, token, dim], causal inside each segment."""
     row = _running.get() or Row.of_one(query)
     if kernel := _kernel_for(query):
-        return _attend_varlen(kernel, (query, key, value), row.placed, row.longest, scaling, causal=True), None
+        return _attend_varlen(
+            kernel, (query, key, value), row.on(query.device), row.longest, scaling, causal=True
+        ), None
     return _attend_one_by_one((query, key, value), row.bounds, scaling, causal=True), None
 
 

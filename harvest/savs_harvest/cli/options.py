@@ -38,6 +38,10 @@ SiteOption = Annotated[
 QuantizeOption = Annotated[
     str | None, typer.Option("--quantize", help="Quantise the weights on loading, by bitsandbytes: bnb4 or bnb8.")
 ]
+DeviceMapOption = Annotated[
+    str | None,
+    typer.Option("--device-map", help="Layers over GPUs, memory and disk: auto, balanced, or a JSON file."),
+]
 ShardOption = Annotated[
     int | None, typer.Option("--shard-samples", min=1, help="Samples a shard; 256, or 64 below 512.")
 ]

@@ -14,6 +14,7 @@ from savs_harvest.cli.options import (
     SITE,
     AdapterOption,
     DataOption,
+    DeviceMapOption,
     DtypeOption,
     ModelOption,
     NameOption,
@@ -43,6 +44,11 @@ def plan(
     site: SiteOption = SITE,
     shard_samples: ShardOption = None,
     dtype: DtypeOption = None,
+    device_map: DeviceMapOption = None,
+    gpus: Annotated[
+        str | None, typer.Option("--gpus", help="Say what would go where on such GPUs: 2x80GB, or 80GB,24GB.")
+    ] = None,
+    memory: Annotated[str | None, typer.Option("--memory", help="With how much memory beside them: 64GB.")] = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="Load the model and run ten batches for the time.")
     ] = False,
@@ -64,22 +70,30 @@ def plan(
     from savs_harvest.run.settings import Settings
 
     quiet_libraries()
+    division = None
+    if device_map is not None or gpus is not None or memory is not None:
+        from savs_harvest.run.dividing import divide, read_machine
+
+        division = divide(spec, device_map, read_machine(gpus, memory), revision, dtype)
     place, shown_name = store or default_store(benchmark.name), name or spec.name
     found = forecast(spec, benchmark, place, shown_name, revision, shard_samples, dtype)
-    lines = found.lines
+    lines, numbers = found.lines, found.numbers
+    if division:
+        lines += division.lines()
+        numbers |= division.numbers()
     if form is terminal.Words.text:
         _tell(lines)
     if measure:
         begun = begun_model(place, shown_name, benchmark, list(benchmark.samples()))
         samples = begun.plan.shard_samples if begun else shard_samples
-        loaded = load_model(spec, dtype=dtype, revision=revision)
+        loaded = load_model(spec, dtype=dtype, revision=revision, device_map=None if gpus else device_map)
         lines.append(("measured", measured_time(loaded, benchmark, Settings(), samples)))
         if form is terminal.Words.text:
             _tell(lines[-1:])
     if form is terminal.Words.json:
         named = {"data": data, "store": str(place), "name": shown_name}
         words = {label.replace(" ", "_"): value for label, value in lines}
-        terminal.print_json({**named, **words, "numbers": found.numbers})
+        terminal.print_json({**named, **words, "numbers": numbers})
 
 
 def _tell(lines: Sequence[tuple[str, str]]) -> None:

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from savs_harvest.cli.options import AdapterOption, DtypeOption, RevisionOption
+from savs_harvest.cli.options import (
+    AdapterOption,
+    DeviceMapOption,
+    DtypeOption,
+    RevisionOption,
+)
 from savs_stores import terminal
 
 if TYPE_CHECKING:
@@ -52,6 +57,7 @@ def predict(
     revision: RevisionOption = None,
     dtype: DtypeOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    device_map: DeviceMapOption = None,
     batch_tokens: Annotated[
         int | None, typer.Option(min=1, help="Padded tokens a batch may hold; default: 16384 on a GPU, 1024 without.")
     ] = None,
@@ -79,7 +85,7 @@ def predict(
     check_dtype(dtype)
     read = read_classifier(classifier)
     check_sources(pictures, read.about.question, _reads_pictures(read))
-    choice = Choice(model, adapter, revision, dtype, device)
+    choice = Choice(model, adapter, revision, dtype, device, device_map)
     header = asdict(doubt) | _header(classifier, choice) | {"abstain": abstain, "batch_tokens": batch_tokens}
     journal = None if out is None else Journal(out, header)
     if journal:
@@ -108,13 +114,14 @@ def _reads_pictures(read: Classifier) -> bool:
 def _header(classifier: Path, choice: Choice) -> dict[str, Any]:
     """Return what the rows of one file have in common: the classifier, the model as it was named, what computes.
 
-    A device is known by its kind: the same command goes on on another GPU of it.
+    A device is known by its kind: the same command goes on on another GPU of it, and with other layers on each.
     """
     from savs_harvest.models.loading import place_of
     from savs_harvest.run.provenance import device_name
 
     digest = sha256(classifier.read_bytes()).hexdigest()
-    return asdict(choice) | {"classifier": digest, "device": device_name(place_of(choice.device))}
+    said = {name: value for name, value in asdict(choice).items() if name != "device_map"}
+    return said | {"classifier": digest, "device": device_name(place_of(choice.device))}
 
 
 def _encoder(read: Classifier, choice: Choice, batch_tokens: int | None, workers: int | None, yes: bool) -> Encoder:

@@ -11,7 +11,7 @@ import typer
 
 # What is not kept: where the store is, how it was laid out when it was begun, and what is for one process to choose.
 LEFT_OUT = (
-    *("store", "shard_samples", "codec", "device", "workers", "rank", "world", "retry"),
+    *("store", "shard_samples", "codec", "device", "device_map", "workers", "rank", "world", "retry"),
     *("journal", "key_env", "proxy", "concurrency", "rate", "retries", "timeout", "dry_run"),
     *("most_requests", "most_cost", "price_in", "price_out"),
 )

@@ -15,6 +15,7 @@ from savs_harvest.cli.options import (
     SITE,
     AdapterOption,
     DataOption,
+    DeviceMapOption,
     DtypeOption,
     IncludeOption,
     ModelOption,
@@ -59,6 +60,7 @@ def run(
     name: NameOption = None,
     dtype: DtypeOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    device_map: DeviceMapOption = None,
     revision: RevisionOption = None,
     adapter: AdapterOption = None,
     quantize: QuantizeOption = None,
@@ -135,7 +137,7 @@ def run(
     in_context = InContext(icl, icl_seed)
     check_readable(spec, benchmark, revision)
     check_space(spec, benchmark, place, name or spec.name + in_context.suffix, revision, shard_samples, codec)
-    loaded = load_model(spec, device, dtype, revision, process.local)
+    loaded = load_model(spec, device, dtype, revision, process.local, device_map=device_map)
     settings = Settings(
         token_budget=batch_tokens,
         share=share,

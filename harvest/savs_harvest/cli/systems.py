@@ -13,6 +13,7 @@ from savs_harvest.cli.chosen import OFFICIAL, Choice, Chosen, add_benchmarks, ch
 from savs_harvest.cli.options import (
     AdapterOption,
     DataOption,
+    DeviceMapOption,
     DtypeOption,
     IncludeOption,
     ModelOption,
@@ -52,6 +53,7 @@ def generate(
     name: NameOption = None,
     dtype: DtypeOption = None,
     device: DeviceOption = "auto",
+    device_map: DeviceMapOption = None,
     revision: RevisionOption = None,
     adapter: AdapterOption = None,
     quantize: QuantizeOption = None,
@@ -80,7 +82,7 @@ def generate(
         _settings(icl, icl_seed, date),
         store=store,
         keeping=(name, shard_samples),
-        loading=(device, dtype, revision),
+        loading=(device, dtype, revision, device_map),
         ranks=(rank, world),
     )
 
@@ -95,6 +97,7 @@ def vqascore(
     name: NameOption = None,
     dtype: DtypeOption = None,
     device: DeviceOption = "auto",
+    device_map: DeviceMapOption = None,
     revision: RevisionOption = None,
     adapter: AdapterOption = None,
     quantize: QuantizeOption = None,
@@ -122,7 +125,7 @@ def vqascore(
         _settings(0, 0, date),
         store=store,
         keeping=(name, shard_samples),
-        loading=(device, dtype, revision),
+        loading=(device, dtype, revision, device_map),
         ranks=(rank, world),
     )
 
@@ -157,7 +160,7 @@ def _answer(
     *,
     store: str | None,
     keeping: tuple[str | None, int | None],
-    loading: tuple[str, str | None, str | None],
+    loading: tuple[str, str | None, str | None, str | None],
     ranks: tuple[int | None, int | None],
 ) -> None:
     benchmark: Benchmark = found.fetched()
@@ -173,9 +176,9 @@ def _answer(
 
     quiet_libraries()
     process, place = find_rank(*ranks), store or default_store(benchmark.name)
-    device, dtype, revision = loading
+    device, dtype, revision, device_map = loading
     refuse_encoder(spec, revision)
-    loaded = load_model(spec, device, dtype, revision, process.local)
+    loaded = load_model(spec, device, dtype, revision, process.local, device_map=device_map)
     name, shard_samples = keeping
     kept = Keeping(name, shard_samples, command=resume_command(context))
     with HarvestProgress(spec.name, benchmark.name) as progress:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from importlib.metadata import version
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,23 @@ from torch import Tensor, nn
 from savs_harvest.errors import ModelError
 from savs_harvest.models.adapters import WEIGHTS, find_adapter, merge
 from savs_harvest.models.checkpoints import WITHOUT_WEIGHTS, checkpoint_folder, file_hashes, load_config, loading
+from savs_harvest.models.device_maps import (
+    CPU,
+    DISK,
+    NO_MODULES,
+    OFFLOADED,
+    DeviceMap,
+    described,
+    dispatch,
+    filled,
+    free_memory,
+    is_dispatched,
+    main_device,
+    memory_here,
+    read_device_map,
+    scratch_of_model,
+    spread,
+)
 from savs_harvest.models.families import Family, rules
 from savs_harvest.models.heads import Projection, check_capture, find_projections, layers_without_heads
 from savs_harvest.models.kinds import auto_model
@@ -31,6 +50,7 @@ from savs_harvest.models.quantized import (
     find_quantization,
     held,
     loading_options,
+    quantizer_of,
 )
 from savs_harvest.models.residuals import HOOK, check_residuals, find_residuals
 from savs_harvest.models.shards import is_behind, left_out, without_files
@@ -38,6 +58,7 @@ from savs_harvest.models.shortened import shorten
 from savs_harvest.models.specs import DTYPES, RESIDUAL, ModelSpec, check_dtype
 from savs_harvest.models.tuned import read_tuned_on
 from savs_stores.format.fingerprint import canonical
+from savs_stores.terminal import size
 
 # Positions whose frequencies follow from the longest prompt of a call, or of all calls before it.
 SWITCHING_ROPE = ("dynamic", "longrope")
@@ -62,6 +83,8 @@ class LoadedModel:
     remarks: tuple[str, ...] = ()
     # What shards should have in common beside this machine's own versions, though vectors do not depend on it.
     made_with: Mapping[str, str] = field(default_factory=dict)
+    # Where its parts are, where they are on several devices.
+    device_map: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def reads_pictures(self) -> bool:
@@ -70,7 +93,8 @@ class LoadedModel:
 
     @property
     def device(self) -> torch.device:
-        return next(self.model.parameters()).device
+        """Where its inputs go, and what is captured comes from."""
+        return main_device(self.device_map) if self.device_map else next(self.model.parameters()).device
 
     @property
     def layers(self) -> list[tuple[int, int, int, str]]:
@@ -85,19 +109,23 @@ def load_checkpoint(
     revision: str | None = None,
     local_rank: int = 0,
     layers: int | None = None,
+    device_map: str | None = None,
 ) -> LoadedModel:
     """Load a checkpoint for inference: safetensors only, no code from the checkpoint, no weight missing.
 
     Its adapter is merged into the weights, or computes beside them where these are quantised. With `layers`, heads of
     so many first layers are captured, and those behind them are not loaded where that changes nothing, see `shorten`.
+    With a device map (`auto`, `balanced` or a file), its layers go to several devices, see `read_device_map`.
     Raises `ModelError` where the checkpoint lacks weights (transformers would fill them at random), needs code of its
     own, has no chat template, no attention output projections, or positions that depend on other prompts; or where it
     is quantised in a way that cannot run here.
     """
     from savs_harvest.models.processors import read_processor
 
+    said = _read_map(device_map, device)
     place = place_of(device, local_rank)
-    folder, without = _fetched(spec, revision, layers)
+    # What lies on disk is read from the checkpoint's own files, which have to be there as they are.
+    folder, without = _fetched(spec, revision, None if said else layers)
     config = load_config(folder, spec.checkpoint)
     _refuse_switching_rope(spec, config)
     _refuse_encoder_decoder(spec, config)
@@ -105,17 +133,25 @@ def load_checkpoint(
     quantization = find_quantization(spec, config)
     adapter = find_adapter(spec.adapter) if spec.adapter else None
     whole = shorten(config, layers, spec.adapter) if layers else ""
-    model = load_weights(spec, folder, config, torch_dtype, without, Placing(place, quantization))
+    placing = Placing(place, quantization)
+    # What is merged has to be in memory: such a model is divided afterwards.
+    merged = adapter is not None and quantization is None
+    if said:
+        placing = placing.spread(spec, folder, config, torch_dtype, said, device_map or "", merged)
+        place = placing.place
+    model = load_weights(spec, folder, config, torch_dtype, without, Placing(torch.device(CPU)) if merged else placing)
     if adapter:
-        model = merge(model, adapter, beside=quantization is not None)
+        model = merge(model, adapter, beside=not merged)
+    if merged and placing.device_map:
+        dispatch(model, placing.device_map)
     processor, remarks = read_processor(folder)
     with _naming(spec):
         check_template(processor)
         tokens_before(processor.tokenizer)
-    model = (model if quantization else model.to(place)).eval()
+    model = (model if placing.at_once else model.to(place)).eval()
     use_patch_products(model)
     with loading(spec.checkpoint, "processor", folder):
-        probe = _probe(model, processor)
+        probe = _probe(model, processor, place)
     with loading(spec.checkpoint, "model", folder):
         check = check_residuals if spec.site == RESIDUAL else check_capture
         projections = check(model, places_of(spec, model), probe)
@@ -127,12 +163,14 @@ def load_checkpoint(
         identity["tuned_on"] = tuned_on.identity()
     remarks += adapter.remarks(spec.checkpoint) if adapter else ()
     remarks += (whole,) if whole else ()
-    family, made_with = rules(model.config), {}
+    family, made_with = rules(model.config), placing.made_with()
     if quantization:
-        family, made_with = quantization.rules(family), quantization.versions()
+        family = quantization.rules(family)
         remarks += quantization.remarks()
     wanted = [projection for projection in projections if layers is None or projection.layer < layers]
-    return LoadedModel(spec.name, model, processor, wanted, identity, folder, family, remarks, made_with)
+    return LoadedModel(
+        spec.name, model, processor, wanted, identity, folder, family, remarks, made_with, placing.device_map
+    )
 
 
 @contextmanager
@@ -167,18 +205,77 @@ def _fetched(spec: ModelSpec, revision: str | None, layers: int | None) -> tuple
     return checkpoint_folder(spec, folder.name, without=without), without  # the same commit, whatever comes between
 
 
+def _read_map(device_map: str | None, device: str) -> str | DeviceMap | None:
+    """Return what is said of where layers go. Raises `ModelError` where that is said twice."""
+    if device_map is None:
+        return None
+    if device != "auto":
+        raise ModelError(f"--device-map says where the layers go: leave out --device {device}")
+    return read_device_map(device_map)
+
+
 @dataclass(frozen=True)
 class Placing:
-    """Where weights go when they are read: quantised ones at once, others where the model is moved to."""
+    """Where weights go when they are read, if at once: quantised ones, and those of a device map."""
 
     place: torch.device
     quantization: Quantization | None = None
+    device_map: Mapping[str, str] = field(default_factory=dict)
 
-    def options(self, config: Any, dtype: torch.dtype) -> dict[str, Any]:
-        """Return what `from_pretrained` is told of it."""
-        if self.quantization is None:
+    @property
+    def at_once(self) -> bool:
+        return bool(self.quantization or self.device_map)
+
+    def spread(
+        self,
+        spec: ModelSpec,
+        folder: Path,
+        config: Any,
+        dtype: torch.dtype,
+        said: str | DeviceMap,
+        file: str,
+        merged: bool = False,
+    ) -> Placing:
+        """Return the same with a device map for this model.
+
+        Raises `ModelError` where it cannot be, and where an adapter is to be merged into more than there is memory for.
+        """
+        empty = _empty(spec, folder, deepcopy(config), dtype)
+        if merged and (taken := sum(weight.nbytes for weight in empty.parameters())) > (free := free_memory()):
+            raise ModelError(
+                f"{spec.checkpoint} takes {size(taken)} and is in memory as a whole while its adapter is merged, but "
+                f"{size(free)} are free: merge it elsewhere (peft's merge_and_unload), save it, and name that folder"
+            )
+        if isinstance(said, str):
+            quantizer = quantizer_of(self.quantization, config, dtype, empty)
+            device_map = spread(empty, said, memory_here(empty), quantizer)
+        else:
+            device_map = filled(empty, said, file)
+        place, off = main_device(device_map), {*device_map.values()} & {*OFFLOADED}
+        if self.quantization and not self.quantization.dequantised and off - {place.type}:
+            raise ModelError(
+                f"{spec.checkpoint} does not fit on the GPUs here, and quantised layers compute where they lie: "
+                "take fewer bits, more GPUs, or no --quantize"
+                if isinstance(said, str)
+                else f"{file} puts quantised layers on {' and '.join(sorted(off))}: they compute where they lie"
+            )
+        return replace(self, place=place, device_map=device_map)
+
+    def options(self, config: Any, dtype: torch.dtype, scratch: Path | None) -> dict[str, Any]:
+        """Return what `from_pretrained` is told of it; what it writes of weights for the disk goes to `scratch`."""
+        if not self.at_once:
             return {}
-        return {"device_map": {"": self.place}, **loading_options(self.quantization, config, dtype)}
+        device_map = dict(self.device_map) or {"": str(self.place)}
+        quantised = loading_options(self.quantization, config, dtype)
+        return {"device_map": device_map, "offload_folder": scratch and str(scratch), **quantised}
+
+    def made_with(self) -> dict[str, str]:
+        """Return what shards should have in common: the packages that compute quantised layers, and the device map."""
+        found = self.quantization.versions() if self.quantization else {}
+        if is_dispatched(self.device_map):
+            parts = (f"{device}: {names}" for device, names in described(self.device_map).items())
+            found |= {"accelerate": version("accelerate"), "device_map": "; ".join(parts)}
+        return found
 
 
 def load_weights(
@@ -195,17 +292,23 @@ def load_weights(
     """
     quantised = placing is not None and placing.quantization is not None
     _refuse_without_weights(spec, folder, config, dtype, quantised)
-    options = placing.options(config, dtype) if placing else {}
-    with without_files(folder, without) as place, loading(spec.checkpoint, "weights", folder):
-        model, found = auto_model(config).from_pretrained(
-            place,
-            config=config,
-            dtype=dtype,
-            use_safetensors=True,
-            output_loading_info=True,
-            trust_remote_code=False,
-            **options,
-        )
+    with _scratch(placing) as (scratch, keep):
+        options = placing.options(config, dtype, scratch) if placing else {}
+        with ExitStack() as around:
+            place = around.enter_context(without_files(folder, without))
+            around.enter_context(loading(spec.checkpoint, "weights", folder))
+            around.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", NO_MODULES)
+            model, found = auto_model(config).from_pretrained(
+                place,
+                config=config,
+                dtype=dtype,
+                use_safetensors=True,
+                output_loading_info=True,
+                trust_remote_code=False,
+                **options,
+            )
+        keep(model)
     if quantised:
         compute_in_own_type(model, dtype)
     layers = config.get_text_config().num_hidden_layers
@@ -215,6 +318,19 @@ def load_weights(
         )
     _refuse_other_attention(spec, model)
     return model
+
+
+@contextmanager
+def _scratch(placing: Placing | None) -> Iterator[tuple[Path | None, Callable[[object], None]]]:
+    """Give a folder for weights that are kept on disk in another form than in their files, and what ties it to a model.
+
+    None where nothing is kept on disk.
+    """
+    if placing is None or DISK not in placing.device_map.values():
+        yield None, lambda model: None
+        return
+    with scratch_of_model() as found:
+        yield found
 
 
 def _refuse_other_attention(spec: ModelSpec, model: nn.Module) -> None:
@@ -268,11 +384,11 @@ def _refuse_without_weights(
         )
 
 
-def _probe(model: Any, processor: Any) -> dict[str, Tensor]:
+def _probe(model: Any, processor: Any, place: torch.device) -> dict[str, Tensor]:
     """Return the inputs of a prompt to prove the capture on: a picture that is nowhere flat, if any, and a word."""
     inputs = prepare(processor, sample_pictures(processor, (64, 48)), "yes")
     kinds = {name: model.dtype if tensor.is_floating_point() else None for name, tensor in inputs.items()}
-    return {name: tensor.to(model.device, kinds[name]) for name, tensor in inputs.items()}
+    return {name: tensor.to(place, kinds[name]) for name, tensor in inputs.items()}
 
 
 def torch_dtype_of(name: str) -> torch.dtype:
@@ -368,4 +484,5 @@ def quiet_libraries() -> None:
 
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    for name in ("huggingface_hub", "accelerate"):
+        logging.getLogger(name).setLevel(logging.ERROR)

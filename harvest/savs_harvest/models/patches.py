@@ -25,3 +25,5 @@ def use_patch_products(model: nn.Module) -> None:
     for module in model.modules():
         if type(module) is nn.Conv3d and module.groups == 1 and module.padding == (0, 0, 0):
             module.__class__ = PatchProduct
+            if hasattr(module, "_old_forward"):  # of a module whose weights accelerate moves, it calls this one
+                module._old_forward = PatchProduct.forward.__get__(module)

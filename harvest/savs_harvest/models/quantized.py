@@ -173,6 +173,19 @@ def loading_options(found: Quantization | None, config: Any, dtype: torch.dtype)
     return {}
 
 
+def quantizer_of(found: Quantization | None, config: Any, dtype: torch.dtype, empty: Any) -> Any:
+    """Return what tells the sizes of quantised layers, and pack those of a model without weights; None for others."""
+    if found is None or found.dequantised:
+        return None
+    from transformers.quantizers import AutoHfQuantizer
+
+    options = loading_options(found, config, dtype)
+    told = options.get("quantization_config") or found.settings
+    quantizer = AutoHfQuantizer.from_config(told, pre_quantized=found.made == IN_FILES)
+    quantizer.preprocess_model(model=empty, dtype=dtype, device_map=None)
+    return quantizer
+
+
 def import_bitsandbytes() -> None:
     """Import bitsandbytes, where it is installed, without the kernels that it would fetch from the hub."""
     if find_spec(BITSANDBYTES) is None or BITSANDBYTES in sys.modules:

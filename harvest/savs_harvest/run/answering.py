@@ -115,7 +115,8 @@ class Generated(Answering):
         """Return the words, without the tokens that end a turn."""
         model, tokenizer = self.work.model.model, self.work.model.processor.tokenizer
         model.generation_config = self.greedy  # what is not said there is taken from the model's own
-        inputs = {name: tensor.to(model.device) for name, tensor in self.inputs(self.work.question(row)).items()}
+        place = self.work.model.device
+        inputs = {name: tensor.to(place) for name, tensor in self.inputs(self.work.question(row)).items()}
         length = inputs["input_ids"].shape[1]
         with torch.inference_mode():
             tokens = model.generate(**inputs)[0]

@@ -95,6 +95,7 @@ class Choice:
     revision: str | None = None
     dtype: str | None = None
     device: str = "auto"
+    device_map: str | None = None
 
 
 def load_expected(expected: Expected, choice: Choice, confirmed: Callable[[str], bool]) -> LoadedModel:
@@ -113,7 +114,7 @@ def load_expected(expected: Expected, choice: Choice, confirmed: Callable[[str],
         )
     dtype = choice.dtype or str(expected.identity.get("dtype") or "") or None
     layers = expected.layers if spec.site == HEADS else None  # hidden states go through the norm behind the last layer
-    loaded = load_model(spec, choice.device, dtype, choice.revision, layers=layers)
+    loaded = load_model(spec, choice.device, dtype, choice.revision, layers=layers, device_map=choice.device_map)
     return _confirmed(expected, loaded)
 
 

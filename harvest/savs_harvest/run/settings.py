@@ -20,6 +20,7 @@ from savs_harvest.batches.packing import packed_attention
 from savs_harvest.batches.runner import Runner
 from savs_harvest.errors import ModelError
 from savs_harvest.models.compiled import compilable, compiled_layers
+from savs_harvest.models.device_maps import is_dispatched
 from savs_harvest.models.encoders import LoadedEncoder
 from savs_harvest.models.loading import LoadedModel
 from savs_harvest.models.prompts import check_parity
@@ -108,6 +109,8 @@ def check_settings(model: LoadedModel, settings: Settings) -> None:
     check_class_prompt(settings.class_prompt, settings.in_context.shots)
     if settings.pack and not model.family.packs:
         raise ModelError(f"{family} cannot be packed: leave out --pack")
+    if settings.compile and is_dispatched(model.device_map):
+        raise ModelError("layers on several devices are not compiled: leave out --compile, or --device-map")
     if settings.compile and not compilable(model.model):
         raise ModelError(f"{family} has no part that can be compiled: leave out --compile")
 

@@ -42,7 +42,16 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*tie_word_embeddings:UserWarning"),
 ]
 ROUNDING = 1e-5
-SEVERAL = ("qwen2_vl", "llava_onevision", "gemma3", "mllama", "qwen3_5")
+SEVERAL = (
+    *("qwen2_vl", "qwen3_5"),
+    *(pytest.param(family, marks=pytest.mark.slow) for family in ("llava_onevision", "gemma3", "mllama")),
+)
+# Of mllama, bitsandbytes computes nothing in 8 bits.
+BOTH = [
+    *product(("qwen2_vl", "qwen3_5"), SCHEMES),
+    *(pytest.param(*one, marks=pytest.mark.slow) for one in product(("llava_onevision", "gemma3"), SCHEMES)),
+    pytest.param("mllama", BNB4, marks=pytest.mark.slow),
+]
 PICTURES = [Image.radial_gradient("L").resize(size).convert("RGB") for size in ((64, 48), (48, 72), (40, 40))]
 WORDS = ("yes", "is it yes or no ? say yes or no", "say what it is")
 
@@ -99,7 +108,7 @@ def test_heads_of_4_bits_are_those_of_the_plain_model_with_the_weights_they_stan
 
 
 @needs_bitsandbytes
-@pytest.mark.parametrize(("family", "scheme"), sorted({*product(SEVERAL, SCHEMES)} - {("mllama", BNB8)}))
+@pytest.mark.parametrize(("family", "scheme"), BOTH)
 def test_the_self_check_adds_nothing_for_quantisation(family, scheme, tmp_path):
     """Its tolerance is for rounding between calls; here the same layer gets the same input, and there is none."""
     model = load_checkpoint(spec_of(save(family, tmp_path), scheme), "cpu")
@@ -126,7 +135,7 @@ def test_what_bitsandbytes_cannot_compute_is_told_when_the_model_is_loaded(tmp_p
 
 @needs_bitsandbytes
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("family", ["qwen2_vl", "llava_onevision"])
+@pytest.mark.parametrize("family", ["qwen2_vl", pytest.param("llava_onevision", marks=pytest.mark.slow)])
 def test_a_sample_among_others_is_what_it_is_alone(family, scheme, tmp_path):
     """LLM.int8 looks for large columns in all tokens of a call: two samples in one call would change each other."""
     model = load_model(spec_of(save(family, tmp_path), scheme), "cpu")
