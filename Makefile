@@ -78,6 +78,9 @@ perf-gpu: setup ## check a harvest on this machine's GPU, measure it against the
 mutants: setup ## put small faults into the arithmetic: how many do the tests beside it see? docs/mutants.md (half an hour)
 	$(BIN)/python tests/mutants.py
 
+families: setup ## every family of transformers on trial, a tiny checkpoint each: docs/families.md (some eight minutes)
+	$(BIN)/python docs/families.py
+
 planted: setup ## sparse-group lasso on planted stores: docs/sparse-group-lasso.md and its figure
 	$(BIN)/python docs/planted.py
 
@@ -89,5 +92,5 @@ tiny-clip: setup ## train the embedded encoder again (a few minutes)
 clean: ## remove results and the demo's stores
 	rm -rf results $(DEMO:%=stores/%.zarr)
 
-.PHONY: help setup demo harvest sweep report test check perf perf-gpu mutants planted tiny tiny-clip clean
+.PHONY: help setup demo harvest sweep report test check perf perf-gpu mutants families planted tiny tiny-clip clean
 .DEFAULT_GOAL := help

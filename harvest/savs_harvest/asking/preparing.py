@@ -72,9 +72,10 @@ class Preparer:
         single_tile_of_many: bool,
         processor: Any = None,
         date: str = DATE,
+        one_picture: bool = False,
     ) -> None:
         self.folder, self.dtype, self.parity, self.single_tile_of_many = folder, dtype, parity, single_tile_of_many
-        self.date = date
+        self.date, self.one_picture = date, one_picture
         self.processor = processor or load_processor(folder)
         self._pictures = LastPictures()
         if self.processor.image_processor is not None:
@@ -84,13 +85,23 @@ class Preparer:
         self._shown = lru_cache(4096)(self._picture_tokens)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Preparer, (self.folder, self.dtype, self.parity, self.single_tile_of_many, None, self.date)
+        return Preparer, (
+            self.folder,
+            self.dtype,
+            self.parity,
+            self.single_tile_of_many,
+            None,
+            self.date,
+            self.one_picture,
+        )
 
     def inputs(self, question: Question) -> Prepared:
         """Return the model inputs of a question, floating numbers in the model's type, or why there are none."""
         try:
             shots = [Shot([load_picture(p) for p in shown], words, answer) for shown, words, answer in question.shots]
             pictures = self._pictures.load(question.pictures)
+            if self.one_picture and (shown := len(pictures) + sum(len(shot.pictures) for shot in shots)) > 1:
+                return Refused(Status.REJECTED, f"rejected: {shown} pictures, of which this model reads the first only")
             found = prepare(self.processor, pictures, question.words, shots, self.parity, self.date)
         except ModelError:
             raise

@@ -41,7 +41,8 @@ def rope_positions(model: Any, inputs: Inputs) -> Tensor | None:
 
     They are always given to such a model: it would otherwise take them from the sample that ran before.
     """
-    index = getattr(getattr(model, "model", None), "get_rope_index", None)
+    holders = (getattr(model, "model", None), model)
+    index = next((found for each in holders if (found := getattr(each, "get_rope_index", None)) is not None), None)
     if index is None:
         return None
     known = inspect.signature(index).parameters

@@ -27,9 +27,10 @@ from savs_harvest.batches.packing import segments
 from savs_harvest.batches.whole_answers import score_answers
 from savs_harvest.errors import ModelError
 from savs_harvest.models.answers import WHOLE, Answers
+from savs_harvest.models.checkpoints import in_words
 from savs_harvest.models.families import most_positions
 from savs_harvest.models.heads import capture_heads
-from savs_harvest.models.inputs import Inputs
+from savs_harvest.models.inputs import Inputs, shows_pictures
 from savs_harvest.models.last_position import last_position_only, token_wise_rest
 from savs_harvest.models.loading import LoadedModel
 from savs_stores import Status
@@ -37,6 +38,8 @@ from savs_stores import Status
 # What is said where memory is full, but for torch's own error: by CUDA's libraries, and without a GPU.
 FULL = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDA error: out of memory", "DefaultCPUAllocator")
 ALONE = "out_of_memory: does not fit, even alone"
+# What a model raises in its own code that was never asked without a picture.
+NEVER_ASKED = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError)
 # What became of a call, and why.
 Failure = tuple[Status, str]
 
@@ -117,6 +120,10 @@ class Runner:
             buffers.batches += ran  # where a later call fails, all are run again
         except (RuntimeError, ValueError) as error:
             return failure_of(error)
+        except NEVER_ASKED as error:
+            if any(shows_pictures(inputs[place]) for group in groups for place in group):
+                raise
+            return Status.REJECTED, f"rejected: without a picture the model fails: {in_words(error)}"
         return None
 
     def _score_whole(

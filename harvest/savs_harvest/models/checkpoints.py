@@ -13,7 +13,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from savs_harvest.errors import HubError, ModelError
-from savs_harvest.models.kinds import is_encoder, reads_pictures
+from savs_harvest.models.kinds import answering, is_encoder, reads_pictures
 from savs_harvest.models.specs import GGUF
 
 if TYPE_CHECKING:
@@ -290,7 +290,7 @@ def load_config(folder: Path, name: str, encoders: bool = False) -> Any:
     from transformers import AutoConfig
 
     with loading(name, "configuration", folder):
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        config = answering(AutoConfig.from_pretrained(folder, trust_remote_code=False))
         for part in configurations(config):
             part._attn_implementation_internal = part._experts_implementation_internal = None
     if encoders and is_encoder(config):

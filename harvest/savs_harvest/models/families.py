@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import inf
@@ -31,6 +32,8 @@ class Family:
     mixes: bool = False
     # Only samples with the same number of pictures may share a batch: pictures that pad are seen.
     same_pictures: bool = False
+    # Of a prompt's pictures only the first is read.
+    one_picture: bool = False
     # Several pictures are read whole, one picture is read in tiles.
     tiles_one_picture: bool = False
     # An attention function of our own reaches every layer, so that samples lie in one row without padding.
@@ -87,13 +90,24 @@ FAMILIES = {
 }
 
 
+# Settings by which a token sees less, or otherwise, only behind so many tokens: no trial on short prompts shows it.
+FAR = re.compile(
+    r"chunk|sparse(?!_step)|index_|indexer|floor_scale|temperature_tuning|scaling_beta|compress|mamba|recurrent"
+)
+
+
 def rules(config: Any) -> Family:
     """Return the rules of a model's family; layers that see a window only never share a prefix."""
     family = FAMILIES.get(config.model_type, Family())
+    return replace(family, shares=False, packs=False) if changes_far_away(config) else family
+
+
+def changes_far_away(config: Any) -> bool:
+    """Tell whether what a token of the language model sees depends on how many tokens there are, or how far away."""
     text = config.get_text_config()
     kinds = getattr(text, "layer_types", None)
     windowed = set(kinds) != {"full_attention"} if kinds else bool(getattr(text, "sliding_window", None))
-    return replace(family, shares=False, packs=False) if windowed else family
+    return windowed or any(value for name, value in vars(text).items() if FAR.search(name))
 
 
 def most_positions(config: Any) -> float:

@@ -33,6 +33,9 @@ KINDS = {
     "linear": re.compile(r"DeltaNet|Mamba|LinearAttention|ShortConv", re.IGNORECASE),
     "cross": re.compile(r"cross", re.IGNORECASE),
 }
+# What makes keys and values: of its own, of a few numbers a token, or of nothing, where another layer makes them.
+KEYS = re.compile(r"(^|_)(k|kv|qkv|key|c_attn|wqkv)(_|$)", re.IGNORECASE)
+LATENT = re.compile(r"^kv_(a|b)_proj|^kv_(down|up)_proj")
 NOT_LANGUAGE = re.compile(r"vision|visual|image|perceiver|qformer|resampler|audio|encoder", re.IGNORECASE)
 
 
@@ -137,9 +140,15 @@ def _head_dim(name: str, attention: nn.Module, decoder: Any, width: int) -> int:
 
 
 def _kind(name: str, attention: nn.Module) -> str:
-    """Return the kind that names give away; whether a gate follows the attention is measured, see `check_capture`."""
+    """Return the kind that names and parts give away; a gate behind the attention is measured, see `check_capture`."""
     words = f"{name} {type(attention).__name__}"
-    return next((kind for kind, pattern in KINDS.items() if pattern.search(words)), "unknown")
+    if kind := next((kind for kind, pattern in KINDS.items() if pattern.search(words)), None):
+        return kind
+    parts = [part for part, _ in attention.named_children()]
+    makes_keys = any(KEYS.search(part) for part in parts if "norm" not in part)
+    if getattr(attention, "is_kv_shared_layer", False) or not makes_keys:
+        return "shared"
+    return "latent" if any(map(LATENT.search, parts)) else "unknown"
 
 
 def layers_without_heads(model: Any, projections: Sequence[Projection]) -> dict[int, str]:
@@ -196,10 +205,12 @@ def check_capture(
 ) -> list[Projection]:
     """Run the model once and compare every projection of its captured heads with the attention's own output.
 
-    Returns the projections with the kind of each: "self" and "cross" where the captured heads are, to the bit,
-    what the attention function returned, "gated" where they are not. Raises `ModelError` naming the first layer
-    where `o_proj(captured) == attention output` does not hold, relative to the size of the output: its heads
-    cannot be captured at its output projection; or whose attention function returned other heads than were found.
+    Returns the projections in the order in which they run, with the kind of each: that which names and parts give
+    away, else "self", where the captured heads are, to the bit, what the attention function returned, "gated" where
+    they are not. Raises `ModelError` naming the first layer where `o_proj(captured) == attention output` does not
+    hold, relative to the size of the output: its heads cannot be captured at its output projection; whose attention
+    function returned other heads than were found; or that runs more or less than once, or not for the tokens of the
+    prompt.
     A sample that overflows proves nothing and is left out.
 
     The projection is that of the loaded model, with its own weights, and it is given all tokens that it was given in
@@ -209,10 +220,13 @@ def check_capture(
     given: dict[str, Tensor] = {}
     outputs: dict[str, Tensor] = {}
     attended: dict[nn.Module, Tensor] = {}
+    ran: list[Projection] = []
 
-    def keep_given(name: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            given[name] = inputs[0].clone()
+    def keep_given(projection: Projection) -> Callable[..., None]:
+        def hook(_module: nn.Module, each: tuple[Tensor, ...]) -> None:
+            _check_places(projection, each[0], inputs["attention_mask"].shape)
+            ran.append(projection)
+            given[projection.name] = each[0].clone()
 
         return hook
 
@@ -224,13 +238,14 @@ def check_capture(
 
     with ExitStack() as hooks:
         for projection in projections:
-            hooks.callback(projection.module.register_forward_pre_hook(keep_given(projection.name)).remove)
+            hooks.callback(projection.module.register_forward_pre_hook(keep_given(projection)).remove)
             hooks.callback(projection.attention.register_forward_hook(keep_output(projection.name)).remove)
         vectors = hooks.enter_context(capture_heads(projections, last))
         hooks.enter_context(last_position_only(model, last))
         hooks.enter_context(_tapped_attention(attended))
         with torch.inference_mode():
             model(**inputs, use_cache=False)
+    order = _order(projections, ran)
     start = 0
     labelled = []
     for projection in projections:
@@ -250,7 +265,37 @@ def check_capture(
                 f"{float((found - expected).abs().max()):.3g} (largest value {float(expected.abs().max()):.3g}); "
                 "this layer's heads cannot be captured at its output projection"
             )
-    return labelled
+    return _numbered([labelled[place] for place in order])
+
+
+def _check_places(projection: Projection, given: Tensor, tokens: torch.Size) -> None:
+    """Raise `ModelError` where the places of a layer's heads are not those of the prompt's tokens."""
+    if given.ndim != 3:
+        raise ModelError(f"{projection.name}: its heads come in {given.ndim} dimensions, not a row of tokens a sample")
+    if given.shape[:2] != tokens:
+        raise ModelError(
+            f"{projection.name}: it computes {given.shape[1]} places of a prompt of {tokens[1]} tokens: which is that "
+            "of the last token is not known"
+        )
+
+
+def _order(projections: Sequence[Projection], ran: Sequence[Projection]) -> list[int]:
+    """Return the places of the projections in the order in which they ran. Raises `ModelError` for one not run once."""
+    names = [projection.name for projection in ran]
+    for projection in projections:
+        if (times := names.count(projection.name)) != 1:
+            often = f"{times} times" if times else "not at all"
+            raise ModelError(f"{projection.name}: this layer runs {often} for a prompt: it gives no one vector a head")
+    place = {projection.name: number for number, projection in enumerate(projections)}
+    return [place[name] for name in names]
+
+
+def _numbered(projections: list[Projection]) -> list[Projection]:
+    """Return projections that run with the numbers of their layers, or one by one where these do not go up."""
+    layers = [projection.layer for projection in projections]
+    if layers == sorted(layers):
+        return projections
+    return [replace(projection, layer=number) for number, projection in enumerate(projections)]
 
 
 def _measured_kind(projection: Projection, heads: Tensor, attended: Mapping[nn.Module, Tensor], places: Places) -> str:

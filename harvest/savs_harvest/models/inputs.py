@@ -15,6 +15,11 @@ PER_TOKEN = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids
 CROSS_MASK = "cross_attention_mask"
 
 
+def shows_pictures(sample: Inputs) -> bool:
+    """Tell whether a sample shows pictures, or is words alone."""
+    return any(name.startswith("pixel_values") for name in sample)
+
+
 def begun_with(tokens: Sequence[int], sample: Inputs) -> dict[str, Tensor]:
     """Return a sample with more tokens of words in front of it."""
     return {name: _joined(name, tokens, tensor, front=True) for name, tensor in sample.items()}

@@ -24,6 +24,16 @@ def is_encoder(config: Any) -> bool:
     return config.model_type in ENCODERS
 
 
+def answering(config: Any) -> Any:
+    """Return the configuration of the part that reads and answers: the thinker, where a model speaks as well."""
+    thinker = getattr(config, "thinker_config", None)
+    if thinker is None:
+        return config
+    if getattr(thinker, "dtype", None) is None:
+        thinker.dtype = getattr(config, "dtype", None)
+    return thinker
+
+
 def reads_pictures(config: Any) -> bool:
     """Tell whether the model of a configuration reads pictures, or words alone.
 

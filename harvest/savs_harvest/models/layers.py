@@ -7,11 +7,19 @@ from typing import Any
 from torch import nn
 
 NAMES = ("layers", "h", "blocks")
+# A model in a model, each with a decoder of its own: never this deep.
+DEEPEST = 8
 
 
 def decoder_of(model: Any) -> Any:
-    """Return the part of a model that writes: the language model without its output embedding."""
-    return model.get_decoder() if hasattr(model, "get_decoder") else model
+    """Return the part of a model that writes: the language model without its output embedding, however deep it lies."""
+    decoder = model
+    for _ in range(DEEPEST):
+        inner = decoder.get_decoder() if hasattr(decoder, "get_decoder") else decoder
+        if inner is decoder or inner is None:
+            break
+        decoder = inner
+    return decoder
 
 
 def decoder_layers(model: Any) -> list[nn.Module]:

@@ -128,6 +128,7 @@ def load_checkpoint(
     folder, without = _fetched(spec, revision, None if said else layers)
     config = load_config(folder, spec.checkpoint)
     _refuse_switching_rope(spec, config)
+    _refuse_encoder_decoder(spec, config)
     torch_dtype = torch_dtype_of(dtype or spec.dtype or own_dtype(spec, config))
     quantization = find_quantization(spec, config)
     adapter = find_adapter(spec.adapter) if spec.adapter else None
@@ -416,6 +417,14 @@ def _refuse_switching_rope(spec: ModelSpec, config: Any) -> None:
                 f"{spec.checkpoint} has rotary positions of type {rope_type!r}: they depend on the longest prompt of a "
                 "batch or of those before it, so no vector would be that of its sample alone"
             )
+
+
+def _refuse_encoder_decoder(spec: ModelSpec, config: Any) -> None:
+    if any(getattr(part, "is_encoder_decoder", False) for part in (config, config.get_text_config())):
+        raise ModelError(
+            f"{spec.checkpoint} is an encoder with a decoder ({config.model_type}): an encoder reads its prompt, a "
+            "decoder begins its answer anew, so no head writes at the prompt's last token"
+        )
 
 
 def _rope_types(content: Any, inside: bool = False) -> Iterator[str]:

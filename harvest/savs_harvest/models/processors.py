@@ -20,7 +20,8 @@ from transformers.utils.chat_template_utils import encode_marked_chat
 
 from savs_harvest.errors import ModelError
 from savs_harvest.models.checkpoints import loading
-from savs_harvest.models.kinds import reads_pictures
+from savs_harvest.models.documented import DOCUMENTED
+from savs_harvest.models.kinds import answering, reads_pictures
 
 # How a language model is asked whose tokenizer has no chat template: a base model, that goes on with what it reads.
 PLAIN_PROMPT = (
@@ -127,17 +128,27 @@ def read_processor(checkpoint: str | Path, revision: str | None = None) -> tuple
     """
     options = {"revision": revision, "trust_remote_code": False}
     with loading(checkpoint, "processor"):
-        config = AutoConfig.from_pretrained(checkpoint, **options)
+        config = answering(AutoConfig.from_pretrained(checkpoint, **options))
         processor: Any
         if _reads_pictures(checkpoint, config):
             processor = checkpoint_processor(checkpoint, revision).from_pretrained(checkpoint, **options)
             processor.image_processor = AutoImageProcessor.from_pretrained(checkpoint, backend="pil", **options)
+            without_template = _as_documented(processor, config)
         else:
             processor = _words_processor(checkpoint, options)
+            without_template = (NO_TEMPLATE,) if processor.chat_template == PLAIN_PROMPT else ()
         processor.tokenizer.padding_side = "right"
         file = cached_file(checkpoint, "tokenizer.json", revision=revision, _raise_exceptions_for_missing_entries=False)
-        without_template = (NO_TEMPLATE,) if processor.chat_template == PLAIN_PROMPT else ()
         return processor, (*_keep_prompts_whole(processor.tokenizer, file), *without_template)
+
+
+def _as_documented(processor: Any, config: Any) -> tuple[str, ...]:
+    """Give a processor without a chat template the prompt of its family's documentation, if any; say so."""
+    documented = DOCUMENTED.get(config.model_type)
+    if documented is None or processor.chat_template or processor.tokenizer.chat_template:
+        return ()
+    processor.chat_template = documented.template
+    return (documented.remark,)
 
 
 def _reads_pictures(checkpoint: str | Path, config: Any) -> bool:

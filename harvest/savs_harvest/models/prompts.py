@@ -10,6 +10,7 @@ from functools import lru_cache, partial
 from hashlib import sha256
 from typing import Any
 
+import torch
 from PIL import Image
 from torch import Tensor
 from transformers.utils.chat_template_utils import encode_marked_chat, mark_control_tokens
@@ -113,19 +114,36 @@ def prepare(
         raise ValueError(NO_PICTURES)
     each = [picture for shown in (*(shot.pictures for shot in shots), pictures) for picture in shown]
     images = [[picture] for picture in each] if "anyres" in parity else [each]
-    encoded = processor(
-        text=[prompt.text],
-        images=images if each else None,
-        return_tensors="pt",
-        truncation=False,
-        padding=False,
-        **prompt.options,
-    )
-    # PaliGemma's labels would ask for a loss.
-    inputs = begun_with(prompt.before, {name: tensor for name, tensor in encoded.items() if name != "labels"})
+    encoded = _encoded(processor, prompt, images if each else None)
+    inputs = begun_with(prompt.before, _of_the_model(processor, encoded))
     _check_placeholders(processor, inputs)
     _check_whole(processor.tokenizer, prompt, inputs["input_ids"][0].tolist())
     return inputs
+
+
+def _encoded(processor: Any, prompt: Prompt, images: Sequence[Sequence[Image.Image]] | None) -> Mapping[str, Tensor]:
+    """Return what a processor makes of a prompt; one that takes no list of lists gets the only picture as it is."""
+    call = partial(
+        processor, text=[prompt.text], return_tensors="pt", truncation=False, padding=False, **prompt.options
+    )
+    try:
+        return call(images=images)
+    except ValueError as error:
+        if not (images and len(images) == len(images[0]) == 1 and "nested" in str(error).lower()):
+            raise
+        return call(images=list(images[0]))
+
+
+def _of_the_model(processor: Any, encoded: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what a model takes of it: no labels, which would ask for a loss, and the kinds of its tokens.
+
+    Some processors say that their models take these, and make them only where they are asked for.
+    """
+    kinds = "mm_token_type_ids"
+    found = {name: tensor for name, tensor in encoded.items() if name != "labels"}
+    if kinds not in found and kinds in getattr(processor, "model_input_names", ()) and reads_pictures(processor):
+        found[kinds] = torch.tensor(processor.create_mm_token_type_ids(found["input_ids"].tolist()))
+    return found
 
 
 @dataclass(frozen=True)
@@ -268,6 +286,9 @@ def _check_placeholders(processor: Any, inputs: Mapping[str, Tensor]) -> None:
     if merge is None or token is None or "image_grid_thw" not in inputs:
         return
     needed = int(inputs["image_grid_thw"].prod(1).sum()) // merge**2
+    if hasattr(processor, "replace_image_token"):  # some write a place behind every row of patches, and around all
+        pictures = range(len(inputs["image_grid_thw"]))
+        needed = sum(processor.replace_image_token(inputs, each).count(processor.image_token) for each in pictures)
     found = int((inputs["input_ids"] == token).sum())
     if found != needed:
         raise ValueError(f"the prompt has {found} placeholders, its pictures need {needed}")

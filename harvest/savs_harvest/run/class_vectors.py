@@ -10,6 +10,8 @@ import numpy as np
 
 from savs_benchmarks.errors import Fault, grouped
 from savs_harvest.asking.preparing import Question
+from savs_harvest.batches.runner import NEVER_ASKED
+from savs_harvest.errors import ModelError
 from savs_harvest.models.encoders import LoadedEncoder
 from savs_harvest.run.embedding import text_heads, texts_of_classes
 from savs_harvest.run.encoding import BLOCK, Block, Encoder
@@ -17,8 +19,6 @@ from savs_harvest.run.listener import Listener
 from savs_harvest.run.work import Work
 from savs_stores import MismatchError, ModelVectors, StoreError, check_class_texts, class_vectors, write_class_vectors
 
-# What a model raises in its own code that was never asked without a picture; the vectors of its samples are sound.
-NEVER_ASKED = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError)
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -48,7 +48,7 @@ def add_class_vectors(work: Work, vectors: ModelVectors, listener: Listener) -> 
             write_class_vectors(vectors, texts, found)
     except MismatchError:
         raise
-    except (StoreError, *NEVER_ASKED) as error:
+    except (StoreError, ModelError, *NEVER_ASKED) as error:
         listener.warning(f"no class vectors: {error}")
     except OSError as error:
         if error.errno not in READ_ONLY:

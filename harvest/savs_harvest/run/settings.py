@@ -86,7 +86,8 @@ def preparer_of(model: LoadedModel, settings: Settings) -> Preparer | EncoderPre
     if isinstance(model, LoadedEncoder):
         return EncoderPreparer(model.folder, model.model.dtype, model.processor)
     single_tile, own = model.family.tiles_one_picture, model.processor
-    return Preparer(model.folder, model.model.dtype, settings.parity, single_tile, own, settings.date)
+    one_picture = model.family.one_picture
+    return Preparer(model.folder, model.model.dtype, settings.parity, single_tile, own, settings.date, one_picture)
 
 
 @contextmanager

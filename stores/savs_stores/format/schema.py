@@ -19,7 +19,10 @@ VERSIONS = (1, 2)
 SPLITS = ("pool", "test", "either")
 # What computes a layer's heads: attention to the prompt, to the picture, with a gate behind it, or no attention at all.
 # Where no head is meant: what an encoder gives for a picture or a text, a layer's hidden state, what a system answers.
-HEAD_KINDS = ("unknown", "self", "cross", "gated", "linear", "embedding", "residual", "answer")
+HEAD_KINDS = (
+    *("unknown", "self", "cross", "gated", "linear", "embedding", "residual", "answer"),
+    *("latent", "shared"),
+)
 CODECS = {"none": None, "blosc-lz4-bitshuffle": BloscCodec(cname="lz4", shuffle="bitshuffle", typesize=2)}
 ALLOWED_CODECS = {"bytes", "crc32c", "zstd", "blosc", "sharding_indexed", "vlen-utf8"}
 # Labels are int16.
