@@ -22,7 +22,7 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in OURS}
 DEFAULT_TASK = "all"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Sample:
     """One prompt (images, if any, then text) with its label.
 

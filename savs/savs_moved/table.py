@@ -90,7 +90,7 @@ PACKAGES = {
         few_shot: asking.few_shot
         forecast: run.forecast
         heads: models.heads
-        index: asking.index
+        index: asking.index asking.hashing
         last_position: models.last_position
         layout_check: batches.layout_check
         layouts: batches.layouts models.inputs models.heads
@@ -200,4 +200,5 @@ GONE = (
     "savs_analyze.sparse_learner.sparse_votes",
     "savs_analyze.voting.CLASS_VOTES",
     "savs_benchmarks.sample.GROUP_SIZES",
+    "savs_harvest.models.PACKED",
 )

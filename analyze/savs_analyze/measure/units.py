@@ -85,7 +85,7 @@ class Answers:
         Where all of a class's few samples are right, nothing else tells how well its recall is known.
         """
         labels = self.counts[: self.classes]
-        return float((0.5 / labels[labels > 0] ** 2).sum() / max((labels > 0).sum(), 1) ** 2)
+        return float((0.5 / labels[labels > 0] ** 2).sum() / max(int((labels > 0).sum()), 1) ** 2)
 
 
 def class_counts(

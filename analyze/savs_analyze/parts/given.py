@@ -102,7 +102,7 @@ def _flat(X: Any) -> tuple[Any, tuple[int, int] | None]:
     known = np.asarray(X) if isinstance(X, list | tuple) else X
     if getattr(known, "ndim", 0) != 3:
         return X, None
-    samples, heads, dim = known.shape
+    samples, heads, dim = map(int, known.shape)
     return known.reshape(samples, heads * dim), (heads, dim)
 
 

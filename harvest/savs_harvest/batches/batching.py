@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from savs_harvest.batches.plan import plan_batches, plan_groups, plan_packs
 from savs_harvest.models.families import Family
 
@@ -41,6 +43,10 @@ class Batching:
         costs = [seen[group[0]] + sum(totals[place] - seen[place] for place in group) for group in groups]
         kinds = [_kind(family, len(pictures[group[0]]), len(group) > 1) for group in groups]
         return [[groups[number] for number in batch] for batch in plan_batches(costs, self.token_budget, kinds)]
+
+    def usual_samples(self, tokens: Sequence[int]) -> int:
+        """Return how many samples a batch has room for, of prompts of so many tokens each."""
+        return int(self.token_budget / max(1.0, float(np.median(tokens)))) if len(tokens) else 0
 
     def describe(self, family: Family) -> dict[str, str]:
         """Return the fields of the identity that say how a sample was run together with others."""

@@ -43,7 +43,10 @@ DeviceMapOption = Annotated[
     typer.Option("--device-map", help="Layers over GPUs, memory and disk: auto, balanced, or a JSON file."),
 ]
 ShardOption = Annotated[
-    int | None, typer.Option("--shard-samples", min=1, help="Samples a shard; 256, or 64 below 512.")
+    int | None,
+    typer.Option(
+        "--shard-samples", min=1, help="Samples a shard; 256 to 1024, by how many run together; 64 below 512."
+    ),
 ]
 RootOption = Annotated[
     Path, typer.Option("--data-root", envvar="SAVS_DATA_ROOT", help="Where published benchmarks lie: ROOT/NAME.")

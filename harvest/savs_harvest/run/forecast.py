@@ -233,6 +233,13 @@ def heads_of(spec: ModelSpec, model: Any) -> HeadTable:
     return HeadTable.from_layers((p.layer, p.heads, p.head_dim, p.kind) for p in places_of(spec, model))
 
 
+def _usual_batch(model: Any, lengths: Sequence[tuple[int, int]]) -> int:
+    """Return how many samples run together on this machine, 0 for an encoder: its batches are small."""
+    if is_encoder(model.config):
+        return 0
+    return Settings().batching(torch.device(find_device(0))).usual_samples([total for total, _ in lengths])
+
+
 def _prompts(lengths: Sequence[tuple[int, int]]) -> str:
     totals = np.array([total for total, _ in lengths])
     return f"{totals.sum():,} tokens; a prompt {np.median(totals):,.0f}, the longest {totals.max():,}"
@@ -278,7 +285,7 @@ def measured_time(
     """Return the time of a whole harvest in words, from real batches spread over it; nothing is written."""
     work = find_work(model, benchmark, settings)
     samples = work.samples
-    shard = shard_samples or default_shard_samples(len(samples))
+    shard = shard_samples or work.shard_samples
     rows = [range(start, min(start + shard, len(samples))) for start in range(0, len(samples), shard)]
     batches = [(of_shard, groups) for of_shard in rows for groups in work.plan(of_shard)]
     chosen = [batches[i] for i in sorted({*np.linspace(0, len(batches) - 1, MEASURED_BATCHES).round().astype(int)})]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from itertools import groupby, tee
 from operator import itemgetter
@@ -28,7 +29,7 @@ from savs_harvest.run.report import Report, check_first, failures_of
 from savs_harvest.run.settings import Settings, check_settings, prepared_for, runner_of
 from savs_harvest.run.work import Work
 from savs_harvest.run.writing import Keeping, open_writer
-from savs_stores import ModelWriter, Shard, Status, open_store, owned_shards
+from savs_stores import ModelWriter, Shard, Status, open_store, owned_shards, place_of
 from savs_stores.format.provenance import ENVIRONMENT, mixed_environments
 
 USUAL, OWN_NAME, ALONE, SILENT = Settings(), Keeping(), Rank(), Listener()
@@ -59,6 +60,8 @@ def harvest_work(work: Work, store: str | Path, keeping: Keeping, rank: Rank, li
     """Run what is to be run, into a store; see `harvest`."""
     model, settings = work.model, work.settings
     work.check_shots()  # whatever refuses a command comes before the writer, which takes the name
+    if keeping.shard_samples is None and not _is_begun(store, keeping.name_of(model.name, settings)):
+        keeping = replace(keeping, shard_samples=work.shard_samples)
     writer = open_writer(model, work.index, store, settings, keeping, work.answers)
     checks = [f"{found['kind']}: {found['words']}" for found in work.index.info.checks]
     report = Report(answers=ways(work.answers), remarks=list(model.remarks), checks=checks)
@@ -85,6 +88,10 @@ def harvest_work(work: Work, store: str | Path, keeping: Keeping, rank: Rank, li
         if written:
             written.result()
     return report
+
+
+def _is_begun(store: str | Path, name: str) -> bool:
+    return place_of(store).exists() and name in open_store(store, allow_partial=True)
 
 
 def find_work(

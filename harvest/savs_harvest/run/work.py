@@ -7,19 +7,24 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
 
+import numpy as np
+
 from savs_benchmarks import Benchmark, Sample
 from savs_harvest.asking.encoder_inputs import EncoderPreparer
 from savs_harvest.asking.few_shot import candidates, choose_shots
 from savs_harvest.asking.index import Index
 from savs_harvest.asking.preparing import Prepared, Preparer, Question, Refused
-from savs_harvest.batches.batching import Groups
+from savs_harvest.batches.batching import Batching, Groups
 from savs_harvest.batches.buffers import Buffers
 from savs_harvest.batches.embedding import EncoderRunner
 from savs_harvest.batches.runner import Runner
 from savs_harvest.models.loading import LoadedModel
 from savs_harvest.run.settings import Settings, batching_of, preparer_of
-from savs_stores import ModelVectors, Shard
+from savs_stores import ModelVectors, Shard, default_shard_samples
 from savs_stores.format.schema import PER_SAMPLE
+
+# Of how many samples the prompts are counted to see how many a batch has room for.
+LOOKED_AT = 256
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,16 @@ class Work:
         pictures = [self.pictures(rows[place]) for place in places]
         planned = batching_of(self.model, self.settings).plan(self.model.family, lengths, pictures)
         return [[[places[i] for i in group] for group in groups] for groups in planned] or [[]]
+
+    @property
+    def shard_samples(self) -> int:
+        """The rows of a shard where nobody says how many: enough that short prompts fill their batches."""
+        batching = batching_of(self.model, self.settings)
+        if not isinstance(batching, Batching):
+            return default_shard_samples(len(self.samples))
+        some = np.linspace(0, len(self.samples) - 1, LOOKED_AT).round().astype(int)
+        tokens = [self.length(row)[0] for row in sorted(set(some.tolist()))]
+        return default_shard_samples(len(self.samples), batching.usual_samples(tokens))
 
     def pictures(self, row: int) -> tuple[int, ...]:
         """Return the hashes of all pictures of a prompt, its shots' first; an unreadable one is like no other."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 SHARD_SAMPLES = 256
 SMALL_STORE_SAMPLES = 512
 SMALL_SHARD_SAMPLES = 64
+# Where batches hold many samples: how many of them a shard has room for, its rows at most, and how many shards stay.
+BATCHES_A_SHARD, MOST_SHARD_SAMPLES, LEAST_SHARDS = 4, 1024, 16
 ITEM_BYTES = 2
 INDEX_ENTRY_BYTES = 16
 INDEX_CHECKSUM_BYTES = 4
@@ -76,9 +78,18 @@ class ShardPlan:
         return sample // self.shard_samples
 
 
-def default_shard_samples(samples: int) -> int:
-    """Return the rows of a shard: 256, or 64 where 256 would leave a small store half padding."""
-    return SHARD_SAMPLES if samples >= SMALL_STORE_SAMPLES else SMALL_SHARD_SAMPLES
+def default_shard_samples(samples: int, batch: int = 0) -> int:
+    """Return the rows of a shard: 256, or 64 where 256 would leave a small store half padding.
+
+    Where a `batch` holds many samples, as of short prompts on a GPU, shards are larger, up to 1,024: none crosses a
+    shard, and with four in one few are cut short. A store has at least 16 of them, for as many processes.
+    """
+    if samples < SMALL_STORE_SAMPLES:
+        return SMALL_SHARD_SAMPLES
+    found = SHARD_SAMPLES
+    while found < min(BATCHES_A_SHARD * batch, MOST_SHARD_SAMPLES) and samples >= LEAST_SHARDS * 2 * found:
+        found *= 2
+    return found
 
 
 def missing_shards(records: Sequence[int]) -> list[int]:

@@ -408,3 +408,17 @@ def test_too_few_shots_are_told(loaded, pooled, tmp_path):
         ValueError, match="'all' has 5 samples to show before '1', 6 are asked for: use a smaller --icl"
     ):
         run(loaded["qwen2vl"], pooled, tmp_path / "s.zarr", in_context=InContext(6))
+
+
+@pytest.mark.parametrize(("budget", "rows"), [(8, 2), (10**6, 8)])
+def test_short_prompts_get_shards_that_do_not_cut_their_batches(loaded, benchmark, tmp_path, monkeypatch, budget, rows):
+    """EuroSAT's 81 tokens fill a batch 202 at a time: shards of 256 left every second one a quarter full."""
+    for name, value in {"SMALL_STORE_SAMPLES": 4, "SHARD_SAMPLES": 2, "LEAST_SHARDS": 1}.items():
+        monkeypatch.setattr(f"savs_stores.format.plan.{name}", value)
+    place = tmp_path / "s.zarr"
+    for _ in range(2):  # what is begun keeps its shards
+        harvest(loaded["qwen2vl"], benchmark, place, Settings(token_budget=budget))
+        monkeypatch.setattr("savs_stores.format.plan.SHARD_SAMPLES", 1)
+    stored = open_store(place)["qwen2vl"]
+    assert stored.plan.shard_samples == rows
+    assert (stored.status == Status.OK).all()

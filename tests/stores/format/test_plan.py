@@ -98,6 +98,19 @@ def test_small_stores_have_small_shards(samples, rows):
 
 
 @pytest.mark.parametrize(
+    ("samples", "batch", "rows"),
+    [
+        *((100, 5000, 64), (511, 5000, 64), (512, 5000, 256), (8191, 5000, 256), (8192, 5000, 512), (16383, 5000, 512)),
+        *((16384, 5000, 1024), (10**6, 5000, 1024), (10**6, 0, 256), (10**6, 64, 256), (10**6, 65, 512)),
+        *((27_000, 202, 1024), (10**6, 128, 512), (10**6, 129, 1024)),
+    ],
+)
+def test_shards_have_room_for_batches_of_short_prompts_and_stay_many(samples, batch, rows):
+    assert default_shard_samples(samples, batch) == rows
+    assert rows <= 256 or samples // rows >= 16
+
+
+@pytest.mark.parametrize(
     ("samples", "heads", "dim", "shard_samples"),
     [
         (10, 6, 4, 4),  # the last shard is padded to full size
