@@ -164,6 +164,27 @@ def _pictures(folder):
     return names
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("settings", [{}, {"pack": True}, {"share": False}], ids=str)
+def test_layers_on_gpus_and_in_memory_give_what_one_gpu_gives(settings, checkpoints, benchmark, tmp_path):
+    """Every second layer on another GPU, or in memory where there is one only; `lm_head` on disk."""
+    if not torch.cuda.is_available():
+        pytest.skip("there is no GPU")
+    other = "cuda:1" if torch.cuda.device_count() > 1 else "cpu"
+    spec = spec_of(checkpoints["qwen2vl"])
+    layers = [f"model.language_model.layers.{number}" for number in (1,)]
+    (tmp_path / "map.json").write_text(json.dumps({"": "cuda:0", **dict.fromkeys(layers, other), "lm_head": "disk"}))
+    found = []
+    for place, model in (
+        ("one", load_model(spec, "cuda:0", "bfloat16")),
+        ("several", load_model(spec, dtype="bfloat16", device_map=str(tmp_path / "map.json"))),
+    ):
+        harvest(model, benchmark, tmp_path / f"{place}.zarr", Settings(**settings))
+        found.append(open_store(tmp_path / f"{place}.zarr")["mine"].read().astype(np.float32))
+    distance = np.linalg.norm(found[0] - found[1], axis=(1, 2)) / np.linalg.norm(found[0], axis=(1, 2))
+    assert distance.max() < 0.01
+
+
 def test_patches_of_a_tower_on_disk_are_embedded_by_a_product(checkpoints, tmp_path):
     """accelerate keeps the forward of a module that it was given: another class alone changed nothing there."""
     spec = spec_of(checkpoints["qwen2vl"])
