@@ -17,6 +17,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForImageTextToText
 from typer.testing import CliRunner
 
+import savs
 from kit.families import save, save_language_model
 from kit.folders import edit_json, edit_weights
 from savs_benchmarks import load_jsonl
@@ -497,6 +498,15 @@ def test_a_classifier_knows_how_its_model_was_quantised(scheme):
     assert Expected("m", kept, [(0, 0)], 8).scheme == scheme
     of_files = {"quantization": Quantization("bitsandbytes", {"load_in_8bit": True}).identity()}
     assert Expected("m", of_files, [(0, 0)], 8).scheme is None
+
+
+@needs_bitsandbytes
+def test_the_door_for_python_quantises_too():
+    model = savs.load_model("tiny", quantize=BNB4, device_map="auto")
+    assert (model.loaded.name, type(model.loaded.projections[0].module).__name__) == ("tiny-bnb4", "Linear4bit")
+    assert model.encode(PICTURES[:1], "What number is written here?").shape == (1, 48, 8)
+    with pytest.raises(ModelError, match="unknown way to quantise 'int4'"):
+        savs.load_model("tiny", quantize="int4")
 
 
 def test_encoders_are_not_quantised():
