@@ -69,6 +69,7 @@ def load_model(
 ) -> Model:
     """Load a model by its short name, hub id `owner/name` or folder, as `savs-harvest run --model` does.
 
+    `quantize` is `bnb4` or `bnb8`; `device_map` puts its layers on several devices: `auto`, `balanced` or a file.
     Raises ImportError where the extra `harvest` is not installed, `ModelError` for a model that cannot be harvested.
     """
     with needing_harvest("load_model"):

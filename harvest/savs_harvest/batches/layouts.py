@@ -16,7 +16,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from savs_harvest.models.heads import last_real_token
-from savs_harvest.models.inputs import PER_TOKEN, Inputs
+from savs_harvest.models.inputs import Inputs, per_token
 
 POSITIONS = "position_ids"
 
@@ -123,7 +123,7 @@ def _branches(samples: Sequence[Inputs], prefix: int) -> tuple[dict[str, Tensor]
     """Return one row of inputs, the bounds of its branches, and each sample's last place."""
     first = dict(samples[0])
     counted = [sample.get(POSITIONS, _count(sample)) for sample in samples]
-    for name in (*PER_TOKEN, POSITIONS):
+    for name in (*_of_tokens(samples), POSITIONS):
         each = counted if name == POSITIONS else [sample[name] for sample in samples if name in sample]
         if each:
             first[name] = torch.cat([each[0][..., :prefix], *(tensor[..., prefix:] for tensor in each)], dim=-1)
@@ -137,14 +137,20 @@ def _branches(samples: Sequence[Inputs], prefix: int) -> tuple[dict[str, Tensor]
 def packed(samples: Sequence[Inputs]) -> Layout:
     """Return the samples in one row, one behind the other; every one counts its positions from its own start."""
     names = {name: None for sample in samples for name in sample if name != "attention_mask"}
-    inputs = {}
+    inputs, of_tokens = {}, (*_of_tokens(samples), POSITIONS)
     for name in names:
         each = [sample[name] for sample in samples]
-        inputs[name] = torch.cat(each, dim=-1) if name in (*PER_TOKEN, POSITIONS) else _join(name, each, 0)
+        inputs[name] = torch.cat(each, dim=-1) if name in of_tokens else _join(name, each, 0)
     if POSITIONS not in inputs:
         inputs[POSITIONS] = torch.cat([_count(sample) for sample in samples], dim=-1)
     ends = torch.tensor([sample["input_ids"].shape[1] for sample in samples]).cumsum(0)
     return Layout(inputs, torch.zeros(len(samples), dtype=torch.long), ends - 1, [0, *ends.tolist()])
+
+
+def _of_tokens(samples: Sequence[Inputs]) -> frozenset[str]:
+    """Return the names of what belongs to tokens in each of the samples that has it."""
+    other = {name for sample in samples for name in set(sample) - per_token(sample)}
+    return frozenset(name for sample in samples for name in sample) - other
 
 
 def _count(sample: Inputs) -> Int[Tensor, "1 token"]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import transformers
 from torch import Tensor
 from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, ProcessorMixin
 from transformers.models.auto.configuration_auto import model_type_to_module_name
+from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 from transformers.utils import cached_file, is_num2words_available, is_torchvision_available
 from transformers.utils.chat_template_utils import encode_marked_chat
@@ -131,8 +133,9 @@ def read_processor(checkpoint: str | Path, revision: str | None = None) -> tuple
         config = answering(AutoConfig.from_pretrained(checkpoint, **options))
         processor: Any
         if _reads_pictures(checkpoint, config):
-            processor = checkpoint_processor(checkpoint, revision).from_pretrained(checkpoint, **options)
-            processor.image_processor = AutoImageProcessor.from_pretrained(checkpoint, backend="pil", **options)
+            with _torchvision_named(checkpoint, config):
+                processor = checkpoint_processor(checkpoint, revision).from_pretrained(checkpoint, **options)
+                processor.image_processor = AutoImageProcessor.from_pretrained(checkpoint, backend="pil", **options)
             without_template = _as_documented(processor, config)
         else:
             processor = _words_processor(checkpoint, options)
@@ -140,6 +143,21 @@ def read_processor(checkpoint: str | Path, revision: str | None = None) -> tuple
         processor.tokenizer.padding_side = "right"
         file = cached_file(checkpoint, "tokenizer.json", revision=revision, _raise_exceptions_for_missing_entries=False)
         return processor, (*_keep_prompts_whole(processor.tokenizer, file), *without_template)
+
+
+@contextmanager
+def _torchvision_named(checkpoint: str | Path, config: Any) -> Iterator[None]:
+    """Let what fails inside the block be said in words where transformers prepares a family's pictures with it only."""
+    try:
+        yield
+    except Exception as error:
+        backends = IMAGE_PROCESSOR_MAPPING_NAMES.get(config.model_type, {"pil": None})
+        if "pil" in backends or is_torchvision_available():
+            raise
+        raise ModelError(
+            f"{checkpoint}: pictures of a {config.model_type} are prepared by torchvision only: pip install "
+            f"torchvision, of the version that belongs to torch {torch.__version__}"
+        ) from error
 
 
 def _as_documented(processor: Any, config: Any) -> tuple[str, ...]:

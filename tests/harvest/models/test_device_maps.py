@@ -85,7 +85,7 @@ def test_the_map_is_provenance(benchmark, checkpoints, tmp_path):
     assert "device_map" not in open_store(tmp_path / "s.zarr")["mine"].identity
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
 def test_layers_on_disk_compute_in_the_type_that_is_asked_for(checkpoints, benchmark, dtype, tmp_path):
     spec = spec_of(checkpoints["qwen2vl"])
     file = half_on_disk(spec, tmp_path / "map.json")
@@ -162,6 +162,27 @@ def _pictures(folder):
     for name in names:
         Image.fromarray(random.integers(0, 256, (48, 48, 3), dtype=np.uint8)).save(folder / name)
     return names
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("settings", [{}, {"pack": True}, {"share": False}], ids=str)
+def test_layers_on_gpus_and_in_memory_give_what_one_gpu_gives(settings, checkpoints, benchmark, tmp_path):
+    """Every second layer on another GPU, or in memory where there is one only; `lm_head` on disk."""
+    if not torch.cuda.is_available():
+        pytest.skip("there is no GPU")
+    other = "cuda:1" if torch.cuda.device_count() > 1 else "cpu"
+    spec = spec_of(checkpoints["qwen2vl"])
+    layers = [f"model.language_model.layers.{number}" for number in (1,)]
+    (tmp_path / "map.json").write_text(json.dumps({"": "cuda:0", **dict.fromkeys(layers, other), "lm_head": "disk"}))
+    found = []
+    for place, model in (
+        ("one", load_model(spec, "cuda:0", "bfloat16")),
+        ("several", load_model(spec, dtype="bfloat16", device_map=str(tmp_path / "map.json"))),
+    ):
+        harvest(model, benchmark, tmp_path / f"{place}.zarr", Settings(**settings))
+        found.append(open_store(tmp_path / f"{place}.zarr")["mine"].read().astype(np.float32))
+    distance = np.linalg.norm(found[0] - found[1], axis=(1, 2)) / np.linalg.norm(found[0], axis=(1, 2))
+    assert distance.max() < 0.01
 
 
 def test_patches_of_a_tower_on_disk_are_embedded_by_a_product(checkpoints, tmp_path):

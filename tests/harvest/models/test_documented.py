@@ -2,12 +2,15 @@
 
 import pytest
 from PIL import Image
+from transformers import AutoConfig
+from transformers.utils import is_torchvision_available
 
-from kit.zoo.build import save
+from kit.zoo.build import save, tokenizer
 from kit.zoo.trial import spec
 from savs_harvest.batches.layout_check import load_model
 from savs_harvest.errors import ModelError
 from savs_harvest.models.documented import DOCUMENTED
+from savs_harvest.models.processors import read_processor
 from savs_harvest.models.prompts import Shot, conversation
 from savs_harvest.models.templates import ChatTemplate
 
@@ -43,3 +46,12 @@ def test_an_encoder_with_a_decoder_is_refused_in_words(tmp_path):
     folder = save("pix2struct", tmp_path / "it")
     with pytest.raises(ModelError, match=r"an encoder with a decoder \(pix2struct\): an encoder reads its prompt"):
         load_model(spec(folder), "cpu")
+
+
+@pytest.mark.skipif(is_torchvision_available(), reason="torchvision is here")
+@pytest.mark.parametrize("family", ["llama4", "kimi_k25", "molmo2"])
+def test_a_family_whose_pictures_need_torchvision_says_so(family, tmp_path):
+    AutoConfig.for_model(family).save_pretrained(tmp_path)
+    tokenizer(family).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=f"pictures of a {family} are prepared by torchvision only: pip install"):
+        read_processor(tmp_path)

@@ -14,8 +14,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
+from transformers import AutoConfig, AutoModelForImageTextToText
 from typer.testing import CliRunner
 
+import savs
 from kit.families import save, save_language_model
 from kit.folders import edit_json, edit_weights
 from savs_benchmarks import load_jsonl
@@ -258,6 +260,18 @@ def test_no_kernel_is_fetched_from_the_hub(tmp_path):
 
 
 @needs_bitsandbytes
+@pytest.mark.gpu
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_on_a_gpu_it_is_captured_and_each_sample_is_what_it_is_alone(checkpoints, scheme):
+    if not torch.cuda.is_available():
+        pytest.skip("there is no GPU")
+    model = load_model(spec_of(checkpoints["qwen2vl"], scheme), "cuda", "bfloat16")
+    together, alone = vectors_of(model), vectors_of(model, together=False)
+    distance = np.linalg.norm(together - alone, axis=(1, 2)) / np.linalg.norm(alone, axis=(1, 2))
+    assert distance.max() <= (0.0 if scheme == BNB8 else 0.05)
+
+
+@needs_bitsandbytes
 @pytest.mark.parametrize("name", ["llama", "gpt_neox"])
 def test_language_models_are_quantised_too(name, tmp_path):
     model = load_model(spec_of(save_language_model(name, tmp_path), BNB4), "cpu")
@@ -304,6 +318,99 @@ def test_weights_in_fp8_are_back_in_the_models_type(copy):
         torch.testing.assert_close(found.data, weight, rtol=1e-6, atol=0)
     assert model.family.shares
     assert vectors_of(model).any()
+
+
+GROUP = 16
+
+
+def to_compressed(folder, plain):
+    """Pack the language model's projections to 4 bits as compressed-tensors does; `plain` gets the weights they are.
+
+    Eight numbers from 0 to 15 lie in an integer, the first in its lowest bits; they stand for -8 to 7, times a scale a
+    group of 16.
+    """
+
+    def quantised(weight):
+        groups = weight.unflatten(1, (-1, GROUP))
+        scale = groups.abs().amax(2, keepdim=True) / 7
+        return (groups / scale).round().clamp(-8, 7).flatten(1), scale
+
+    def pack(weights):
+        for name, weight in list(weights.items()):
+            if name.endswith("_proj.weight") and "visual" not in name:
+                numbers, scale = quantised(weight)
+                shifts = torch.arange(0, 32, 4)
+                whole = ((numbers.long() + 8).unflatten(1, (-1, 8)) << shifts).sum(2)
+                stem = name.removesuffix(".weight")
+                del weights[name]
+                weights[f"{stem}.weight_packed"] = (whole - (whole >= 2**31) * 2**32).int()
+                weights[f"{stem}.weight_scale"] = scale[..., 0].contiguous()
+                weights[f"{stem}.weight_shape"] = torch.tensor(weight.shape)
+
+    def stand_for(weights):
+        for name, weight in weights.items():
+            if name.endswith("_proj.weight") and "visual" not in name:
+                numbers, scale = quantised(weight)
+                weights[name] = (numbers.unflatten(1, (-1, GROUP)) * scale).flatten(1)
+
+    edit_weights(plain, stand_for)
+    edit_weights(folder, pack)
+    scheme = {"num_bits": 4, "type": "int", "symmetric": True, "strategy": "group", "group_size": GROUP}
+    settings = {
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "quantization_status": "compressed",
+        "config_groups": {"group_0": {"targets": ["Linear"], "weights": scheme}},
+        "ignore": ["lm_head", "re:.*visual.*"],
+    }
+    edit_json(folder / "config.json", lambda config: config.update(quantization_config=settings))
+
+
+# What torchao and compressed-tensors say when they are imported.
+@pytest.mark.filterwarnings("ignore")
+def test_compressed_tensors_are_the_weights_that_they_stand_for(copy):
+    pytest.importorskip("compressed_tensors")
+    to_compressed(folder := copy("qwen2vl"), plain := copy("qwen2vl", "plain"))
+    model, whole = load_model(spec_of(folder), "cpu"), load_model(spec_of(plain), "cpu")
+    assert model.identity["quantization"]["method"] == "compressed-tensors"
+    assert model.layers == whole.layers
+    np.testing.assert_allclose(vectors_of(model), vectors_of(whole), rtol=2**-10, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_torchao_is_the_weights_that_it_stands_for(checkpoints, tmp_path):
+    pytest.importorskip("torchao")
+    from torchao.quantization import Int8WeightOnlyConfig
+    from transformers import TorchAoConfig
+
+    quantised = AutoModelForImageTextToText.from_pretrained(
+        checkpoints["qwen2vl"],
+        quantization_config=TorchAoConfig(Int8WeightOnlyConfig()),
+        dtype=torch.float32,
+        device_map={"": "cpu"},
+    )
+    processor = load_checkpoint(spec_of(checkpoints["qwen2vl"]), "cpu").processor
+    for model, place in ((quantised, "kept"), (_dequantised_by_torchao(quantised), "plain")):
+        model.save_pretrained(tmp_path / place)
+        processor.save_pretrained(tmp_path / place)
+    model, whole = (load_model(spec_of(tmp_path / place), "cpu") for place in ("kept", "plain"))
+    assert model.identity["quantization"]["method"] == "torchao"
+    assert model.layers == whole.layers
+    np.testing.assert_allclose(vectors_of(model), vectors_of(whole), rtol=2**-10, atol=1e-3)
+
+
+def _dequantised_by_torchao(model):
+    plain = AutoModelForImageTextToText.from_config(AutoConfig.for_model(**_without_quantization(model.config)))
+    weights = {
+        name: weight.dequantize() if hasattr(weight, "dequantize") and type(weight) is not torch.Tensor else weight
+        for name, weight in model.state_dict().items()
+    }
+    plain.load_state_dict(weights)
+    return plain
+
+
+def _without_quantization(config):
+    return {name: value for name, value in config.to_dict().items() if name != "quantization_config"}
 
 
 def put_quantization(**settings):
@@ -355,6 +462,35 @@ def test_what_is_quantised_is_not_quantised_again(copy):
             load(spec_of(folder, BNB4))
 
 
+@pytest.mark.slow
+@needs_bitsandbytes
+def test_a_classifier_answers_by_the_model_as_it_was_quantised(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        result = CliRunner().invoke(cli.app, list(words))
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    asked = ["--model", "tiny", "--data", "digits", "--limit", "40", "--quantize", BNB4]
+    run("fit", *asked, "--shots", "2", "--out", "c.safetensors")
+    for number, picture in enumerate(PICTURES):
+        picture.save(f"{number}.png")
+    names = [f"{number}.png" for number in range(len(PICTURES))]
+    loaded = []
+    original = load_checkpoint
+
+    def noted(spec, *args, **kwargs):
+        loaded.append(spec.quantize)
+        return original(spec, *args, **kwargs)
+
+    monkeypatch.setattr("savs_harvest.batches.layout_check.load_checkpoint", noted)
+    answers = run("predict", "c.safetensors", *names)
+    assert answers == run("predict", "c.safetensors", *names, "--model", "tiny")
+    assert len(answers.splitlines()) == 1 + len(names)
+    assert loaded == [BNB4, BNB4]
+
+
 @pytest.mark.parametrize("scheme", [None, *SCHEMES])
 def test_a_classifier_knows_how_its_model_was_quantised(scheme):
     said = {"quantization": on_load(scheme).identity()} if scheme else {}
@@ -362,6 +498,15 @@ def test_a_classifier_knows_how_its_model_was_quantised(scheme):
     assert Expected("m", kept, [(0, 0)], 8).scheme == scheme
     of_files = {"quantization": Quantization("bitsandbytes", {"load_in_8bit": True}).identity()}
     assert Expected("m", of_files, [(0, 0)], 8).scheme is None
+
+
+@needs_bitsandbytes
+def test_the_door_for_python_quantises_too():
+    model = savs.load_model("tiny", quantize=BNB4, device_map="auto")
+    assert (model.loaded.name, type(model.loaded.projections[0].module).__name__) == ("tiny-bnb4", "Linear4bit")
+    assert model.encode(PICTURES[:1], "What number is written here?").shape == (1, 48, 8)
+    with pytest.raises(ModelError, match="unknown way to quantise 'int4'"):
+        savs.load_model("tiny", quantize="int4")
 
 
 def test_encoders_are_not_quantised():

@@ -13,7 +13,7 @@ from savs_benchmarks import load_jsonl, load_picture
 from savs_harvest.batches.layout_check import load_model
 from savs_harvest.errors import ModelError
 from savs_harvest.models.prompts import prepare
-from savs_harvest.models.specs import ModelSpec
+from savs_harvest.models.specs import ModelSpec, quantized
 from savs_harvest.models.tuned import KEY, TunedOn, read_tuned_on
 from savs_harvest.run.harvest import find_work, harvest
 from savs_harvest.run.settings import Settings
@@ -65,6 +65,31 @@ def test_the_loss_is_of_the_answer_alone(model, benchmark):
             losses.append(-float(logits.log_softmax(-1)[token]))
         with torch.inference_mode():
             assert float(example.loss(model.model, model.device)) == pytest.approx(np.mean(losses), rel=1e-3)
+
+
+def test_a_base_in_4_bits_stays_as_it_is_while_its_adapter_learns(checkpoints, benchmark, tmp_path):
+    pytest.importorskip("bitsandbytes")
+    spec = quantized(ModelSpec("mine", str(checkpoints["qwen2vl"]), "float32"), "bnb4")
+    model = load_model(spec, "cpu")
+    packed = [weight.data.clone() for weight in model.model.parameters() if weight.dtype == torch.uint8]
+    assert len(packed) > 10
+    examples = examples_of(model, benchmark)
+
+    def loss(one):
+        with torch.inference_mode():
+            return float(np.mean([float(example.loss(one.model, one.device)) for example in examples]))
+
+    before = loss(model)
+    settings = Lora(rank=2, alpha=4, rates=(1e-2,), epochs=3, batch=4)
+    tune(model, examples, LABELS, settings, ON, tmp_path / "lora")
+    after = loss(model)  # peft has put the adapter into it
+    assert after < before - 0.1
+    adapted = load_model(replace(spec, adapter=str(tmp_path / "lora")), "cpu")
+    now = [weight.data for weight in adapted.model.parameters() if weight.dtype == torch.uint8]
+    assert all(map(torch.equal, packed, now))
+    assert loss(adapted) == pytest.approx(after, rel=1e-4)
+    assert adapted.identity["adapter"]
+    assert adapted.identity["quantization"] == model.identity["quantization"]
 
 
 def test_an_adapter_that_learnt_nothing_changes_no_bit(load, family, checkpoints, benchmark, tmp_path):

@@ -18,6 +18,7 @@ from transformers.models.auto.image_processing_auto import (
     get_image_processor_class_from_name,
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+from transformers.utils import is_torchvision_available
 
 from kit.families import FAMILIES as BY_HAND
 from kit.families import TEMPLATE, build_model, build_processor, randomize, word_tokenizer
@@ -134,7 +135,8 @@ def new_processor(family):
         return build_processor(family)
     made = recipe(family)
     mapped = IMAGE_PROCESSOR_MAPPING_NAMES.get(made.processor_of or family)
-    name = made.pictures or (mapped or {}).get("pil")
+    backends = ("pil", "torchvision") if is_torchvision_available() else ("pil",)
+    name = made.pictures or next((found for each in backends if (found := (mapped or {}).get(each))), None)
     if name is None:
         raise NoPillowError(NO_TWIN if mapped else NO_PICTURES)
     kind = processor_class(family)

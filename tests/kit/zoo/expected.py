@@ -23,7 +23,7 @@ HEADS = {
 }
 # Whose questions about one picture run one a row: windows, states, pickers of tokens, pictures at the end of a prompt.
 UNPACKED = (
-    *("exaone4_5", "ernie4_5_vl_moe", "cohere_compass", "qwen3_5_moe", "lfm3_vl", "hy_v4_vl", "glm5_next"),
+    *("exaone4_5", "cohere_compass", "qwen3_5_moe", "lfm3_vl", "hy_v4_vl", "glm5_next"),
     *("chameleon", "emu3", "idefics2", "kosmos-2", "mistral_large4", "qwen4_exp"),
 )
 # The Q-Former of an InstructBLIP reads the question with the picture.
