@@ -2,6 +2,9 @@
 
 python docs/families.py             a tiny random checkpoint of each, a process each: some ten minutes
 python docs/families.py FAMILY ...   these only; of the others what families.json holds
+
+Where torchvision is missing, families that transformers prepares pictures of with nothing else keep what was found of
+them in an environment that has it.
 """
 
 import json
@@ -10,6 +13,7 @@ import tempfile
 import warnings
 from collections import Counter
 from datetime import datetime
+from importlib.metadata import version
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,7 +25,7 @@ import transformers
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from kit.zoo import trial
-from kit.zoo.build import EVERY
+from kit.zoo.build import EVERY, needs_torchvision
 from kit.zoo.trial import ABSENT, EXACT, REFUSED, WRONG
 from savs_harvest.models.loading import quiet_libraries
 
@@ -35,7 +39,7 @@ INTRODUCTION = """# Families
 
 Every family that transformers {transformers} maps to pictures and text, as a tiny random checkpoint of its default
 configuration made small by rules ([`tests/kit/zoo`](../tests/kit/zoo)); `make families` writes this page. Last written
-on {date}, with torch {torch}, {vision}.
+on {date}, with torch {torch}.
 
 {counts}.
 
@@ -50,7 +54,8 @@ checked again when they are loaded: the projections, and every way to run sample
 branches of one row; *packed*: samples in one row without padding; both only where every layer's attention is proven,
 when the model is loaded, to see what it should, or a test of ours knows the family. *stop*: the first layers alone
 give the same to the bit (yes), the rest not even loaded where the family is known (less). *words*: questions without
-a picture. *classes*: class vectors, of words alone.
+a picture. *classes*: class vectors, of words alone. †: transformers prepares its pictures with torchvision only, and
+it was tried with {vision}; all others with Pillow, which is taken where both are there.
 """
 
 
@@ -79,6 +84,13 @@ def _try(family: str, there: Connection) -> None:
             there.send(trial.tried(family, Path(folder)))
         except Exception as error:
             there.send({"verdict": REFUSED, "reason": f"its trial fails: {trial.in_a_line(error)}"})
+
+
+def torchvision_here(family: str) -> str:
+    """Return the versions of what prepares a family's pictures, "" where Pillow does, or torchvision is missing."""
+    if not needs_torchvision(family) or not transformers.utils.is_torchvision_available():
+        return ""
+    return f"torchvision {version('torchvision').split('+')[0]} and torch {torch.__version__.split('+')[0]}"
 
 
 def row(cells: list[str]) -> str:
@@ -115,7 +127,8 @@ def exact_table(results: dict[str, dict]) -> list[str]:
     lines = [row(list(HEADS)), "|---" * len(HEADS) + "|"]
     for family, found in results.items():
         if found["verdict"] == EXACT:
-            lines.append(row([family, layers(found), *(way(name, found) for name in WAYS)]))
+            name = f"{family} †" if found.get("torchvision") else family
+            lines.append(row([name, layers(found), *(way(each, found) for each in WAYS)]))
     told = [
         f"- {family}: {shorten(note, 110, placeholder=' ...')}"
         for family, found in results.items()
@@ -139,13 +152,13 @@ def page(results: dict[str, dict]) -> str:
     named = (
         f"Of {len(results)} families, {counts[EXACT]} are exact, {counts[REFUSED]} refused, {counts[ABSENT]} not made"
     )
-    vision = "without torchvision" if not transformers.utils.is_torchvision_available() else "with torchvision"
+    vision = " or ".join(sorted({found["torchvision"] for found in results.values() if found.get("torchvision")}))
     lines = [
         INTRODUCTION.format(
             transformers=transformers.__version__,
             torch=torch.__version__.split("+")[0],
             date=f"{datetime.now():%Y-%m-%d}",
-            vision=vision,
+            vision=vision or "none so far",
             counts=named,
         ),
         *exact_table(results),
@@ -168,10 +181,11 @@ def main(families: list[str]) -> None:
     warnings.filterwarnings("ignore")
     quiet_libraries()
     torch.set_num_threads(1)
-    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if families else {}
-    results = {family: kept[family] for family in EVERY if family in kept}
-    for family in families or EVERY:
-        results[family] = tried(family)
+    kept = json.loads(RESULTS.read_text(encoding="utf-8"))
+    elsewhere = {family for family in EVERY if kept.get(family, {}).get("torchvision") and not torchvision_here(family)}
+    results = {family: kept[family] for family in EVERY if family in kept and (families or family in elsewhere)}
+    for family in families or [family for family in EVERY if family not in elsewhere]:
+        results[family] = tried(family) | {"torchvision": torchvision_here(family)}
         words = results[family]["reason"] or layers(results[family])
         print(f"{family}: {results[family]['verdict']} {shorten(words, 90)}", flush=True)
         ordered = {each: results[each] for each in EVERY if each in results}

@@ -100,12 +100,16 @@ def _with_places(family, content, outer=True):
             placed[name] = words.index(ENDS[name])
         elif name == "vocab_size":
             placed[name] = len(words) + 40
-        elif isinstance(value, int) and not isinstance(value, bool) and found and "token" in name:
+        elif isinstance(value, int) and not isinstance(value, bool) and found and _is_place(name, found[1], made):
             word = made.get(f"{found[1]}_token", f"<{found[1]}>")
             placed[name] = words.index(word if word in words else "<unk>")
         else:
             placed[name] = value
     return placed
+
+
+def _is_place(name, word, made):
+    return "token" in name or f"{word}_token" in made
 
 
 def new_model(family):
@@ -127,6 +131,13 @@ def tokenizer(family):
     special = words[len(PLAIN_WORDS) : len(words) - len(vocabulary())]
     found.add_tokens([AddedToken(word, normalized=False, special=True) for word in special], special_tokens=True)
     return found
+
+
+def needs_torchvision(family):
+    """Tell whether transformers prepares a family's pictures with torchvision, and with nothing else."""
+    made = recipe(family)
+    mapped = IMAGE_PROCESSOR_MAPPING_NAMES.get(made.processor_of or family) or {}
+    return not made.pictures and "torchvision" in mapped and "pil" not in mapped
 
 
 def new_processor(family):

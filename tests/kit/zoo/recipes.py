@@ -270,6 +270,149 @@ RECIPES = {
         image={**CROPPED, "image_grid_pinpoints": PINPOINTS},
         processor={"patch_size": 4, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1},
     ),
+    # These have only processors that need torchvision.
+    "cohere2_vision": square(
+        {"vision_config": {"vision_use_head": False}, "text_config": {"sliding_window": 24}},
+        image={**SQUARE, "patch_size": 2, "max_patches": 2},
+        also=("<|START_OF_IMG|>", "<|END_OF_IMG|>", "<|IMG_PATCH|>", "<|IMG_LINE_BREAK|>"),
+    ),
+    "llama4": square(
+        {
+            "text_config": {
+                "num_hidden_layers": 4,
+                "layer_types": ["chunked_attention", "full_attention"] * 2,
+                "moe_layers": [1, 3],
+                "no_rope_layers": [1, 0] * 2,
+            },
+            "vision_config": {
+                "intermediate_size": 64,
+                "vision_output_dim": 32,
+                "projector_input_dim": 32,
+                "projector_output_dim": 32,
+            },
+        },
+        image={**SQUARE, "max_patches": 2},
+        processor={"patch_size": 4},
+        words={"image_token": "<|patch|>"},
+        also=("<|image|>", "<|image_start|>", "<|image_end|>", "<|tile_x_separator|>", "<|tile_y_separator|>"),
+        shown="<|image|>",
+    ),
+    "lfm2_vl": Recipe(
+        config={
+            "vision_config": {"vision_use_head": False, "num_patches": 16},
+            "text_config": {
+                "num_hidden_layers": 4,
+                "layer_types": ["conv", "full_attention"] * 2,
+                "block_multiple_of": 16,
+            },
+            "projector_hidden_size": 32,
+        },
+        image={
+            "encoder_patch_size": 4,
+            "tile_size": 16,
+            "min_image_tokens": 4,
+            "max_image_tokens": 16,
+            "max_num_patches": 64,
+            "min_tiles": 2,
+            "max_tiles": 4,
+            "do_image_splitting": False,
+        },
+        also=("<|image_start|>", "<|image_end|>", "<|img_thumbnail|>"),
+    ),
+    "kimi_k25": Recipe(
+        config={
+            "vision_config": {"pos_emb_height": 8, "pos_emb_width": 8},
+            "text_config": {"qk_head_dim": 24, "qk_rope_head_dim": 8, "head_dim": 8, "num_key_value_heads": 4},
+            "projection_hidden_size": 16,
+        },
+        image={"patch_size": 4, "max_patches": 64, "size": {"max_height": 32, "max_width": 32}},
+        words={"image_token": "<|media_pad|>"},
+        shown="<|media_pad|>",
+    ),
+    "perception_lm": Recipe(
+        config={
+            "vision_config": {
+                "architecture": "vit_pe_core_large_patch14_336",
+                "do_pooling": True,
+                "global_pool": "map",
+                "initializer_range": 0.02,
+                "model_args": {
+                    "embed_dim": 16,
+                    "depth": 2,
+                    "num_heads": 2,
+                    "img_size": [16, 16],
+                    "patch_size": 4,
+                    "ref_feat_shape": [4, 4],
+                    "global_pool": "",
+                    "use_post_transformer_norm": False,
+                    "class_token": True,
+                },
+            },
+            "projector_pooling_ratio": 2,
+        },
+        image={"tile_size": 16, "max_num_tiles": 2, "size": {"width": 16, "height": 16}},
+        processor={"patch_size": 4, "pooling_ratio": 2},
+        words={"image_token": "<|image|>", "video_token": "<|video|>"},
+        shown="<|image|>",
+    ),
+    "molmo2": Recipe(
+        config={
+            "vision_config": {"image_size": [16, 16], "num_position_embeddings": 16},
+            "adapter_config": {
+                "vision_feature_layer": [-1, -2],
+                "text_hidden_size": 32,
+                "hidden_size": 16,
+                "num_attention_heads": 2,
+                "num_key_value_heads": 2,
+                "head_dim": 8,
+            },
+            "text_config": {"rope_scaling_layers": None},
+        },
+        image={"size": {"height": 16, "width": 16}, "patch_size": 4, "max_crops": 2, "overlap_margins": [1, 1]},
+        also=(
+            "<|image|>",
+            "<im_patch>",
+            "<im_col>",
+            "<im_start>",
+            "<im_end>",
+            "<low_res_im_start>",
+            "<frame_start>",
+            "<frame_end>",
+            "<|video|>",
+        ),
+        words={
+            "image_token": "<|image|>",
+            "image_patch_token": "<im_patch>",
+            "image_start_token": "<im_start>",
+            "image_end_token": "<im_end>",
+            "low_res_image_start_token": "<low_res_im_start>",
+            "frame_start_token": "<frame_start>",
+            "frame_end_token": "<frame_end>",
+        },
+        shown="<|image|>",
+    ),
+    "minicpm_ocr": Recipe(config={"insert_layer_id": 0, "vision_config": {"insert_layer_id": 0, "image_size": 32}}),
+    "minimax_m3_vl": Recipe(
+        config={
+            "text_config": {"rotary_dim": 8, "index_block_size": 4, "index_topk_blocks": 4},
+            "projector_hidden_size": 32,
+            "merged_hidden_size": 128,
+        },
+        image=QWEN_IMAGE,
+        words={"image_token": "]<]image[>[", "video_token": "]<]video[>["},
+        also=("]<]start of image[>[", "]<]end of image[>["),
+        shown="]<]image[>[",
+    ),
+    "step3p7": square(
+        {"text_config": {"num_sliding_attention_heads": 4}},
+        image={"size": {"height": 16, "width": 16}, "patch_size": 16},
+        words={"image_token": "<im_patch>"},
+        also=("<im_start>", "<im_end>", "<patch_start>", "<patch_end>", "<patch_newline>"),
+        shown="<im_patch>",
+    ),
+    "gemma4_unified": Recipe(
+        config={"text_config": {"per_layer_config": {}, "sliding_window": 64}}, image={"patch_size": 4}
+    ),
     "mistral_large4": Recipe(
         config={
             "text_config": {
