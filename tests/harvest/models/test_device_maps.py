@@ -85,7 +85,7 @@ def test_the_map_is_provenance(benchmark, checkpoints, tmp_path):
     assert "device_map" not in open_store(tmp_path / "s.zarr")["mine"].identity
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
 def test_layers_on_disk_compute_in_the_type_that_is_asked_for(checkpoints, benchmark, dtype, tmp_path):
     spec = spec_of(checkpoints["qwen2vl"])
     file = half_on_disk(spec, tmp_path / "map.json")
