@@ -16,7 +16,7 @@ from savs_harvest.batches.layout_check import load_model
 from savs_harvest.models.families import FAMILIES
 from savs_harvest.run.settings import Settings
 
-QUICK = ("glm4v_moe", "qwen3_vl_moe", "hunyuan_vl", "granite4_vision", "glm5_next", "qwen2_5_omni_thinker")
+QUICK = ("glm4v_moe", "hunyuan_vl", "granite4_vision", "glm5_next")
 EACH = pytest.mark.parametrize(
     "family", [family if family in QUICK else pytest.param(family, marks=pytest.mark.slow) for family in HEADS]
 )
