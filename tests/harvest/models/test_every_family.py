@@ -8,12 +8,14 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers.utils import is_torchvision_available
 
 from kit.zoo.build import BY_HAND, EVERY, save
-from kit.zoo.expected import HEADS, ONE_PICTURE, UNPACKED, UNSHARED, WANTS_PICTURES
+from kit.zoo.expected import HEADS, ONE_PICTURE, UNPACKED, UNSHARED, WANTS_PICTURES, WITH_TORCHVISION
 from kit.zoo.trial import EXACT, PAIRS, PICTURES, differs, spec, tried
 from savs_harvest.batches.layout_check import load_model
 from savs_harvest.models.families import FAMILIES
+from savs_harvest.models.processors import load_processor
 from savs_harvest.run.settings import Settings
 
 QUICK = ("glm4v_moe", "hunyuan_vl", "granite4_vision", "glm5_next")
@@ -42,6 +44,26 @@ def test_the_page_says_of_it_what_the_trial_finds(family, tmp_path):
     assert ways["batched"] == ("one by one" if family == "emu3" else EXACT)
     assert ways["layers"] in (EXACT, "whole", "one layer")
     assert ways["words"].startswith("no: ") == (family in WANTS_PICTURES)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not is_torchvision_available(), reason="transformers prepares their pictures with torchvision only")
+@pytest.mark.parametrize("family", WITH_TORCHVISION)
+def test_a_family_that_needs_torchvision_is_exact_where_it_is(family, tmp_path):
+    if family == "perception_lm":
+        pytest.importorskip("timm")
+    found = tried(family, tmp_path / "trial")
+    assert (found["verdict"], found["reason"]) == (EXACT, "")
+    loaded = load_model(spec(save(family, tmp_path / "model")), "cpu")
+    assert [(p.layer, p.heads, p.head_dim, p.kind) for p in loaded.projections] == list(WITH_TORCHVISION[family])
+    assert not loaded.identity["image_backend"].endswith("Pil")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", BY_HAND)
+def test_pictures_are_prepared_by_pillow_where_both_are_there(family, tmp_path):
+    processor = load_processor(save(family, tmp_path))
+    assert type(processor.image_processor).__name__.endswith("Pil")
 
 
 @pytest.mark.parametrize("outer", ["qwen2_5_omni", pytest.param("qwen3_omni_moe", marks=pytest.mark.slow)])

@@ -21,6 +21,14 @@ HEADS = {
     "hy_v4_vl": tuple((layer, 4, 16, "gated") for layer in range(6)),
     "glm5_next": tuple((layer, 4, *([16, "latent"] if layer in (1, 4) else [8, "linear"])) for layer in range(6)),
 }
+# Of families whose pictures transformers prepares with torchvision only.
+WITH_TORCHVISION = {
+    "cohere2_vision": tuple((layer, 4, 16, "self") for layer in range(4)),
+    "kimi_k25": ((0, 4, 16, "latent"), (1, 4, 16, "latent")),
+    "lfm2_vl": ((1, 4, 8, "self"), (3, 4, 8, "self")),
+    "minicpm_ocr": ((1, 4, 16, "gated"), (3, 4, 16, "gated")),
+    **dict.fromkeys(("minimax_m3_vl", "molmo2", "perception_lm"), WIDE),
+}
 # Whose questions about one picture run one a row: windows, states, pickers of tokens, pictures at the end of a prompt.
 UNPACKED = (
     *("exaone4_5", "cohere_compass", "qwen3_5_moe", "lfm3_vl", "hy_v4_vl", "glm5_next"),

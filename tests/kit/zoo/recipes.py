@@ -391,7 +391,10 @@ RECIPES = {
         },
         shown="<|image|>",
     ),
-    "minicpm_ocr": Recipe(config={"insert_layer_id": 0, "vision_config": {"insert_layer_id": 0, "image_size": 32}}),
+    "minicpm_ocr": Recipe(
+        config={"image_token_id": 1, "insert_layer_id": 0, "vision_config": {"insert_layer_id": 0, "image_size": 32}},
+        image={"patch_size": 4, "scale_resolution": 32, "max_slice_nums": 4},
+    ),
     "minimax_m3_vl": Recipe(
         config={
             "text_config": {"rotary_dim": 8, "index_block_size": 4, "index_topk_blocks": 4},
