@@ -200,5 +200,6 @@ GONE = (
     "savs_analyze.sparse_learner.sparse_votes",
     "savs_analyze.voting.CLASS_VOTES",
     "savs_benchmarks.sample.GROUP_SIZES",
+    "savs_harvest.layouts.PER_TOKEN",
     "savs_harvest.models.PACKED",
 )

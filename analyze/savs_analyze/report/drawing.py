@@ -55,6 +55,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
     Raises ValueError for a path without an ending, and for a format that matplotlib does not write.
     """
+    from matplotlib.axis import Axis
     from matplotlib.text import Text
 
     refuse_store(path)
@@ -62,6 +63,10 @@ def save_figure(figure: Figure, path: Path) -> None:
         raise ValueError(f"{path} does not end with the format of a figure: write {path}.svg, or .png, or .pdf")
     for text in figure.findobj(Text):  # names may come from anywhere
         text.set_text(shown(text.get_text()))
+    for axis in figure.findobj(Axis):  # whose labels are written again when they are drawn
+        labels = [label.get_text() for label in axis.get_majorticklabels()]
+        if any(shown(label) != label for label in labels):
+            axis.set_ticks(axis.get_majorticklocs(), list(map(shown, labels)))
     metadata = METADATA.get(path.suffix.lower().removeprefix("."))
     with replaced(path) as beside:
         figure.savefig(beside, metadata=metadata, dpi=DOTS_PER_INCH)

@@ -132,3 +132,14 @@ def test_of_several_tasks_their_mean_is_drawn_and_of_metrics_the_first():
 def test_one_value_is_no_curve():
     with pytest.raises(ValueError, match="no two values of heads"):
         curve_panels(summary_of(("zero-shot", 0, 0.4), ("savs", 5, 0.5)), "heads")
+
+
+def test_labels_of_ticks_show_what_nobody_could_see(tmp_path):
+    """They are written again when they are drawn: a class with a control character in its name stopped a card."""
+    with figure_at(tmp_path / "ticks.svg", 3.0, 2.0) as figure:
+        axes = figure.add_subplot()
+        axes.barh(range(2), [1, 2])
+        axes.set_yticks(range(2), ["ant\x1f", "bee\u200b"])
+    content = (tmp_path / "ticks.svg").read_text()
+    assert "ant\\x1f" in content
+    assert "bee\\u200b" in content

@@ -424,7 +424,7 @@ def test_a_stopped_process_keeps_what_is_finished(tmp_path, stop):
 
 def test_a_store_in_a_store_is_refused_before_a_model_is_loaded(invoke, monkeypatch):
     """It was written among the arrays of the other one, which `verify` then called damaged."""
-    monkeypatch.setattr("savs_harvest.batches.layout_check.load_model", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("savs_harvest.batches.layout_check.load_model", lambda *_, **__: pytest.fail("it was loaded"))
     Path("outer.zarr").mkdir()
     Path("outer.zarr/zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
     result = invoke("run", "--model", "tiny", "--data", "digits", "--store", "outer.zarr/new/s.zarr")

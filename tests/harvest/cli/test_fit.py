@@ -120,7 +120,8 @@ def test_a_classifier_of_a_hub_model_knows_the_hashes_of_its_files(fitted, hub, 
 def folders(fitted, tmp_path, monkeypatch):
     """Return a function that makes a folder with so many pictures of each class; no model can be loaded."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("savs_harvest.batches.layout_check.load_model", lambda *_: pytest.fail("a model is loaded"))
+    loaded = lambda *_, **__: pytest.fail("a model is loaded")  # noqa: E731
+    monkeypatch.setattr("savs_harvest.batches.layout_check.load_model", loaded)
 
     def make(counts, split=""):
         for name, count in counts.items():
