@@ -8,7 +8,7 @@ import sqlite3
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class State:
     bytes: int
     modified: int
     changed: int
+    # Whether it had changed for the last time well before it was looked at: what is read later may be another one.
+    settled: bool = field(default=False, compare=False)
 
     @classmethod
     def of(cls, file: Path) -> State | None:
@@ -51,11 +53,13 @@ class State:
             found = file.stat()
         except (OSError, ValueError):  # missing, or a name that no file can have
             return None
-        return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        settled = time.time() - max(found.st_mtime_ns, found.st_ctime_ns) / 1e9 > SETTLED
+        return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, settled)
 
     @property
-    def settled(self) -> bool:
-        return time.time() - max(self.modified, self.changed) / 1e9 > SETTLED
+    def kept(self) -> tuple[int, int, int]:
+        """What is written down of it."""
+        return self.bytes, self.modified, self.changed
 
 
 class KnownPictures:
@@ -95,7 +99,7 @@ class KnownPictures:
         for name, *state, has_look in self._ask(
             "SELECT name, bytes, modified, changed, look IS NOT NULL OR hash = 0 FROM pictures"
         ):
-            if (now := self.states.get(name)) and astuple(now) == tuple(state) and (has_look or not self.looked):
+            if (now := self.states.get(name)) and now.kept == tuple(state) and (has_look or not self.looked):
                 self.known.add(name)
 
     def has(self, picture: Picture) -> bool:
@@ -115,7 +119,7 @@ class KnownPictures:
         for picture, hashed in found:
             state = self.states.get(name := self.names.get(key_of(picture), ""))
             if state and state.settled and not (isinstance(picture, StoredPicture) and picture.elsewhere):
-                rows.append((name, *astuple(state), *_row(hashed)))
+                rows.append((name, *state.kept, *_row(hashed)))
         with suppress(sqlite3.Error):
             if self.base and rows:
                 with self.base:
@@ -126,7 +130,8 @@ class KnownPictures:
         """Let one process read, the others wait and then see what it has read; where that can be had."""
         from filelock import FileLock
 
-        lock = FileLock(self.folder / f"{NAME}.lock") if self.base and self.folder else None
+        file = self.folder / f"{NAME}.lock" if self.base and self.folder else None
+        lock = FileLock(file) if file and not file.is_symlink() else None
         if lock:
             with suppress(OSError, NotImplementedError):  # not every disk knows locks
                 lock.acquire()
@@ -204,7 +209,12 @@ def _common(files: Iterable[Path]) -> Path | None:
 
 
 def _opened(file: Path) -> sqlite3.Connection | None:
-    """Return the file of hashes, made anew where its rules are others; None where there can be none."""
+    """Return the file of hashes, made anew where its rules are others; None where there can be none.
+
+    A link is not followed: a folder of data could have tables dropped and written in any file by it.
+    """
+    if file.is_symlink():
+        return None
     try:
         base = sqlite3.connect(file, timeout=PATIENCE)
         base.execute("PRAGMA synchronous = OFF")  # a power cut may cost the file, and no more

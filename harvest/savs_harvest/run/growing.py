@@ -80,22 +80,23 @@ class Places:
         """Where samples that failed are run again, beside all others of their model."""
         return self._beside("retrying")
 
-    @property
-    def retried(self) -> Path:
+    def retried(self, name: str) -> Path:
         """What a model was before its failed samples were run again, until they are in its place."""
-        return self.store.with_name(f".{self.store.name}.retried")
+        return self.store.with_name(f".{self.store.name}.{name}.retried")
 
     def finish_retry(self, name: str) -> None:
         """Put what was run again in the place of what failed, also where that was interrupted between two steps."""
-        group = self.store / name
+        group, retried = self.store / name, self.retried(name)
         if self.retrying.exists() and _is_whole(self.retrying, name):
-            if group.exists() and not self.retried.exists():
-                group.rename(self.retried)
+            if group.exists() and not retried.exists():
+                group.rename(retried)
             if not group.exists():
                 (self.retrying / name).rename(group)
-        if self.retried.exists() and group.exists():
-            shutil.rmtree(self.retrying, ignore_errors=True)
-            shutil.rmtree(self.retried)
+        if retried.exists() and group.exists():
+            # Another model may have been interrupted between its two steps: what was run again is nowhere else.
+            if {*self.store.parent.glob(f"{glob.escape(f'.{self.store.name}.')}*.retried")} == {retried}:
+                shutil.rmtree(self.retrying, ignore_errors=True)
+            shutil.rmtree(retried)
 
     def set_aside(self, index: Index) -> None:
         """Make room for a new store: one that was growing for other samples is stale, and still a source."""

@@ -185,3 +185,35 @@ def test_processes_give_what_one_gives(pictures, looked, monkeypatch):
     assert all(map(same, hash_pictures(pictures, looked), expected))
     with pytest.raises(ChildProcessError, match="a process that reads pictures has died"):
         list(in_parallel(os._exit, [9, 9]))
+
+
+def test_a_file_that_was_new_when_it_was_looked_at_is_not_kept_however_late_it_is_read(tmp_path, monkeypatch):
+    file = save(tmp_path / "new.png", 1)
+    known = KnownPictures([file], False)
+    with known.open():
+        found = hash_picture(file)
+        later = time.time() + 1000
+        monkeypatch.setattr(time, "time", lambda: later)
+        known.keep([(file, found)])
+        known.look()
+        assert not known.has(file)
+
+
+def test_a_link_in_the_place_of_the_hashes_is_not_followed(pictures, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other") / "of_another_program.sqlite"
+    with sqlite3.connect(other) as base:
+        base.execute("CREATE TABLE pictures (mine TEXT)")
+        base.execute("INSERT INTO pictures VALUES ('kept')")
+    base.close()
+    before = other.read_bytes()
+    (pictures[0].parent / NAME).symlink_to(other)
+    assert [one.hash for one in hashed(pictures)] == [one.hash for one in hash_pictures(pictures)]
+    assert other.read_bytes() == before
+
+
+def test_a_link_in_the_place_of_the_lock_is_not_followed(pictures, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other") / "notes.txt"
+    other.write_text("kept")
+    (pictures[0].parent / f"{NAME}.lock").symlink_to(other)
+    list(hashed(pictures))
+    assert other.read_text() == "kept"

@@ -357,7 +357,7 @@ def test_a_retry_that_is_interrupted_goes_on_and_loses_nothing(half_failed, tiny
         elif step == "removing":
             stopping.setattr(shutil, "rmtree", interrupted)
         else:
-            real, last = Path.rename, ".photos.zarr.retried" if step == "the first rename" else "photos.zarr/tiny"
+            real, last = Path.rename, ".photos.zarr.tiny.retried" if step == "the first rename" else "photos.zarr/tiny"
 
             def rename(path, target):
                 return interrupted() if target.as_posix().endswith(f"/{last}") else real(path, target)
@@ -386,3 +386,27 @@ def test_a_retry_is_of_one_process_and_here(half_failed, tiny, photos, tmp_path,
     rank = Rank(0, 2) if where == "ranks" else Rank()
     with pytest.raises(ValueError, match="by one process"):
         harvest_changed(tiny, opened(photos), place, keeping=replace(KEEPING, retry=True), rank=rank)
+
+
+def test_a_model_whose_retry_stopped_between_its_steps_outlives_a_command_of_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(growing, "_is_whole", lambda path, name: (path / name).exists())
+    places = growing.Places(tmp_path / "photos.zarr")
+    for folder, words in ((places.store / "one", "old"), (places.retrying / "one", "new"), (places.store / "two", "")):
+        folder.mkdir(parents=True)
+        (folder / "words").write_text(words)
+    real, moved = Path.rename, []
+
+    def stop_at_the_second(self, target):
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(target)
+        return real(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", stop_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            places.finish_retry("one")
+    places.finish_retry("two")
+    places.finish_retry("one")
+    assert (places.store / "one" / "words").read_text() == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos.zarr"]
