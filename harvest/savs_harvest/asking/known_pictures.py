@@ -111,7 +111,10 @@ class KnownPictures:
             return None
         columns = "hash, width, height, beside, look"
         rows = self._ask(f"SELECT {columns} FROM pictures WHERE name = ?", self.names[key_of(picture)])
-        return next((_hashed(row, self.looked) for row in rows), None)
+        try:
+            return next((_hashed(row, self.looked) for row in rows), None)
+        except (ValueError, TypeError, KeyError, IndexError):  # a damaged row: its picture is read
+            return None
 
     def keep(self, found: Sequence[tuple[Picture, HashedPicture]]) -> None:
         """Write down what pictures hash to; a file that changed a moment ago waits for the next command."""

@@ -85,9 +85,15 @@ class Places:
         return self.store.with_name(f".{self.store.name}.{name}.retried")
 
     def finish_retry(self, name: str) -> None:
-        """Put what was run again in the place of what failed, also where that was interrupted between two steps."""
+        """Put what was run again in the place of what failed, where that was interrupted between two steps."""
+        if self.retrying.exists() or self.retried(name).exists():
+            with self.alone():
+                self.swap(name)
+
+    def swap(self, name: str) -> None:
+        """Put what was run again in the place of what failed, where all of it was and the samples are still these."""
         group, retried = self.store / name, self.retried(name)
-        if self.retrying.exists() and _is_whole(self.retrying, name):
+        if self.retrying.exists() and _is_whole(self.retrying, name) and self._are_of_one_table():
             if group.exists() and not retried.exists():
                 group.rename(retried)
             if not group.exists():
@@ -97,6 +103,10 @@ class Places:
             if {*self.store.parent.glob(f"{glob.escape(f'.{self.store.name}.')}*.retried")} == {retried}:
                 shutil.rmtree(self.retrying, ignore_errors=True)
             shutil.rmtree(retried)
+
+    def _are_of_one_table(self) -> bool:
+        stores = _opened([self.store, self.retrying])
+        return len({store.index_hash for store in stores}) == 1 and len(stores) == 2
 
     def set_aside(self, index: Index) -> None:
         """Make room for a new store: one that was growing for other samples is stale, and still a source."""
@@ -180,8 +190,10 @@ def _retry(work: Work, places: Places, keeping: Keeping, failed: ModelVectors, l
     known = Known({row: (failed, row) for row in np.flatnonzero(failed.usable).tolist()})
     listener.taken(len(known.rows), len(work.samples))
     keeping = replace(keeping, shard_samples=failed.plan.shard_samples)
+    if places.retrying.exists() and not _is_of(places.retrying, work.index):
+        shutil.rmtree(places.retrying)  # of samples that the store has no longer
     report = harvest_work(replace(work, known=known), places.retrying, keeping, ALONE, listener)
-    places.finish_retry(failed.name)
+    places.swap(failed.name)
     return report
 
 

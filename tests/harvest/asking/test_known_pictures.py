@@ -112,12 +112,19 @@ def _other_rules(file):
         base.execute("UPDATE pictures SET hash = 5")
 
 
+def _rows(file):
+    with sqlite3.connect(file) as base:
+        base.execute("UPDATE pictures SET beside = 'no JSON' WHERE name = '0.png'")
+        base.execute("UPDATE pictures SET beside = '{}' WHERE name = '1.png'")
+        base.execute("UPDATE pictures SET width = 'wide', hash = 'none' WHERE name = '2.png'")
+
+
 def _folder(file):
     file.unlink()
     file.mkdir()
 
 
-@pytest.mark.parametrize("harm", [_nonsense, _torn, _other_rules, _folder])
+@pytest.mark.parametrize("harm", [_nonsense, _torn, _other_rules, _rows, _folder])
 def test_a_damaged_file_of_hashes_decides_nothing(pictures, tmp_path, harm):
     list(hashed(pictures))
     harm(tmp_path / NAME)

@@ -390,6 +390,7 @@ def test_a_retry_is_of_one_process_and_here(half_failed, tiny, photos, tmp_path,
 
 def test_a_model_whose_retry_stopped_between_its_steps_outlives_a_command_of_another(tmp_path, monkeypatch):
     monkeypatch.setattr(growing, "_is_whole", lambda path, name: (path / name).exists())
+    monkeypatch.setattr(growing.Places, "_are_of_one_table", lambda _: True)
     places = growing.Places(tmp_path / "photos.zarr")
     for folder, words in ((places.store / "one", "old"), (places.retrying / "one", "new"), (places.store / "two", "")):
         folder.mkdir(parents=True)
@@ -410,3 +411,21 @@ def test_a_model_whose_retry_stopped_between_its_steps_outlives_a_command_of_ano
     places.finish_retry("one")
     assert (places.store / "one" / "words").read_text() == "new"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos.zarr"]
+
+
+def test_a_retry_of_samples_that_the_store_has_no_longer_is_not_put_into_it(
+    half_failed, tiny, photos, tmp_path, monkeypatch
+):
+    """Vectors of other rows would have stood in the place of those that failed."""
+    with monkeypatch.context() as stopping:
+        stopping.setattr(Places, "swap", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            harvested_again(tiny, photos, tmp_path)
+    assert Places(tmp_path / "photos.zarr").retrying.exists()
+    (photos / "cat/00.png").unlink()
+    report, _ = harvested_again(tiny, photos, tmp_path)
+    assert report.failed == 0
+    store = open_store(tmp_path / "photos.zarr")
+    harvest(tiny, opened(photos), tmp_path / "new.zarr", keeping=KEEPING)
+    assert np.array_equal(store["tiny"].read(), open_store(tmp_path / "new.zarr")["tiny"].read())
+    assert len(store.samples) == 9
