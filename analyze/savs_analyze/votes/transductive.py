@@ -15,7 +15,8 @@ from savs_analyze.votes.fitted import Fitted
 from savs_analyze.votes.similarity import unit
 from savs_analyze.votes.voting import Votes, first_best, restrict, shares, softmax
 
-MOST_ROUNDS, NEAR = 100, 1e-6
+# Some settle slowly: each round may take away one hundredth of what is left.
+MOST_ROUNDS, NEAR = 2000, 1e-8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -218,6 +218,7 @@ def _opened(file: Path) -> sqlite3.Connection | None:
     """
     if file.is_symlink():
         return None
+    base = None
     try:
         base = sqlite3.connect(file, timeout=PATIENCE)
         base.execute("PRAGMA synchronous = OFF")  # a power cut may cost the file, and no more
@@ -233,6 +234,8 @@ def _opened(file: Path) -> sqlite3.Connection | None:
             base.execute("INSERT INTO rules VALUES (?)", (RULES,))
         return base
     except sqlite3.DatabaseError as error:
+        if base is not None:
+            base.close()
         if not isinstance(error, sqlite3.OperationalError):  # no such file: whatever it was, it is ours by its name
             with suppress(OSError):
                 file.unlink()

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kit.sweeps import sweep
@@ -34,6 +34,7 @@ def unit(vectors):
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
+@example(3480113, 3, 0.5, 1.0)  # it settles so slowly that 100 rounds were too few
 @given(seeds, st.integers(1, 4), st.sampled_from([0.05, 0.5]), st.sampled_from([0.1, 1.0]))
 def test_it_is_the_plain_fixed_point(seed, neighbours, temperature, strength):
     context, asked = drawn(seed)
@@ -45,7 +46,7 @@ def test_it_is_the_plain_fixed_point(seed, neighbours, temperature, strength):
     ]
     logits = np.array([[one @ mean / 2 / temperature for mean in u] for one in x])
     said = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    for _ in range(200):
+    for _ in range(3000):
         raised = np.exp(logits + strength * np.array([said[of].sum(axis=0) for of in near]))
         said = raised / raised.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(found.scores, said, atol=1e-4)
