@@ -4,6 +4,7 @@ import os
 import sqlite3
 import threading
 import time
+from contextlib import closing
 from dataclasses import astuple
 
 import numpy as np
@@ -107,13 +108,13 @@ def _torn(file):
 
 
 def _other_rules(file):
-    with sqlite3.connect(file) as base:
+    with closing(sqlite3.connect(file)) as base, base:
         base.execute("UPDATE rules SET words = 'others'")
         base.execute("UPDATE pictures SET hash = 5")
 
 
 def _rows(file):
-    with sqlite3.connect(file) as base:
+    with closing(sqlite3.connect(file)) as base, base:
         base.execute("UPDATE pictures SET beside = 'no JSON' WHERE name = '0.png'")
         base.execute("UPDATE pictures SET beside = '{}' WHERE name = '1.png'")
         base.execute("UPDATE pictures SET width = 'wide', hash = 'none' WHERE name = '2.png'")
