@@ -209,7 +209,7 @@ def test_a_file_that_was_new_when_it_was_looked_at_is_not_kept_however_late_it_i
 
 def test_a_link_in_the_place_of_the_hashes_is_not_followed(pictures, tmp_path_factory):
     other = tmp_path_factory.mktemp("other") / "of_another_program.sqlite"
-    with sqlite3.connect(other) as base:
+    with closing(sqlite3.connect(other)) as base, base:
         base.execute("CREATE TABLE pictures (mine TEXT)")
         base.execute("INSERT INTO pictures VALUES ('kept')")
     base.close()
