@@ -41,7 +41,7 @@ def keep_last(image_processor: Any) -> None:
     def call(self: Any, images: Any, *args: Any, **options: Any) -> Any:
         shown = list(_flat(images))
         asked = repr((_shape(images), args, sorted(options.items())))
-        plain = all(isinstance(picture, Image.Image) for picture in shown)
+        plain = all(isinstance(picture, Image.Image) for picture in shown) and _is_plain([args, options])
         if plain and last and last[0][1] == asked and _same(shown, last[0][0]):
             return copy(last[0][2])  # processors take parts out of it
         found = kind.__call__(self, images, *args, **options)
@@ -50,6 +50,15 @@ def keep_last(image_processor: Any) -> None:
 
     members = {"__call__": call, "__module__": kind.__module__, "keeps_last": True}
     image_processor.__class__ = type(kind.__name__, (kind,), members)
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether all that a value is made of is told by its `repr`, as arrays, which that shortens, are not."""
+    if isinstance(value, dict):
+        return _is_plain([*value.keys(), *value.values()])
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | int | float)
 
 
 def _flat(images: Any) -> Iterator[Any]:

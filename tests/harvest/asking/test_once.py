@@ -1,5 +1,6 @@
 """What questions about one picture share is made once, and is what each would get alone."""
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -98,3 +99,21 @@ def test_pictures_that_cannot_be_read_are_tried_again(files, tmp_path):
             last.load((files[0], late))
     late.write_bytes(files[0].read_bytes())
     assert len(last.load((files[0], late))) == 2
+
+
+def test_an_option_that_its_words_do_not_tell_is_never_taken_for_another(files):
+    """The words of a long array are shortened: two that differ in the middle read alike."""
+
+    class Adding:
+        def __call__(self, images, image_mean):
+            return {"pixel_values": torch.from_numpy(image_mean)}
+
+    processor, picture = Adding(), Image.open(files[0]).convert("RGB")
+    keep_last(processor)
+    one = np.zeros(5000)
+    other = one.copy()
+    other[2500] = 1
+    assert repr(one) == repr(other)
+    first, second = (processor([picture], image_mean=mean)["pixel_values"] for mean in (one, other))
+    assert first[2500] == 0
+    assert second[2500] == 1
